@@ -1,0 +1,9 @@
+"""
+regctl: run a private Docker registry on Kubernetes.
+
+The modules of this package are a small client library; `regctl.cli` is the command line over it.
+Nothing is imported here: a script that only reads an auth file loads neither requests nor
+kubernetes.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,101 @@
+"""
+The command line: the group of all commands, and the one place where errors become exit codes.
+
+Exit codes: 0 done · 1 failed or a difference · 2 usage · 3 partly done · 4 not authenticated or
+not permitted · 130 interrupted. A reader that closes the pipe ends regctl as it ends any other
+program: silently, with 141 (128 + SIGPIPE).
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from regctl import __version__
+from regctl.cli._app import App
+from regctl.cli._options import Noun
+from regctl.errors import RegctlError
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+class Root(Noun):
+    """The group `regctl`, and the error boundary around every command."""
+
+    group_class = Noun
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; in standalone mode end the process with the exit code it earned."""
+        app = extra.setdefault("obj", App())
+
+        def run() -> Any:
+            return super(Root, self).main(
+                args, prog_name, complete_var, standalone_mode=False, **extra
+            )
+
+        if not standalone_mode:
+            return run()
+        sys.exit(_exit_code(app, run))
+
+
+def _exit_code(app: App, run: Callable[[], Any]) -> int:
+    """Run a command and tell its end: the words on stderr, the code returned."""
+    try:
+        try:
+            code = run()
+        finally:
+            app.output.flush()
+    except RegctlError as error:
+        app.output.failure(error)
+        return error.exit_code
+    except click.ClickException as error:
+        app.output.failure(_UsageError(error))
+        return error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return PIPE_CLOSED
+    return code if isinstance(code, int) else 0
+
+
+class _UsageError(RegctlError):
+    """What click says of a command line, in our words and places."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        context = getattr(error, "ctx", None)
+        hint = f"`{context.command_path} --help` shows how" if context else None
+        super().__init__(_one_sentence(error.format_message()), hint=hint)
+
+
+def _one_sentence(message: str) -> str:
+    text = " ".join(message.split())
+    return (text[:1].lower() + text[1:]).removesuffix(".")
+
+
+def _abandon_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: the reader is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+)
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""

@@ -1,0 +1,47 @@
+"""What a command is given: its output, its environment, and clients made on first use."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from regctl.cli._output import Output
+from regctl.errors import ConfirmationError
+
+
+@dataclass
+class App:
+    """The one object that every command gets."""
+
+    output: Output = field(default_factory=Output)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def auth_file(self, path: Path | None) -> Path:
+        """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
+        return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
+
+    @property
+    def interactive(self) -> bool:
+        """Whether there is somebody to ask."""
+        return sys.stdin.isatty()
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """
+        Ask before something that can't be undone; *yes* answers beforehand.
+
+        Raises ConfirmationError when the answer is no, or when there is nobody to ask.
+        """
+        if yes:
+            return
+        if not self.interactive:
+            raise ConfirmationError(
+                f"not confirmed: {question}", hint="pass --yes where there is no terminal"
+            )
+        if not click.confirm(question, err=True):
+            raise ConfirmationError("nothing was changed")
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)

@@ -1,0 +1,303 @@
+"""
+The building blocks of every command: its class, and the options that mean the same everywhere.
+
+A bundle of options that belong together reaches a command as one frozen dataclass.
+"""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from regctl.cli._app import App
+from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialError
+
+if TYPE_CHECKING:
+    from regctl.cli._output import Format
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BARE_DRY_RUN = "--dry-run"
+
+
+class Command(click.Command):
+    """
+    A command with examples in its help, and the flags that every command has.
+
+    *examples* are whole command lines, one each.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+        self.params.extend(_common_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does; a bare `--dry-run` never eats the argument after it."""
+        end = args.index("--") if "--" in args else len(args)
+        bare_takes_client = any(
+            isinstance(param, click.Option) and BARE_DRY_RUN in param.opts and not param.is_flag
+            for param in self.params
+        )
+        if bare_takes_client:
+            args = [
+                f"{BARE_DRY_RUN}=client" if index < end and arg == BARE_DRY_RUN else arg
+                for index, arg in enumerate(args)
+            ]
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples below the options."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class Noun(click.Group):
+    """A group of commands about one thing: `regctl secret …`."""
+
+    command_class = Command
+
+
+def _common_options() -> list[click.Parameter]:
+    def set_on_output(attribute: str, value: Any) -> Callable[..., None]:
+        def callback(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+            if given:
+                setattr(ctx.ensure_object(App).output, attribute, value)
+
+        return callback
+
+    def option(*names: str, attribute: str, value: Any, text: str) -> click.Parameter:
+        return click.Option(
+            names,
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=set_on_output(attribute, value),
+            help=text,
+        )
+
+    return [
+        option("-v", "--verbose", attribute="verbose", value=True, text="Say what is being done."),
+        option("-q", "--quiet", attribute="quiet", value=True, text="Say errors and data only."),
+        option("--no-color", attribute="color", value=False, text="Never use colour."),
+    ]
+
+
+def output_option(*formats: "Format") -> Callable[[F], F]:
+    """Add `-o`; the choice is set on the output before anything else is parsed."""
+
+    def callback(ctx: click.Context, _param: click.Parameter, value: "Format | None") -> None:
+        if value is not None:
+            ctx.ensure_object(App).output.format = value
+
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(formats),
+        expose_value=False,
+        is_eager=True,
+        callback=callback,
+        help="Output format.",
+    )
+
+
+file_option = click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    help="The auth file.  [default: $REGCTL_AUTH_FILE, then 'auth']",
+)
+
+dry_run_flag = click.option(
+    BARE_DRY_RUN, "dry_run", is_flag=True, help="Say what would be done, and do nothing."
+)
+
+dry_run_option = click.option(
+    BARE_DRY_RUN,
+    "dry_run",
+    type=click.Choice(["client", "server"]),
+    metavar="[=client|server]",
+    help="Say what would be done, and do nothing; 'server' asks the API server too.",
+)
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def bundle(name: str, build: type, *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Add *options* and pass them on as one argument *name*: the dataclass *build* of them."""
+    keys = [field.name for field in dataclasses.fields(build)]
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            values = {key: kwargs.pop(key) for key in keys}
+            return function(*args, **kwargs, **{name: build(**values)})
+
+        decorated = cast("F", wrapper)
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+# Passwords
+
+
+@dataclass(frozen=True)
+class PasswordOptions:
+    """Where the password comes from, as asked for."""
+
+    password_stdin: bool
+    password_file: Path | None
+
+    def given(self, app: App, *, argument: str | None = None, flag: str = "PASSWORD") -> str | None:
+        """
+        Return the password that was given, or None where none was.
+
+        *argument* is one typed on the command line, with docker's warning; *flag* is its name.
+        `$REGCTL_PASSWORD` comes last, so that a flag always wins. Raises InvalidInputError for two
+        sources at once, InvalidPasswordError for an empty one.
+        """
+        sources = [
+            name
+            for name, present in (
+                (flag, argument is not None),
+                ("--password-stdin", self.password_stdin),
+                ("--password-file", self.password_file is not None),
+            )
+            if present
+        ]
+        if len(sources) > 1:
+            raise InvalidInputError(
+                f"cannot take the password from {' and '.join(sources)}",
+                hint="pass one of them",
+            )
+        if argument is not None:
+            password = argument
+            app.output.warning(
+                "a password on the command line is seen by every user of this machine and kept "
+                "in the shell's history; use --password-stdin"
+            )
+        elif self.password_stdin:
+            password = _one_line(_read_stdin(), "standard input")
+        elif self.password_file is not None:
+            password = _one_line(_read_file(self.password_file), str(self.password_file))
+        elif "REGCTL_PASSWORD" in app.environ:
+            password, sources = app.environ["REGCTL_PASSWORD"], ["$REGCTL_PASSWORD"]
+        else:
+            return None
+        if not password:
+            raise InvalidPasswordError(f"the password from {sources[0]} is empty")
+        app.output.conceal(password)
+        return password
+
+
+password_options = bundle(
+    "password_options",
+    PasswordOptions,
+    click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+    click.option(
+        "--password-file",
+        type=click.Path(path_type=Path),
+        help="Read the password from this file.",
+    ),
+)
+
+
+def prompt_password(app: App, text: str, *, twice: bool) -> str:
+    """
+    Ask for a password on the terminal, hidden; *twice* to catch a slip of the finger.
+
+    Raises NoCredentialError where there is no terminal.
+    """
+    if not app.interactive:
+        raise NoCredentialError(
+            "no password was given, and there is no terminal to ask on",
+            hint="pass --password-stdin, --password-file or $REGCTL_PASSWORD",
+        )
+    password: str = click.prompt(text, hide_input=True, confirmation_prompt=twice, err=True)
+    app.output.conceal(password)
+    return password
+
+
+def _read_stdin() -> bytes:
+    return sys.stdin.buffer.read()
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot read the password file {path}: {error.strerror}"
+        ) from error
+
+
+def _one_line(data: bytes, source: str) -> str:
+    """Return the one line in *data* without its ending, as docker's `--password-stdin` does."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidPasswordError(f"the password from {source} is not UTF-8") from error
+    text = text.removesuffix("\n").removesuffix("\r")
+    if "\n" in text or "\r" in text:
+        raise InvalidPasswordError(f"the password from {source} has more than one line")
+    return text
+
+
+# The cluster
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Which cluster, as kubectl takes it."""
+
+    kubeconfig: Path | None
+    context: str | None
+
+
+cluster_options = bundle(
+    "cluster_options",
+    ClusterOptions,
+    click.option(
+        "--kubeconfig", type=click.Path(path_type=Path), help="The kubeconfig file to use."
+    ),
+    click.option("--context", help="The kubeconfig's context to use."),
+)
+
+
+# Registries
+
+
+@dataclass(frozen=True)
+class TransportOptions:
+    """How to speak to a registry. HTTPS with a trusted certificate unless told otherwise."""
+
+    ca_file: Path | None
+    client_cert: Path | None
+    client_key: Path | None
+    plain_http: bool
+    insecure_skip_tls_verify: bool
+
+
+transport_options = bundle(
+    "transport",
+    TransportOptions,
+    click.option(
+        "--ca-file", type=click.Path(path_type=Path), help="Trust the certificates in this file."
+    ),
+    click.option("--client-cert", type=click.Path(path_type=Path), help="The certificate to show."),
+    click.option("--client-key", type=click.Path(path_type=Path), help="Its private key."),
+    click.option("--plain-http", is_flag=True, help="Speak HTTP, not HTTPS."),
+    click.option("--insecure-skip-tls-verify", is_flag=True, help="Trust any certificate. Unsafe."),
+)

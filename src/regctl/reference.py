@@ -1,0 +1,118 @@
+"""
+What people type for a registry or an image, normalised.
+
+The rules for images are those of docker's reference grammar (distribution/reference): a first
+component with a dot, a colon or the name `localhost` is a host, anything else is on Docker Hub.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from regctl.errors import InvalidReferenceError
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+_DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(
+    rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+)
+_PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry: *host* with its port, as it stands in an image's name."""
+
+    host: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Registry":
+        """
+        Read what people paste: a host, with or without port, scheme or path.
+
+        The scheme and the path are dropped: whether to speak TLS is a flag, never guessed.
+        Raises InvalidReferenceError for anything that has no host.
+        """
+        rest = text.strip()
+        if "://" in rest:
+            parts = urlsplit(rest)
+            if parts.scheme not in {"http", "https"}:
+                raise InvalidReferenceError(f"not a registry: {text!r}: unknown scheme")
+            if "@" in parts.netloc:
+                raise InvalidReferenceError(
+                    f"not a registry: a user or password before {parts.hostname or 'the host'}",
+                    hint="pass --username and --password-stdin",
+                )
+            rest = parts.netloc
+        host = rest.split("/", 1)[0].lower()
+        match = _HOST.fullmatch(host)
+        if match is None or int(match["port"] or 1) not in range(1, 65536):
+            raise InvalidReferenceError(
+                f"not a registry: {text!r}", hint="a registry is HOST or HOST:PORT"
+            )
+        return cls(DOCKER_HUB if host in _DOCKER_HUB_NAMES else host)
+
+    @property
+    def key(self) -> str:
+        """The key of this registry in docker's `config.json` and in a pull secret."""
+        return DOCKER_HUB_KEY if self.host == DOCKER_HUB else self.host
+
+    @property
+    def endpoint(self) -> str:
+        """The host that answers `/v2/`; Docker Hub's is another than its name."""
+        return "registry-1.docker.io" if self.host == DOCKER_HUB else self.host
+
+    def __str__(self) -> str:
+        return self.host
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """An image: where it is, its repository, and a tag, a digest, both or neither."""
+
+    registry: Registry
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageReference":
+        """
+        Read `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]`, as docker does.
+
+        Raises InvalidReferenceError for anything that docker would refuse.
+        """
+        rest, at, digest = text.strip().partition("@")
+        first, slash, remainder = rest.partition("/")
+        if slash and ("." in first or ":" in first or first.lower() == "localhost"):
+            registry, path = Registry.parse(first), remainder
+        else:
+            registry, path = Registry(DOCKER_HUB), rest
+        repository, colon, tag = path.partition(":")
+        if registry.host == DOCKER_HUB and "/" not in repository:
+            repository = f"library/{repository}"
+        if (
+            _REPOSITORY.fullmatch(repository) is None
+            or (colon and _TAG.fullmatch(tag) is None)
+            or (at and _DIGEST.fullmatch(digest) is None)
+        ):
+            raise InvalidReferenceError(
+                f"not an image: {text!r}", hint="an image is HOST/REPOSITORY[:TAG][@DIGEST]"
+            )
+        return cls(registry, repository, tag or None, digest or None)
+
+    @property
+    def reference(self) -> str:
+        """What to ask the registry for: the digest where there is one, else the tag or `latest`."""
+        return self.digest or self.tag or "latest"
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
