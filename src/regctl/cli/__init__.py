@@ -58,6 +58,9 @@ def _exit_code(app: App, run: Callable[[], Any]) -> int:
     except RegctlError as error:
         app.output.failure(error)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
         app.output.failure(_UsageError(error))
         return error.exit_code
