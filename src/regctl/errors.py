@@ -58,6 +58,12 @@ class OutputError(RegctlError):
     """Standard output can't be written to: a full disk, most often."""
 
 
+class ClosedPipeError(RegctlError):
+    """The reader of standard output has had enough: the end, in silence, as by SIGPIPE."""
+
+    exit_code = 128 + 13
+
+
 # Files
 
 

@@ -16,10 +16,9 @@ import click
 from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
-from regctl.errors import RegctlError
+from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
-PIPE_CLOSED = 141
 
 
 class Root(Noun):
@@ -49,12 +48,26 @@ class Root(Noun):
 
 
 def _exit_code(app: App, run: Callable[[], Any]) -> int:
-    """Run a command and tell its end: the words on stderr, the code returned."""
+    """Run a command and return what its process ends with."""
     try:
-        try:
-            code = run()
-        finally:
-            app.output.flush()
+        code = _reported(app, run)
+        app.output.flush()
+    except OutputError as error:
+        app.output.error(error)
+        _abandon_stdout()
+        return error.exit_code
+    except ClosedPipeError as error:
+        _abandon_stdout()
+        return error.exit_code
+    return code
+
+
+def _reported(app: App, run: Callable[[], Any]) -> int:
+    """Run a command; turn the error that ends it into words and its exit code."""
+    try:
+        code = run()
+    except (OutputError, ClosedPipeError):
+        raise
     except RegctlError as error:
         app.output.failure(error)
         return error.exit_code
@@ -62,18 +75,16 @@ def _exit_code(app: App, run: Callable[[], Any]) -> int:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        app.output.failure(_UsageError(error))
-        return error.exit_code
+        usage = _UsageError(error)
+        app.output.failure(usage)
+        return usage.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        _abandon_stdout()
-        return PIPE_CLOSED
     return code if isinstance(code, int) else 0
 
 
-class _UsageError(RegctlError):
+class _UsageError(InvalidInputError):
     """What click says of a command line, in our words and places."""
 
     def __init__(self, error: click.ClickException) -> None:

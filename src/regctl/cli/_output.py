@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import click
 
-from regctl.errors import OutputError, PartlyDoneError, RegctlError
+from regctl.errors import ClosedPipeError, OutputError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,6 +110,16 @@ def _visible_character(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ClosedPipeError("standard output was closed") from error
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
 @dataclass
 class Output:
     """
@@ -154,23 +164,15 @@ class Output:
         """
         Write *text* to stdout as it is; raise OutputError where it can't be written.
 
-        A closed pipe stays a BrokenPipeError: the reader has had enough, which is no error.
+        Raises ClosedPipeError where the reader is gone.
         """
-        try:
+        with _writing():
             self.stdout.write(text)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
     def flush(self) -> None:
         """Push what was written on its way; errors as in `write`."""
-        try:
+        with _writing():
             self.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
     def line(self, text: str) -> None:
         """Write one line of data to stdout, untouched: a generated password, a script."""

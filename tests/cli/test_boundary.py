@@ -1,0 +1,154 @@
+"""The error boundary: each end of a command, through click's runner and as a real process."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from regctl import errors
+from regctl.cli import Root, main
+from regctl.cli._app import App, pass_app
+from regctl.cli._options import Command, output_option
+
+ENDS = {
+    "done": 0,
+    "failed": 1,
+    "difference": 1,
+    "usage": 2,
+    "partly": 3,
+    "access": 4,
+    "interrupted": 130,
+}
+
+
+@click.group(cls=Root)
+def probe() -> None:
+    """Stand for regctl, with a command for each way to end."""
+
+
+@probe.command(cls=Command)
+@click.argument("way")
+@output_option("json")
+@pass_app
+def end(app: App, way: str) -> None:
+    """End in the way named."""
+    match way:
+        case "failed":
+            raise errors.RegctlError("cannot do it", hint="do something else")
+        case "difference":
+            raise errors.DifferenceError("2 users differ")
+        case "usage":
+            raise errors.InvalidInputError("not a name: ''")
+        case "partly":
+            raise errors.PartlyDoneError("1 of 2 failed, 1 done")
+        case "access":
+            raise errors.NotPermittedError("forbidden")
+        case "interrupted":
+            raise KeyboardInterrupt
+        case "flood":
+            for number in range(100_000):
+                app.output.line(f"line {number}")
+        case "hostile":
+            raise errors.RegctlError("the registry said \x1b[2J\r\nerror: \udcff\u202e")
+
+
+PROCESS = "from tests.cli.test_boundary import probe; probe(prog_name='probe')"
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize(("way", "code"), ENDS.items())
+def test_exit_codes_through_the_runner(way: str, code: int) -> None:
+    assert CliRunner().invoke(probe, ["end", way]).exit_code == code
+
+
+@pytest.mark.parametrize(("way", "code"), ENDS.items())
+def test_exit_codes_of_the_real_process(way: str, code: int) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROCESS, "end", way], capture_output=True, check=False, cwd=ROOT
+    )
+    assert run.returncode == code
+    assert b"Traceback" not in run.stderr
+    assert run.stdout == b""
+
+
+def test_an_error_is_one_line_and_its_hint_another() -> None:
+    run = CliRunner().invoke(probe, ["end", "failed"])
+    assert run.stderr == "error: cannot do it\nhint: do something else\n"
+
+
+def test_nothing_from_outside_steers_the_terminal() -> None:
+    run = CliRunner().invoke(probe, ["end", "hostile"])
+    assert run.stderr == "error: the registry said \\x1b[2J\\r\\nerror: \\xff\\u202e\n"
+
+
+@pytest.mark.parametrize("args", [["end", "failed", "-o", "json"], ["end", "-o", "json"]])
+def test_json_is_one_valid_document_on_failure_too(args: list[str]) -> None:
+    run = CliRunner().invoke(probe, args)
+    error = json.loads(run.stdout)["error"]
+    assert error["exit_code"] == run.exit_code
+    assert f"error: {error['message']}" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["end", "--wyrd"], "no such option '--wyrd'"),
+        (["ned"], "Did you mean 'end'?"),
+        (["end"], "missing argument 'WAY'"),
+        (["end", "done", "done"], "unexpected extra argument"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong_and_where_to_look(
+    args: list[str], said: str
+) -> None:
+    run = CliRunner().invoke(probe, args, prog_name="probe")
+    assert run.exit_code == 2
+    first, second = run.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert said in first
+    assert second.startswith("hint: `probe")
+    assert run.stdout == ""
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    run = subprocess.run(
+        ["/bin/bash", "-c", 'set -o pipefail; "$0" -c "$1" end flood | head -1', sys.executable,
+         PROCESS],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+    )  # fmt: skip
+    assert (run.stdout, run.stderr) == (b"line 0\n", b"")
+    assert run.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_full_disk_under_stdout_is_an_error_and_no_traceback() -> None:
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", PROCESS, "end", "flood"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    assert run.returncode == 1
+    assert run.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_regctl_alone_shows_its_commands() -> None:
+    run = CliRunner().invoke(main, [], prog_name="regctl")
+    assert run.exit_code == 2
+    assert "adduser" in run.stderr
+
+
+def test_python_m_regctl_is_regctl() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "regctl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("regctl ")

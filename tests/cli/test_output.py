@@ -1,0 +1,181 @@
+"""One listing in every format; a terminal and a pipe side by side."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import pytest
+
+from regctl import documents, errors
+from regctl.cli._output import Column, Format, Output, Result, visible
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    size: int
+
+
+ROWS = [Row("team/app", 12), Row("[red]evil\x1b[2J", 1_000_000)]
+COLUMNS = [
+    Column[Row]("NAME", lambda row: row.name),
+    Column[Row]("SIZE", lambda row: str(row.size), right=True),
+    Column[Row]("NOTE", lambda _row: "more", wide=True),
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch, format_: Format | None, *, terminal: bool = False
+) -> str:
+    stream = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "80")
+    Output(format=format_).listing(
+        iter(ROWS), COLUMNS, key="rows", name=lambda row: row.name, record=asdict
+    )
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_gets_tab_separated_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = shown(monkeypatch, None, terminal=True).splitlines()
+    assert "NAME" in table[0]
+    assert "SIZE" in table[0]
+    assert "[red]evil\\x1b[2J" in table[2]
+    assert "1000000" in table[2]
+    assert shown(monkeypatch, None) == "team/app\t12\n[red]evil\\x1b[2J\t1000000\n"
+
+
+def test_wide_shows_the_columns_that_a_table_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "more" not in shown(monkeypatch, "table")
+    assert "\tmore\n" in shown(monkeypatch, "wide")
+
+
+def test_json_and_yaml_hold_the_values_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {"rows": [asdict(row) for row in ROWS]}
+    assert json.loads(shown(monkeypatch, "json")) == expected
+    assert documents.load(shown(monkeypatch, "yaml"), source="it") == expected
+
+
+def test_names_come_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(monkeypatch, "name") == "team/app\n[red]evil\\x1b[2J\n"
+
+
+def broken() -> Iterator[Row]:
+    yield ROWS[0]
+    raise errors.RegctlError("page 2 did not come")
+
+
+@pytest.mark.parametrize("format_", ["table", "wide", "name", "json"])
+def test_a_listing_that_breaks_shows_what_came(
+    monkeypatch: pytest.MonkeyPatch, format_: Format
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    output = Output(format=format_)
+    with pytest.raises(errors.RegctlError) as caught:
+        output.listing(broken(), COLUMNS, key="rows", name=lambda row: row.name, record=asdict)
+    output.failure(caught.value)
+    assert "team/app" in stream.getvalue()
+    if format_ == "json":
+        document = json.loads(stream.getvalue())
+        assert document["rows"] == [asdict(ROWS[0])]
+        assert document["error"]["message"] == "page 2 did not come"
+
+
+def test_an_empty_list_is_an_empty_json_list(capsys: pytest.CaptureFixture[str]) -> None:
+    empty: list[Row] = []
+    Output(format="json").listing(
+        empty, COLUMNS, key="rows", name=lambda row: row.name, record=asdict
+    )
+    assert json.loads(capsys.readouterr().out) == {"rows": []}
+
+
+CREATED = Result("secret", "r.io", "created", namespace="team-a")
+FAILED = Result(
+    "secret", "r.io", "failed", namespace="team-b", error=errors.NotPermittedError("forbidden")
+)
+
+
+def test_results_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().results([CREATED, Result("user", "alice", "unchanged")])
+    assert capsys.readouterr().out == "team-a/secret/r.io created\nuser/alice unchanged\n"
+
+
+def test_a_dry_run_uses_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().results([CREATED], dry_run="client")
+    Output().results([CREATED], dry_run="server")
+    assert capsys.readouterr().out == (
+        "team-a/secret/r.io created (dry run)\nteam-a/secret/r.io created (server dry run)\n"
+    )
+
+
+def test_some_failed_is_partly_done_and_each_failure_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(errors.PartlyDoneError, match="1 of 2 failed, 1 done"):
+        Output().results([CREATED, FAILED])
+    captured = capsys.readouterr()
+    assert captured.out == "team-a/secret/r.io created\n"
+    assert captured.err == "error: forbidden\n"
+
+
+def test_all_failed_alike_keeps_the_exit_code_of_the_cause() -> None:
+    with pytest.raises(errors.NotPermittedError, match="2 of 2 failed"):
+        Output().results([FAILED, FAILED])
+    with pytest.raises(errors.NotPermittedError, match="forbidden"):
+        Output().results([FAILED])
+
+
+def test_json_results_carry_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(errors.PartlyDoneError):
+        Output(format="json").results([CREATED, FAILED], dry_run="server")
+    first, second = json.loads(capsys.readouterr().out)["results"]
+    assert first == {
+        "kind": "secret", "name": "r.io", "namespace": "team-a", "result": "created",
+        "dry_run": "server",
+    }  # fmt: skip
+    assert second["error"] == {"message": "forbidden", "hint": None, "exit_code": 4}
+
+
+def test_quiet_keeps_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(quiet=True)
+    output.results([CREATED])
+    output.note("by the way")
+    output.warning("mind")
+    output.error(errors.RegctlError("no"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "warning: mind\nerror: no\n"
+
+
+def test_a_concealed_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(verbose=True)
+    output.conceal("hunter2")
+    output.conceal("hunter2-longer")
+    output.error(errors.RegctlError("the server echoed hunter2-longer", hint="not hunter2"))
+    output.trace("GET /?password=hunter2")
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_visible_leaves_text_in_other_scripts_alone() -> None:
+    assert visible("Zoë 日本 naïve") == "Zoë 日本 naïve"
+    assert visible("a\tb\nc\x7f\x9b\u2028\udc80") == "a\\tb\\nc\\x7f\\x9b\\u2028\\x80"
+
+
+def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    Output().warning("mind")
+    assert "\x1b[" in terminal.getvalue()
+    terminal.truncate(0)
+    Output(color=False).warning("mind")
+    assert "\x1b[" not in terminal.getvalue()

@@ -1,0 +1,94 @@
+import pytest
+
+from regctl.errors import InvalidReferenceError
+from regctl.reference import ImageReference, Registry
+
+
+@pytest.mark.parametrize(
+    ("typed", "host"),
+    [
+        ("registry.foo.com", "registry.foo.com"),
+        ("Registry.Foo.com", "registry.foo.com"),
+        ("registry.foo.com:5000", "registry.foo.com:5000"),
+        ("https://registry.foo.com/v2/_catalog", "registry.foo.com"),
+        ("http://localhost:5000/", "localhost:5000"),
+        ("registry.foo.com/team/app", "registry.foo.com"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("  registry.foo.com\n", "registry.foo.com"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io", "docker.io"),
+    ],
+)
+def test_a_registry_is_read_as_people_paste_it(typed: str, host: str) -> None:
+    assert Registry.parse(typed).host == host
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "   ", "https://", "foo bar", "foo_bar", "-foo", "foo:0", "foo:65536", "foo:http",
+     "ftp://foo.com", "foo..com", "foo\x1b[2J", "/v2/"],
+)  # fmt: skip
+def test_what_is_no_registry_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidReferenceError):
+        Registry.parse(typed)
+
+
+def test_a_password_in_a_pasted_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidReferenceError) as caught:
+        Registry.parse("https://alice:hunter2@registry.foo.com/")
+    assert "hunter2" not in caught.value.message
+    assert "registry.foo.com" in caught.value.message
+
+
+def test_docker_hub_has_a_key_and_an_endpoint_of_its_own() -> None:
+    hub = Registry.parse("docker.io")
+    assert (hub.key, hub.endpoint) == ("https://index.docker.io/v1/", "registry-1.docker.io")
+    own = Registry.parse("registry.foo.com:5000")
+    assert (own.key, own.endpoint) == ("registry.foo.com:5000", "registry.foo.com:5000")
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("typed", "registry", "repository", "tag", "digest"),
+    [
+        ("registry.foo.com/app", "registry.foo.com", "app", None, None),
+        ("registry.foo.com:5000/team/app:1.2", "registry.foo.com:5000", "team/app", "1.2", None),
+        ("localhost/app:x", "localhost", "app", "x", None),
+        ("nginx", "docker.io", "library/nginx", None, None),
+        ("team/app", "docker.io", "team/app", None, None),
+        (f"r.io/a/b@{DIGEST}", "r.io", "a/b", None, DIGEST),
+        (f"r.io/a/b:t@{DIGEST}", "r.io", "a/b", "t", DIGEST),
+    ],
+)
+def test_an_image_is_read_as_docker_reads_it(
+    typed: str, registry: str, repository: str, tag: str | None, digest: str | None
+) -> None:
+    image = ImageReference.parse(typed)
+    assert image == ImageReference(Registry(registry), repository, tag, digest)
+    assert ImageReference.parse(str(image)) == image
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "r.io/",
+        "r.io/App",
+        "r.io/a:",
+        "r.io/a:b:c",
+        "r.io/a@sha256:12",
+        "r.io/a/../b",
+        "r.io/a b",
+    ],
+)
+def test_what_docker_would_refuse_is_no_image(typed: str) -> None:
+    with pytest.raises(InvalidReferenceError):
+        ImageReference.parse(typed)
+
+
+def test_an_image_is_asked_for_by_digest_then_tag_then_latest() -> None:
+    assert ImageReference.parse(f"r.io/a:t@{DIGEST}").reference == DIGEST
+    assert ImageReference.parse("r.io/a:t").reference == "t"
+    assert ImageReference.parse("r.io/a").reference == "latest"
