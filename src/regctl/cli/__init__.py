@@ -16,15 +16,32 @@ import click
 from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
+from regctl.cli.completion import completion
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
+
+# Every command of regctl under the heading that its help has in `regctl --help`.
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "The whole": (completion,),
+}
 
 
 class Root(Noun):
     """The group `regctl`, and the error boundary around every command."""
 
     group_class = Noun
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are about."""
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (command.name or "", command.get_short_help_str(formatter.width))
+                        for command in commands
+                    ]
+                )
 
     def main(
         self,
@@ -113,3 +130,8 @@ def _abandon_stdout() -> None:
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 def main() -> None:
     """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""
+
+
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)
