@@ -32,7 +32,7 @@ class Root(Noun):
 
     group_class = Noun
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are about."""
         for heading, commands in SECTIONS.items():
             with formatter.section(heading):

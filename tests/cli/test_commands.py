@@ -1,0 +1,116 @@
+"""What holds for every command: help, examples, a place in the README, the same flags."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from regctl.cli import SECTIONS, main
+from regctl.cli._options import Command
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def commands(
+    command: click.Command = main, path: str = "regctl"
+) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from commands(child, f"{path} {name}")
+    else:
+        yield path, command
+
+
+ALL = dict(commands())
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_help_opens_with_one_sentence_and_ends_with_examples(path: str) -> None:
+    command = ALL[path]
+    assert isinstance(command, Command)
+    assert command.examples
+    summary = (command.help or "").strip().splitlines()[0]
+    assert summary.endswith("."), summary
+    run = CliRunner().invoke(main, [*path.split()[1:], "--help"], prog_name="regctl")
+    assert run.exit_code == 0
+    for example in command.examples:
+        assert example in run.stdout
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_help_explains_every_option(path: str) -> None:
+    unexplained = [
+        option.opts
+        for option in ALL[path].params
+        if isinstance(option, click.Option) and not option.hidden and not option.help
+    ]
+    assert not unexplained
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_examples_are_command_lines_that_parse(path: str) -> None:
+    command = ALL[path]
+    assert isinstance(command, Command)
+    for example in command.examples:
+        line = example[example.index("regctl") :]
+        for end in (" | ", " > ", " < ", " && "):
+            line = line.partition(end)[0]
+        words = shlex.split(line.removesuffix(")"), comments=True)
+        depth = len(path.split())
+        assert words[:depth] == path.split(), example
+        command.make_context(path, words[depth:], resilient_parsing=True)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_the_readme_has_a_place_for_every_command(path: str) -> None:
+    assert path in (ROOT / "README.md").read_text()
+
+
+def test_the_same_flag_means_the_same_everywhere() -> None:
+    """One spelling, one help text and one kind of value for an option, whatever the command."""
+    seen: dict[str, tuple[str, bool]] = {}
+    for path, command in ALL.items():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                for short in (name for name in option.opts if len(name) == 2):
+                    meaning = (max(option.opts, key=len), option.is_flag)
+                    assert seen.setdefault(short, meaning) == meaning, f"{path} {short}"
+    assert "-p" not in seen
+
+
+def test_every_command_is_listed_under_a_heading() -> None:
+    listed = [command.name for commands in SECTIONS.values() for command in commands]
+    assert sorted(listed, key=str) == sorted(main.commands)
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"), [("bash", "regctl.bash"), ("zsh", "_regctl"), ("fish", "regctl.fish")]
+)
+def test_the_completion_scripts_in_the_repository_are_what_regctl_prints(
+    shell: str, file: str
+) -> None:
+    printed = CliRunner().invoke(main, ["completion", shell], prog_name="regctl").stdout
+    assert printed == (ROOT / "completions" / file).read_text()
+
+
+def test_bash_completes_a_command(tmp_path: Path) -> None:
+    """The script is sourced in a real bash and asked what `regctl compl` could become."""
+    script = """
+        source "$0"
+        COMP_WORDS=(regctl compl); COMP_CWORD=1
+        _regctl_completion regctl
+        echo "${COMPREPLY[@]}"
+    """
+    run = subprocess.run(
+        ["/bin/bash", "-c", script, str(ROOT / "completions" / "regctl.bash")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert run.stdout.strip() == "completion"
