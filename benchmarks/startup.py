@@ -1,0 +1,21 @@
+"""How long regctl takes to start, beside the bare import of click."""
+
+import sys
+from pathlib import Path
+
+from side_by_side import Row, command, compare, report
+
+
+def rows() -> list[Row]:
+    """Time `regctl --version` and `--help` as whole processes."""
+    regctl = str(Path(sys.executable).with_name("regctl"))
+    click = command(sys.executable, "-c", "import click")
+    peer = 'python -c "import click"'
+    return [
+        compare("regctl --version", command(regctl, "--version"), peer, click, runs=25, bound=1.5),
+        compare("regctl --help", command(regctl, "--help"), peer, click, runs=25),
+    ]
+
+
+if __name__ == "__main__":
+    report(rows())
