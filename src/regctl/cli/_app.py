@@ -5,11 +5,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from regctl.cli._output import Output
 from regctl.errors import ConfirmationError
+
+if TYPE_CHECKING:
+    from regctl.credentials import DockerConfig
 
 
 @dataclass
@@ -22,6 +26,12 @@ class App:
     def auth_file(self, path: Path | None) -> Path:
         """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
         return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
+
+    def docker_config(self) -> "DockerConfig":
+        """Return docker's `config.json`; each call reads it again."""
+        from regctl.credentials import DockerConfig
+
+        return DockerConfig.load(self.environ)
 
     @property
     def interactive(self) -> bool:

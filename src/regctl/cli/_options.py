@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +19,8 @@ from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialE
 
 if TYPE_CHECKING:
     from regctl.cli._output import Format
+    from regctl.credentials import Credential
+    from regctl.reference import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -253,6 +255,97 @@ def _one_line(data: bytes, source: str) -> str:
     if "\n" in text or "\r" in text:
         raise InvalidPasswordError(f"the password from {source} has more than one line")
     return text
+
+
+# Credentials
+
+
+@dataclass(frozen=True)
+class CredentialOptions:
+    """Who to be at a registry, as asked for."""
+
+    username: str | None
+    docker_password: str | None = field(repr=False)
+    password_options: PasswordOptions
+
+    def resolve(self, app: App, registry: "Registry") -> "Credential | None":
+        """
+        Return the credential for *registry*, or None where there is none: to be anonymous.
+
+        In this order: flags, standard input, file, `$REGCTL_USERNAME` and `$REGCTL_PASSWORD`,
+        docker's config, and for a user without a password a hidden prompt on a terminal.
+        Raises InvalidInputError for a password without a user, NoCredentialError for a user
+        without a password. Whatever is found is concealed in all output to stderr.
+        """
+        from regctl.credentials import Credential, check_username
+
+        password = self.password_options.given(
+            app, argument=self.docker_password, flag="--docker-password"
+        )
+        username = self.username or app.environ.get("REGCTL_USERNAME")
+        if self.username == "":
+            check_username(self.username)
+        if username and password:
+            credential = Credential(check_username(username), password)
+        elif password and self._password_asked_for:
+            raise InvalidInputError("a password, and no user", hint="pass --username")
+        else:
+            # $REGCTL_PASSWORD alone may be there for `adduser`.
+            found = app.docker_config().credential_for(registry)
+            if username and (found is None or found.username != username):
+                found = Credential(
+                    check_username(username),
+                    prompt_password(app, f"Password of {username} at {registry}", twice=False),
+                )
+            if found is None:
+                return None
+            credential = found
+        for secret in credential.secrets:
+            app.output.conceal(secret)
+        return credential
+
+    def require(self, app: App, registry: "Registry") -> "Credential":
+        """Return the credential as `resolve` does; without any, ask on a terminal."""
+        from regctl.credentials import Credential, check_username
+
+        credential = self.resolve(app, registry)
+        if credential is not None:
+            return credential
+        if not app.interactive:
+            raise NoCredentialError(
+                f"no credential for {registry}: none was given and docker's config has none",
+                hint="pass --username with --password-stdin, or run `regctl login` first",
+            )
+        username = check_username(click.prompt(f"User at {registry}", err=True))
+        password = prompt_password(app, f"Password of {username} at {registry}", twice=False)
+        credential = Credential(username, password)
+        for secret in credential.secrets:
+            app.output.conceal(secret)
+        return credential
+
+    @property
+    def _password_asked_for(self) -> bool:
+        options = self.password_options
+        return (
+            self.docker_password is not None
+            or options.password_stdin
+            or options.password_file is not None
+        )
+
+
+credential_options = bundle(
+    "credential",
+    CredentialOptions,
+    click.option(
+        "--username",
+        "--docker-username",
+        "username",
+        help="The user.  [default: $REGCTL_USERNAME, then docker's config]",
+    ),
+    # As kubectl has it, so that a pasted command line works; hidden, for there are better ways.
+    click.option("--docker-password", hidden=True),
+    password_options,
+)
 
 
 # The cluster
