@@ -68,7 +68,10 @@ class Noun(click.Group):
     command_class = Command
 
 
-def _common_options() -> list[click.Parameter]:
+@functools.cache
+def _common_options() -> tuple[click.Parameter, ...]:
+    """Return the flags of every command; made once, since making an option takes its time."""
+
     def set_on_output(attribute: str, value: Any) -> Callable[..., None]:
         def callback(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
             if given:
@@ -86,11 +89,11 @@ def _common_options() -> list[click.Parameter]:
             help=text,
         )
 
-    return [
+    return (
         option("-v", "--verbose", attribute="verbose", value=True, text="Say what is being done."),
         option("-q", "--quiet", attribute="quiet", value=True, text="Say errors and data only."),
         option("--no-color", attribute="color", value=False, text="Never use colour."),
-    ]
+    )
 
 
 def output_option(*formats: "Format") -> Callable[[F], F]:

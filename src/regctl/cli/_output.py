@@ -5,7 +5,6 @@ One listing or list of results goes in; a table, tab-separated lines, JSON, YAML
 Rich is loaded on a terminal and nowhere else.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -186,6 +185,8 @@ class Output:
 
             self.write(documents.dump([document]))
         else:
+            import json
+
             self.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
 
     def listing(
@@ -234,6 +235,8 @@ class Output:
                 flushed = now
 
     def _json_listing(self, items: Iterable[T], key: str, record: Callable[[T], Any]) -> None:
+        import json
+
         self._document_written = True
         self.write(f"{{\n  {json.dumps(key)}: [")
         comma = ""
