@@ -3,27 +3,52 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-servers clean
+.PHONY: help demo test check test-servers test-floors bench clean
 
 help: ## Show what can be made.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-$(BIN)/.installed: pyproject.toml
+$(BIN)/regctl: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-check: $(BIN)/.installed ## ruff and mypy.
+$(BIN)/pytest: $(BIN)/regctl
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+demo: $(BIN)/regctl ## Show the main job on the screen, on the real programs where they can be had.
+	$(BIN)/python demo/demo.py
+
+check: $(BIN)/pytest ## ruff and mypy.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test-servers: $(BIN)/.installed ## Install the real servers that the tests run against.
+test-servers: $(BIN)/pytest ## Install the real servers that the tests run against.
 	tests/servers/install.sh
 
 test: test-servers check ## Everything: servers, ruff, mypy, pytest with coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+# The oldest Python and the oldest dependencies that pyproject.toml admits.
+FLOORS := .venv-floors
+OLDEST ?= $(firstword $(foreach python,python3.10 $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python),\
+  $(shell $(python) -c '' 2>/dev/null && echo $(python))) $(PYTHON))
+
+$(FLOORS)/bin/pytest: $(BIN)/pytest
+	$(OLDEST) -m venv $(FLOORS)
+	$(FLOORS)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python tests/floors.py > $(FLOORS)/constraints.txt
+	$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/constraints.txt --editable . --group test
+	@touch $@
+
+test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencies.
+	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
+
+bench: $(BIN)/pytest ## Time regctl beside its peers.
+	$(BIN)/python benchmarks/run.py
+
 clean: ## Remove what make made.
-	rm -rf $(VENV) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(FLOORS) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -1,0 +1,11 @@
+"""Print the oldest release of each dependency that pyproject.toml admits, as constraints for pip."""
+
+import re
+import sys
+from importlib.metadata import requires
+
+for requirement in requires("regctl") or []:
+    floor = re.match(r"([A-Za-z0-9_.-]+)[^>]*>=([0-9][0-9.]*)", requirement)
+    if floor is None:
+        sys.exit(f"no floor in {requirement!r}")
+    sys.stdout.write(f"{floor[1]}=={floor[2]}\n")
