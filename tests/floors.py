@@ -1,4 +1,4 @@
-"""Print the oldest release of each dependency that pyproject.toml admits, as constraints for pip."""
+"""Print the oldest admitted release of each dependency, as constraints for pip."""
 
 import re
 import sys

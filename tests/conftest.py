@@ -1,0 +1,112 @@
+"""
+Fixtures for the real programs, and a wall between the tests and the person who runs them.
+
+A program that is not installed skips the test and says what to run; with REGCTL_REQUIRE_SERVERS
+set, as in continuous integration, it fails it.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import pytest
+
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer, api_server
+from tests.servers.process import MissingServerError, find
+
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def nobodys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a home folder of its own and no word of who runs it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("REGCTL_", "DOCKER_", "KUBE")) and name not in {
+            "REGCTL_REQUIRE_SERVERS",
+            "REGCTL_TEST_CACHE",
+            "KUBEBUILDER_ASSETS",
+        }:
+            monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("KUBECONFIG", str(home / "no-kubeconfig"))
+    return home
+
+
+def missing(error: MissingServerError) -> NoReturn:
+    """Skip, or fail where every server is required."""
+    if os.environ.get("REGCTL_REQUIRE_SERVERS"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+class Servers(ExitStack):
+    """Servers of tests/servers, each running until the end of its fixture's scope."""
+
+    def __call__(self, server: AbstractContextManager[T]) -> T:
+        """Start *server* and return its handle: `serve(nginx(folder))`."""
+        try:
+            return self.enter_context(server)
+        except MissingServerError as error:
+            missing(error)
+
+
+@pytest.fixture
+def serve() -> Iterator[Servers]:
+    with Servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def serve_module() -> Iterator[Servers]:
+    with Servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def serve_session() -> Iterator[Servers]:
+    with Servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return the path of a real program that a test compares with."""
+
+    def path_of(name: str) -> str:
+        try:
+            return find(name)
+        except MissingServerError as error:
+            missing(error)
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def kubernetes(serve_session: Servers, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
+    """Run one API server for the whole session."""
+    return serve_session(api_server(tmp_path_factory.mktemp("kubernetes")))
+
+
+@pytest.fixture
+def namespace(kubernetes: ApiServer) -> str:
+    """Make a namespace of the test's own."""
+    return kubernetes.create_namespace(f"test-{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def registry(serve_session: Servers, tmp_path_factory: pytest.TempPathFactory) -> DockerRegistry:
+    """Run one registry without authentication for the whole session."""
+    return serve_session(docker_registry(tmp_path_factory.mktemp("registry")))

@@ -1,0 +1,32 @@
+"""A throw-away certificate authority for TLS on loopback."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A server's certificate *chain* and *key*, and the *ca_file* to trust it by: PEM files."""
+
+    chain: Path
+    key: Path
+    ca_file: Path
+
+
+def make_certificate(
+    folder: Path,
+    *names: str,
+    expires: dt.datetime | None = None,
+) -> Certificate:
+    """Make a certificate for *names* (loopback's by default); an *expires* in the past is fine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    issued = authority.issue_cert(*(names or ("localhost", "127.0.0.1")), not_after=expires)
+    certificate = Certificate(folder / "server.pem", folder / "server.key", folder / "ca.pem")
+    certificate.chain.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(certificate.key))
+    authority.cert_pem.write_to_path(str(certificate.ca_file))
+    return certificate

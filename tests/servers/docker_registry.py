@@ -1,0 +1,205 @@
+"""Debian's docker-registry, and images put into it."""
+
+import base64
+import hashlib
+import json
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.servers.certificates import Certificate
+from tests.servers.process import Process, find, on_free_port
+
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+@dataclass(frozen=True)
+class DockerRegistry:
+    """A registry that runs: *host* is what stands in an image's name."""
+
+    host: str
+    url: str
+    root: Path
+    process: Process
+    ca_file: Path | None = None
+
+    @property
+    def log(self) -> Path:
+        """What it wrote."""
+        return self.process.log
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        user: tuple[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send one request past regctl; return status, headers in lower case, body."""
+        url = f"{self.url}{path}" if path.startswith("/") else path
+        request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+        if user is not None:
+            encoded = base64.b64encode(":".join(user).encode()).decode()
+            request.add_header("Authorization", f"Basic {encoded}")
+        try:
+            with self._opener().open(request, timeout=30) as response:
+                return response.status, _lower(response.headers.items()), response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _lower(error.headers.items()), error.read()
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if self.ca_file is not None:
+            context = ssl.create_default_context(cafile=str(self.ca_file))
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        return urllib.request.build_opener(*handlers)
+
+    def allows(self, user: str, password: str) -> bool:
+        """Tell whether the registry lets this user in."""
+        status, _, _ = self.request("GET", "/v2/", user=(user, password))
+        if status not in {200, 401}:
+            raise AssertionError(f"the registry answered {status}")
+        return status == 200
+
+    def push_image(
+        self,
+        repository: str,
+        tag: str,
+        *,
+        layers: Sequence[bytes] = (b"layer",),
+        user: tuple[str, str] | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> str:
+        """Put a small image of docker's second schema in; return its digest."""
+        config_bytes = json.dumps(
+            config
+            or {
+                "architecture": "amd64",
+                "os": "linux",
+                "created": "2026-01-02T03:04:05Z",
+                "config": {"Labels": {"maintainer": "tests"}},
+                "rootfs": {"type": "layers", "diff_ids": []},
+                "history": [],
+            }
+        ).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": self._push_blob(repository, config_bytes, CONFIG_TYPE, user),
+            "layers": [self._push_blob(repository, layer, LAYER_TYPE, user) for layer in layers],
+        }
+        return self.push_manifest(repository, tag, manifest, MANIFEST_TYPE, user=user)
+
+    def push_manifest(
+        self,
+        repository: str,
+        reference: str,
+        manifest: dict[str, Any],
+        media_type: str,
+        *,
+        user: tuple[str, str] | None = None,
+    ) -> str:
+        """Put a manifest in as it is; return its digest."""
+        body = json.dumps(manifest).encode()
+        status, headers, answer = self.request(
+            "PUT",
+            f"/v2/{repository}/manifests/{reference}",
+            body,
+            headers={"Content-Type": media_type},
+            user=user,
+        )
+        if status != 201:
+            raise AssertionError(f"manifest: {status} {answer!r}")
+        return headers["docker-content-digest"]
+
+    def copy_repository(self, source: str, targets: Iterable[str]) -> None:
+        """Make many repositories quickly: copies of one, on the registry's disk."""
+        folder = self.root / "docker" / "registry" / "v2" / "repositories"
+        for target in targets:
+            shutil.copytree(folder / source, folder / target)
+
+    def _push_blob(
+        self, repository: str, data: bytes, media_type: str, user: tuple[str, str] | None
+    ) -> dict[str, Any]:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        _, headers, _ = self.request("POST", f"/v2/{repository}/blobs/uploads/", b"", user=user)
+        location = headers["location"]
+        joiner = "&" if "?" in location else "?"
+        status, _, answer = self.request(
+            "PUT",
+            f"{location}{joiner}digest={digest}",
+            data,
+            headers={"Content-Type": "application/octet-stream"},
+            user=user,
+        )
+        if status != 201:
+            raise AssertionError(f"blob: {status} {answer!r}")
+        return {"mediaType": media_type, "size": len(data), "digest": digest}
+
+
+def _lower(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in items}
+
+
+@contextmanager
+def docker_registry(
+    folder: Path,
+    *,
+    auth_file: Path | None = None,
+    certificate: Certificate | None = None,
+    max_entries: int | None = None,
+    delete: bool = True,
+    read_only: bool = False,
+    root: Path | None = None,
+) -> Iterator[DockerRegistry]:
+    """Run a registry that keeps everything in *folder*; *root* shares another's images."""
+    program = find("docker-registry")
+    folder.mkdir(parents=True, exist_ok=True)
+    root = root or folder / "data"
+    root.mkdir(exist_ok=True)
+
+    def arguments(port: int) -> list[str]:
+        storage: dict[str, Any] = {
+            "filesystem": {"rootdirectory": str(root)},
+            "delete": {"enabled": delete},
+        }
+        if read_only:
+            storage["maintenance"] = {"readonly": {"enabled": True}}
+        http: dict[str, Any] = {"addr": f"127.0.0.1:{port}", "secret": "tests"}
+        if certificate is not None:
+            http["tls"] = {"certificate": str(certificate.chain), "key": str(certificate.key)}
+        config: dict[str, Any] = {
+            "version": "0.1",
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": storage,
+            "http": http,
+        }
+        if auth_file is not None:
+            config["auth"] = {"htpasswd": {"realm": "basic-realm", "path": str(auth_file)}}
+        if max_entries is not None:
+            config["catalog"] = {"maxentries": max_entries}
+        path = folder / "config.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        return [program, "serve", str(path)]
+
+    with on_free_port(arguments, log=folder / "registry.log") as (process, port):
+        scheme = "https" if certificate is not None else "http"
+        host = f"127.0.0.1:{port}"
+        yield DockerRegistry(
+            host,
+            f"{scheme}://{host}",
+            root,
+            process,
+            certificate.ca_file if certificate is not None else None,
+        )

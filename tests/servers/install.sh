@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Install the real programs that the tests run against. Quick when everything is there.
+#
+#   install.sh           all of them: apt's packages, and a kube-apiserver built from Debian's source
+#   install.sh registry  docker-registry alone, which is what the demo needs
+#
+# Without root it says what to install and ends well: the tests that need a missing program skip.
+set -euo pipefail
+
+cache=${REGCTL_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/regctl-test-servers}
+declare -A program_of=(
+  [docker-registry]=docker-registry [apache2-utils]=htpasswd [apache2]=apache2
+  [nginx-light]=nginx [haproxy]=haproxy [caddy]=caddy [skopeo]=skopeo [etcd-server]=etcd
+)
+build_packages=(
+  golang-go golang-github-modern-go-reflect2-dev golang-github-json-iterator-go-dev
+  golang-github-modern-go-concurrent-dev dpkg-dev rsync make jq
+)
+
+say() { printf '%s\n' "test servers: $*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_install() {
+  command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+# The packages bring services with them: none may start, here or at the next boot of the machine.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e "$policy" ]; then
+    made=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  local code=0
+  "$@" || code=$?
+  if [ -n "$made" ]; then as_root rm -f "$policy"; fi
+  return "$code"
+}
+
+apt_install() {
+  local options=(--yes --no-install-recommends -o DPkg::Lock::Timeout=300)
+  without_services as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get "${options[@]}" install "$@" >/dev/null
+}
+
+install_programs() {
+  local missing=() package
+  for package in "$@"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${program_of[$package]}" >/dev/null || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! can_install; then
+    say "not installed: ${missing[*]}; ask root for: apt-get install ${missing[*]}"
+    return 0
+  fi
+  say "installing ${missing[*]}"
+  as_root apt-get -o DPkg::Lock::Timeout=300 update >/dev/null
+  apt_install "${missing[@]}"
+}
+
+# Debian's sources of packages, asked for source code: a copy of the lists with `deb` turned to
+# `deb-src`, in a folder of its own, so that the machine's own lists stay as they are.
+source_lists() {
+  local lists=$1 file
+  mkdir -p "$lists"
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -s "$file" ] && sed -n 's/^deb /deb-src /p' "$file" >"$lists/$(basename "$file" .list).list"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ -s "$file" ] && sed 's/^Types:.*/Types: deb-src/' "$file" >"$lists/$(basename "$file")"
+  done
+  return 0
+}
+
+build_apiserver() {
+  local work=$1 tree version
+  source_lists "$work/lists"
+  local apt=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/lists"
+    -o Dir::State::Lists="$work/state" -o APT::Sandbox::User=root)
+  mkdir -p "$work/state/partial" "$work/source"
+  apt-get "${apt[@]}" update >/dev/null
+  (cd "$work/source" && apt-get "${apt[@]}" source --download-only kubernetes >/dev/null)
+  dpkg-source --no-check -x "$work"/source/kubernetes_*.dsc "$work/tree" >/dev/null
+  tree=$work/tree
+  version=$(dpkg-parsechangelog -l "$tree/debian/changelog" -S Version)
+  # The vendored copies are older than Go 1.19 likes: they panic on Secrets.
+  local module
+  for module in github.com/modern-go/reflect2 github.com/json-iterator/go; do
+    rsync -a --delete --exclude='*_test.go' \
+      "/usr/share/gocode/src/$module/" "$tree/vendor/$module/"
+  done
+  mkdir -p "$tree/.go/src/k8s.io"
+  ln -sfn "$tree" "$tree/.go/src/k8s.io/kubernetes"
+  (
+    cd "$tree/.go/src/k8s.io/kubernetes"
+    GO111MODULE=off GOPATH=$tree/.go GOCACHE=$work/go-cache CGO_ENABLED=0 GOTOOLCHAIN=local \
+      GOFLAGS='' PATH=/usr/lib/go/bin:$PATH \
+      make WHAT=cmd/kube-apiserver GOLDFLAGS='-s -w' >"$work/build.log" 2>&1
+  ) || { tail -30 "$work/build.log" >&2; return 1; }
+  mkdir -p "$cache"
+  cp "$tree/_output/bin/kube-apiserver" "$cache/.new-$$"
+  mv "$cache/.new-$$" "$cache/kube-apiserver-$version"
+}
+
+install_apiserver() {
+  if compgen -G "$cache/kube-apiserver-*" >/dev/null || command -v kube-apiserver >/dev/null ||
+    [ -x "${KUBEBUILDER_ASSETS:-/nonexistent}/kube-apiserver" ]; then
+    return 0
+  fi
+  if ! can_install; then
+    say "no kube-apiserver: set KUBEBUILDER_ASSETS to a folder that has one, with etcd"
+    return 0
+  fi
+  say "building kube-apiserver from Debian's source, once; this takes some minutes"
+  apt_install "${build_packages[@]}"
+  work=$(mktemp -d)
+  trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+  build_apiserver "$work"
+}
+
+case ${1:-all} in
+  all)
+    install_programs "${!program_of[@]}"
+    install_apiserver
+    ;;
+  registry) install_programs docker-registry ;;
+  *)
+    say "usage: $0 [all|registry]"
+    exit 2
+    ;;
+esac

@@ -1,0 +1,317 @@
+"""
+etcd and kube-apiserver: the real Kubernetes API, with an audit log to count requests by.
+
+There is no controller-manager: a deleted namespace stays Terminating for ever, and nobody makes the
+`default` ServiceAccount.
+"""
+
+import json
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import Process, find, free_port, running, start
+
+ADMIN = "admin"
+USERS = ("alice", "bob", "carol")
+MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """One finished request, as the API server saw it."""
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str | None
+    name: str | None
+    code: int
+    dry_run: bool
+    user_agent: str
+
+
+@dataclass
+class ApiServer:
+    """An API server that runs; users start with no rights, except `admin`."""
+
+    url: str
+    folder: Path
+    arguments: Sequence[str]
+    process: Process = field(init=False, repr=False)
+    _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate to trust the server by."""
+        return self.folder / "certs" / "apiserver.crt"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the administrator."""
+        return self.kubeconfig_for(ADMIN)
+
+    def kubeconfig_for(self, user: str, *, namespace: str = "default") -> Path:
+        """Write and return a kubeconfig of *user*."""
+        path = self.folder / f"kubeconfig-{user}-{namespace}"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [
+                {
+                    "name": "test",
+                    "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)},
+                }
+            ],
+            "users": [{"name": user, "user": {"token": token_of(user)}}],
+            "contexts": [
+                {
+                    "name": "test",
+                    "context": {"cluster": "test", "user": user, "namespace": namespace},
+                }
+            ],
+        }
+        path.write_text(json.dumps(document))
+        return path
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        user: str = ADMIN,
+        content_type: str = "application/json",
+    ) -> tuple[int, dict[str, Any]]:
+        """Send one request past regctl; return the status and the decoded answer."""
+        request = urllib.request.Request(
+            f"{self.url}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token_of(user)}", "Content-Type": content_type},
+        )
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
+        )
+        try:
+            with opener.open(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    @property
+    def _context(self) -> ssl.SSLContext:
+        if not self._contexts:
+            self._contexts.append(ssl.create_default_context(cafile=str(self.ca_file)))
+        return self._contexts[0]
+
+    # Objects
+
+    def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> str:
+        """Make a namespace and return its name."""
+        self._must(
+            "POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}}
+        )
+        return name
+
+    def terminate_namespace(self, name: str) -> None:
+        """Delete a namespace: it stays Terminating, for nobody is there to finish it."""
+        self._must("DELETE", f"/api/v1/namespaces/{name}")
+
+    def create_service_account(
+        self, namespace: str, name: str = "default", pull_secrets: Sequence[str] = ()
+    ) -> None:
+        """Make a ServiceAccount that names *pull_secrets*."""
+        body: dict[str, Any] = {"metadata": {"name": name}}
+        if pull_secrets:
+            body["imagePullSecrets"] = [{"name": secret} for secret in pull_secrets]
+        self._must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", body)
+
+    def create_secret(self, namespace: str, secret: dict[str, Any]) -> dict[str, Any]:
+        """Make a Secret as its author would; *secret* is the whole object."""
+        return self._must("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return an object that must be there."""
+        return self._must("GET", path)
+
+    def secret(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return a Secret that must be there."""
+        return self.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+
+    def grant(self, user: str, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
+        """Give *user* a Role in one namespace."""
+        base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+        name = f"{user}-{free_port()}"
+        self._must("POST", f"{base}/roles", {"metadata": {"name": name}, "rules": rules})
+        self._must("POST", f"{base}/rolebindings", _binding("Role", name, user))
+
+    def grant_cluster(self, user: str, rules: Sequence[dict[str, Any]]) -> str:
+        """Give *user* a ClusterRole everywhere; return the name to `revoke_cluster` it by."""
+        base = "/apis/rbac.authorization.k8s.io/v1"
+        name = f"{user}-{free_port()}"
+        self._must("POST", f"{base}/clusterroles", {"metadata": {"name": name}, "rules": rules})
+        self._must("POST", f"{base}/clusterrolebindings", _binding("ClusterRole", name, user))
+        return name
+
+    def revoke_cluster(self, name: str) -> None:
+        """Take a ClusterRole away again."""
+        self._must("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}")
+
+    def _must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        status, answer = self.request(method, path, body)
+        if status >= 300:
+            raise AssertionError(f"{method} {path}: {status} {answer.get('message')}")
+        return answer
+
+    # Faults
+
+    def kill(self) -> None:
+        """End the API server as a power cut would; etcd keeps its data."""
+        self.process.kill()
+
+    def start(self) -> None:
+        """Start it; after `kill` once more, on the same port with the same data."""
+        self.process = start(self.arguments, ready=self._ready, log=self.folder / "apiserver.log")
+
+    def _ready(self) -> bool:
+        if not self.ca_file.exists():
+            return False
+        try:
+            request = urllib.request.Request(f"{self.url}/readyz")
+            request.add_header("Authorization", f"Bearer {token_of(ADMIN)}")
+            opener = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}),
+                urllib.request.HTTPSHandler(
+                    context=ssl.create_default_context(cafile=str(self.ca_file))
+                ),
+            )
+            with opener.open(request, timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    # Counting
+
+    def audit_mark(self) -> int:
+        """Return a mark: what is asked from now on is counted from it."""
+        return self._audit_log.stat().st_size
+
+    def audit(self, mark: int, *, user_agent: str = "regctl") -> list[AuditEvent]:
+        """Return the requests finished since *mark* by programs whose name starts as given."""
+        with self._audit_log.open("rb") as log:
+            log.seek(mark)
+            events = [_event(json.loads(line)) for line in log.read().splitlines()]
+        return [event for event in events if event.user_agent.startswith(user_agent)]
+
+    @property
+    def _audit_log(self) -> Path:
+        return self.folder / "audit.log"
+
+
+def token_of(user: str) -> str:
+    """Return the bearer token of a user."""
+    return f"token-of-{user}"
+
+
+def _binding(kind: str, name: str, user: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }
+
+
+def _event(record: dict[str, Any]) -> AuditEvent:
+    target = record.get("objectRef", {})
+    return AuditEvent(
+        record["user"]["username"],
+        record["verb"],
+        target.get("resource", ""),
+        target.get("namespace"),
+        target.get("name"),
+        record["responseStatus"]["code"],
+        "dryRun=" in record["requestURI"],
+        record.get("userAgent", ""),
+    )
+
+
+@contextmanager
+def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
+    """Run etcd and kube-apiserver, everything kept in *folder*; *flags* are added to the latter."""
+    etcd, apiserver = find("etcd"), find("kube-apiserver")
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / "service-account.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    tokens = folder / "tokens.csv"
+    tokens.write_text(
+        f'{token_of(ADMIN)},{ADMIN},1,"system:masters"\n'
+        + "".join(f"{token_of(user)},{user},{user}\n" for user in USERS)
+    )
+    policy = folder / "audit-policy.json"
+    policy.write_text(
+        json.dumps(
+            {
+                "apiVersion": "audit.k8s.io/v1",
+                "kind": "Policy",
+                "omitStages": ["RequestReceived", "ResponseStarted"],
+                "rules": [{"level": "Metadata"}],
+            }
+        )
+    )
+    peer = free_port()
+    store = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    arguments = [
+        apiserver,
+        f"--etcd-servers={store}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--cert-dir={folder / 'certs'}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        f"--token-auth-file={tokens}",
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--disable-admission-plugins=ServiceAccount",
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={folder / 'audit.log'}",
+        "--audit-log-mode=blocking",
+        *flags,
+    ]
+
+    def etcd_ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{store}/health", timeout=5) as response:
+                return b"true" in response.read()
+        except OSError:
+            return False
+
+    with running(
+        [
+            etcd,
+            f"--data-dir={folder / 'etcd'}",
+            f"--listen-client-urls={store}",
+            f"--advertise-client-urls={store}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            "--unsafe-no-fsync",
+        ],
+        ready=etcd_ready,
+        log=folder / "etcd.log",
+    ):
+        server = ApiServer(f"https://127.0.0.1:{port}", folder, arguments)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.process.stop()

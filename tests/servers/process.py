@@ -1,0 +1,185 @@
+"""
+Real programs on loopback: found, started, waited for, and ended by their process ids.
+
+Nothing here knows pytest, so that the demo and the benchmarks start the same servers; a test's
+fixture turns MissingServerError into a skip, or into a failure where servers are required.
+"""
+
+import ctypes
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+START_SECONDS = 60.0
+_TRIES = 5
+
+
+class MissingServerError(Exception):
+    """A program is not installed; the message says what to do."""
+
+
+class StartError(Exception):
+    """A program ended, or did not answer in time; the message ends with its log."""
+
+
+def cache_folder() -> Path:
+    """Where `make test-servers` keeps what it built."""
+    if given := os.environ.get("REGCTL_TEST_CACHE"):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or str(_HOME / ".cache")
+    return Path(base) / "regctl-test-servers"
+
+
+# Read when first imported: tests put a folder of their own in the place of HOME.
+_HOME = Path.home()
+
+
+def find(program: str) -> str:
+    """
+    Return the path of *program*: built by us, in envtest's folder, in this environment, on PATH.
+
+    Raises MissingServerError.
+    """
+    built = sorted(cache_folder().glob(f"{program}-*"))
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    folders = [assets] if assets else []
+    folders += [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    found = str(built[-1]) if built else shutil.which(program, path=os.pathsep.join(folders))
+    if found is None:
+        raise MissingServerError(f"{program} is not installed: run `make test-servers`")
+    return found
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    """Tell whether something listens on a loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass
+class Process:
+    """One program that we started."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.popen.pid
+
+    def stop(self) -> None:
+        """End it, kindly first; return when it is gone."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+        self.popen.wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+
+def start(
+    arguments: Sequence[str],
+    *,
+    ready: Callable[[], bool],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Process:
+    """
+    Start a program and wait until *ready*; its output goes to *log*.
+
+    The kernel ends it should this process die. Raises StartError with the end of the log.
+    """
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, before any thread could matter
+        )
+    process = Process(popen, log)
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if popen.poll() is not None or time.monotonic() > deadline:
+            process.stop()
+            tail = log.read_text(errors="replace")[-2000:]
+            raise StartError(f"{arguments[0]} did not start:\n{tail}")
+        time.sleep(0.01)
+    return process
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str],
+    *,
+    ready: Callable[[], bool],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[Process]:
+    """Run a program for the length of the block."""
+    process = start(arguments, ready=ready, log=log, env=env, cwd=cwd)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextmanager
+def on_free_port(
+    arguments: Callable[[int], Sequence[str]], *, log: Path, cwd: Path | None = None
+) -> Iterator[tuple[Process, int]]:
+    """
+    Run a program that listens on a port of our choice; yields it and the port.
+
+    A port that somebody else took in the meantime is given up for another.
+    """
+    for attempt in itertools.count(1):
+        port = free_port()
+        try:
+            process = start(arguments(port), ready=partial(answers, port), log=log, cwd=cwd)
+        except StartError:
+            if attempt == _TRIES or "in use" not in log.read_text(errors="replace"):
+                raise
+            continue
+        try:
+            yield process, port
+        finally:
+            process.stop()
+        return
+
+
+def _die_with_parent() -> None:
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
