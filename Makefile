@@ -19,7 +19,8 @@ $(BIN)/pytest: $(BIN)/regctl
 	@touch $@
 
 demo: $(BIN)/regctl ## Show the main job on the screen, on the real programs where they can be had.
-	$(BIN)/python demo/demo.py
+	tests/servers/install.sh registry
+	$(BIN)/python -m demo
 
 check: $(BIN)/pytest ## ruff and mypy.
 	$(BIN)/ruff format --check .

@@ -1,0 +1,149 @@
+"""
+The main job on the screen: a user, a registry that lets it in, pull secrets, the catalog.
+
+`make demo` runs it. Every command is printed before it runs. docker-registry and kube-apiserver are
+used where they can be had; else a stand-in registry and a client-side dry run, and it says so. All
+that it makes is in `.demo` of this checkout and is removed at the end; nothing is left running.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from regctl.errors import RegctlError
+from regctl.htpasswd import HtpasswdFile
+from tests.servers.docker_registry import docker_registry
+from tests.servers.kubernetes import api_server
+from tests.servers.process import MissingServerError, find
+from tests.servers.standin_registry import StandinRegistry, standin_registry
+
+FOLDER = Path(__file__).parent.parent / ".demo"
+NAMESPACES = ("team-a", "team-b", "team-c")
+STANDIN_FLAG = "--stand-in"
+
+
+def say(text: str) -> None:
+    """Print a line of ours, set apart from what the commands print."""
+    print(f"\n# {text}", flush=True)
+
+
+def run(
+    *arguments: str,
+    stdin: str | None = None,
+    expect: int = 0,
+    env: dict[str, str] | None = None,
+    keep: bool = False,
+) -> str:
+    """Show a command, run it, and stop the demo where it ends otherwise than expected."""
+    pipe = f"printf %s {shlex.quote(stdin)} | " if stdin is not None else ""
+    variables = "".join(f"{name}={shlex.quote(value)} " for name, value in (env or {}).items())
+    assignment = "PW=$(" if keep else ""
+    line = f"{assignment}{variables}regctl {shlex.join(arguments)}{')' if keep else ''}"
+    print(f"$ {pipe}{line}", flush=True)
+    process = subprocess.run(
+        [str(Path(sys.executable).with_name("regctl")), *arguments],
+        cwd=FOLDER,
+        env={"PATH": os.environ["PATH"], "HOME": str(FOLDER / "home"), **(env or {})},
+        input=stdin,
+        text=True,
+        stdout=subprocess.PIPE if keep else None,
+        check=False,
+    )
+    if process.returncode:
+        print(f"(exit code {process.returncode})", flush=True)
+    if process.returncode != expect:
+        sys.exit(f"the demo expected exit code {expect}")
+    return (process.stdout or "").strip()
+
+
+def missing(*programs: str) -> str | None:
+    """Return why the real programs can't be used, or None where they can."""
+    if STANDIN_FLAG in sys.argv[1:]:
+        return f"{STANDIN_FLAG} was given"
+    try:
+        for program in programs:
+            find(program)
+    except MissingServerError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def some_registry(password: str) -> Iterator[tuple[str, str]]:
+    """Run a registry with the demo's auth file and one image; yields its host and what it is."""
+    auth_file = FOLDER / "auth"
+    if reason := missing("docker-registry"):
+        state = StandinRegistry(tags={"demo/hello": ["1.0"]}, allows=opens(auth_file))
+        with standin_registry(state) as standin:
+            yield standin.host, f"a stand-in registry of our own ({reason})"
+        return
+    with docker_registry(FOLDER / "registry", auth_file=auth_file) as registry:
+        registry.push_image("demo/hello", "1.0", user=("ci", password))
+        yield registry.host, "Debian's docker-registry"
+
+
+def opens(auth_file: Path) -> Callable[[str, str], bool]:
+    """Return the stand-in's check of a user and password: the file itself, read by regctl."""
+
+    def check(user: str, password: str) -> bool:
+        try:
+            HtpasswdFile.read(auth_file).verify(user, password)
+        except RegctlError:
+            return False
+        return True
+
+    return check
+
+
+def main() -> None:
+    """Go through the whole of it."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    (FOLDER / "home").mkdir(parents=True)
+    try:
+        with ExitStack() as stack:
+            used = show(stack)
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    say("Done. It used:")
+    for program in used:
+        print(f"  - {program}")
+
+
+def show(stack: ExitStack) -> list[str]:
+    """Run the demo; return what it ran on."""
+    say("Two users in the auth file: one with a generated password, one with a given one.")
+    password = run("adduser", "ci", "--generate", keep=True)
+    run("adduser", "alice", "--password-stdin", stdin="correct horse battery staple")
+    run("users")
+
+    host, kind = stack.enter_context(some_registry(password))
+    say(f"A registry reads exactly this file: {kind}, on {host}.")
+    catalog = ("catalog", host, "--plain-http", "--username", "ci", "--password-stdin")
+    run(*catalog, stdin=password)
+    say("A wrong password is told apart from everything else, by words and by exit code.")
+    run(*catalog, stdin="wrong", expect=4)
+
+    create = ("secret", "create", "--server", host, "--username", "ci", "--password-stdin")
+    namespaces = [word for name in NAMESPACES for word in ("-n", name)]
+    if reason := missing("etcd", "kube-apiserver"):
+        say(f"No API server ({reason}): the manifests that would be applied.")
+        run(*create, *namespaces, "--dry-run=client", "-o", "yaml", stdin=password)
+        return [kind, "regctl's client-side dry run in place of an API server"]
+    cluster = stack.enter_context(api_server(FOLDER / "kubernetes"))
+    for name in NAMESPACES:
+        cluster.create_namespace(name)
+    say("The password goes to three namespaces, as a pull secret each.")
+    env = {"KUBECONFIG": str(cluster.kubeconfig)}
+    run(*create, *namespaces, stdin=password, env=env)
+    say("Once more: nothing to do.")
+    run(*create, *namespaces, stdin=password, env=env)
+    return [kind, "a real kube-apiserver with etcd"]
+
+
+if __name__ == "__main__":
+    main()
