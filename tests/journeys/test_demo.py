@@ -1,0 +1,45 @@
+"""The demo goes through to its end, on the real programs and without them, and leaves nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def demo(*flags: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-m", "demo", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert not (ROOT / ".demo").exists()
+    return run.stdout + run.stderr
+
+
+def test_the_demo_on_the_real_programs(program: Callable[[str], str]) -> None:
+    for name in ("docker-registry", "etcd", "kube-apiserver"):
+        program(name)
+    shown = demo()
+    assert "demo/hello" in shown
+    assert "(exit code 4)" in shown
+    for namespace in ("team-a", "team-b", "team-c"):
+        assert shown.count(f"{namespace}/secret/") == 2
+    assert shown.count(" unchanged\n") == 3
+    assert "Debian's docker-registry" in shown
+    assert "kube-apiserver" in shown
+
+
+@pytest.mark.slow
+def test_the_demo_without_any_of_them_says_so() -> None:
+    shown = demo("--stand-in")
+    assert "demo/hello" in shown
+    assert "(exit code 4)" in shown
+    assert shown.count("kind: Secret") == 3
+    assert "stand-in registry of our own" in shown
