@@ -12,10 +12,13 @@ SOURCE = Path(__file__).parent.parent / "src" / "regctl"
 # A module imports from the rows above its own, never from its own row or from below.
 TIERS: list[set[str]] = [
     {"errors"},
-    {"reference", "atomicfile", "exchange", "documents"},
-    {"hashes", "credentials"},
+    {"reference", "atomicfile", "exchange", "documents", "parallel"},
+    {"hashes", "credentials", "apistatus", "kubeconfig", "ownership"},
     {"htpasswd", "keyring", "consumers", "registry", "cluster"},
+    {"targets", "serviceaccounts"},
     {"pullsecrets", "authsecret", "upload", "library"},
+    {"rollout"},
+    {"secretcheck", "syncfile"},
     {"rotation", "doctor"},
     {"cli"},
 ]
@@ -24,8 +27,8 @@ OWNERS = {
     "bcrypt": {"hashes"},
     "passlib": {"hashes"},
     "requests": {"registry"},
-    "kubernetes": {"cluster"},
-    "urllib3": {"cluster"},
+    "kubernetes": {"kubeconfig"},
+    "urllib3": {"cluster", "kubeconfig"},
     "yaml": {"documents"},
     "rich": {"cli._output"},
     "click": {"cli"},

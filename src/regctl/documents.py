@@ -7,6 +7,9 @@ import yaml
 
 from regctl.errors import MalformedError
 
+# For who calls a package that reads YAML by itself.
+PARSE_ERROR: type[Exception] = yaml.YAMLError
+
 
 class _Dumper(yaml.SafeDumper):
     """Never anchors and aliases: a manifest is read by people and by other tools."""

@@ -71,6 +71,10 @@ class FileAccessError(RegctlError):
     """A file can't be opened, read or replaced."""
 
 
+class MountPointError(FileAccessError):
+    """A file that is mounted by itself: it can be written to, and not be replaced."""
+
+
 class LockedError(RegctlError):
     """Another process holds the file's lock for longer than we wait."""
 
@@ -92,6 +96,10 @@ class InvalidPasswordError(InvalidInputError):
 
 class UnknownUserError(RegctlError):
     """No such user in the auth file."""
+
+
+class LockedUserError(RegctlError):
+    """The user is in the auth file, and shut out."""
 
 
 class UserExistsError(RegctlError):
@@ -163,6 +171,14 @@ class InvalidNamespaceError(InvalidInputError):
     """Not a namespace's name by RFC 1123."""
 
 
+class InvalidObjectNameError(InvalidInputError):
+    """Not the name of a Kubernetes object by RFC 1123."""
+
+
+class NotThereError(ClusterError):
+    """No such object in the cluster."""
+
+
 class NamespaceMissingError(ClusterError):
     """The namespace does not exist."""
 
@@ -173,6 +189,14 @@ class NamespaceTerminatingError(ClusterError):
 
 class ConflictError(ClusterError):
     """Somebody else changed the object, or owns the field."""
+
+
+class FieldOwnedError(ConflictError):
+    """Another field manager owns what was to be applied."""
+
+
+class NotOursError(ClusterError):
+    """The object belongs to somebody else; it was left alone."""
 
 
 class ImmutableError(ClusterError):

@@ -1,0 +1,163 @@
+"""
+Which cluster, and as whom: the kubeconfig, or a pod's service account. Owns the kubernetes package.
+
+From the package come configuration, authentication (tokens, certificates, plug-ins, OIDC) and the
+connection pool, in what is the same from 29 to 37.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubernetes.client import Configuration
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.config import ConfigException, kube_config
+from kubernetes.config import incluster_config as in_cluster
+
+from regctl.documents import PARSE_ERROR
+from regctl.errors import KubeconfigError
+from regctl.parallel import MAX_WORKERS
+
+if TYPE_CHECKING:
+    import urllib3
+
+
+class Connection:
+    """A connection pool for one API server, and the headers that say who asks."""
+
+    def __init__(self, configuration: Configuration, name: str) -> None:
+        configuration.connection_pool_maxsize = MAX_WORKERS
+        self._configuration = configuration
+        self._name = name
+        self.host = str(configuration.host).rstrip("/")
+        self.pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+
+    def headers(self) -> dict[str, str]:
+        """
+        Return the headers for authentication; a token that has expired is asked for again.
+
+        Not for two threads at once. Raises KubeconfigError.
+        """
+        with _package_errors(self._name):
+            settings: Any = self._configuration.auth_settings()
+        return {s["key"]: s["value"] for s in settings.values() if s["value"]}
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """
+    Where kubectl would look: *file*, `$KUBECONFIG`, `~/.kube/config`; then a pod's service account.
+
+    *context* None is the current one.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    file: Path | None = None
+    context: str | None = None
+
+    def connect(self) -> Connection:
+        """Read the configuration, run a plug-in where it names one. Raises KubeconfigError."""
+        # The package keeps a default configuration in the class; this one is ours alone.
+        configuration = type.__call__(Configuration)
+        files = self._files()
+        with _package_errors(self._name):
+            if files is not None:
+                # The package's functions have no annotations.
+                load: Any = kube_config.load_kube_config
+                load(config_file=files, context=self.context, client_configuration=configuration)
+            elif self.environ.get(in_cluster.SERVICE_HOST_ENV_NAME):
+                loader: Any = in_cluster.InClusterConfigLoader
+                loader(
+                    in_cluster.SERVICE_TOKEN_FILENAME,
+                    in_cluster.SERVICE_CERT_FILENAME,
+                    environ=self.environ,
+                ).load_and_set(configuration)
+            else:
+                raise KubeconfigError(
+                    "no kubeconfig: nothing says which cluster to use",
+                    hint="pass --kubeconfig, set $KUBECONFIG, or make ~/.kube/config",
+                )
+        return Connection(configuration, self._name)
+
+    def namespace(self) -> str:
+        """Return the namespace of the context, or `default`."""
+        files = self._files()
+        if files is None:
+            with contextlib.suppress(OSError):
+                text = Path(in_cluster.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text()
+                return text.strip() or "default"
+            return "default"
+        contexts: Any = kube_config.list_kube_config_contexts
+        with _package_errors(self._name):
+            listed, active = contexts(files)
+        wanted = self.context or active["name"]
+        for context in listed:
+            if context["name"] == wanted:
+                return str((context.get("context") or {}).get("namespace") or "default")
+        return "default"
+
+    @property
+    def _name(self) -> str:
+        return f"the context {self.context}" if self.context else "the current context"
+
+    def _files(self) -> str | None:
+        """Return the files, joined as in `$KUBECONFIG`, or None where there is none."""
+        if self.file is not None:
+            if not self.file.is_file():
+                raise KubeconfigError(f"cannot read the kubeconfig {self.file}: no such file")
+            return str(self.file)
+        if listed := self.environ.get("KUBECONFIG"):
+            present = [path for path in listed.split(":") if path and Path(path).is_file()]
+            if not present:
+                raise KubeconfigError(
+                    f"cannot read the kubeconfig {listed}: no such file",
+                    hint="pass --kubeconfig or mend $KUBECONFIG",
+                )
+            return ":".join(present)
+        home = self.environ.get("HOME")
+        path = Path(home or "/nonexistent", ".kube", "config")
+        return str(path) if path.is_file() else None
+
+
+class _Log(logging.Handler):
+    """Keeps what would else be printed to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(" ".join(record.getMessage().split())[:300])
+
+
+@contextlib.contextmanager
+def _package_errors(name: str) -> Iterator[None]:
+    """
+    Turn the package's errors into ours.
+
+    A plug-in for credentials that fails is logged to the root logger and otherwise ignored: the
+    next request would go out as nobody.
+    """
+    log = _Log()
+    root = logging.getLogger()
+    root.addHandler(log)
+    try:
+        yield
+    except ConfigException as error:
+        raise KubeconfigError(f"cannot use {name} of the kubeconfig: {error}") from error
+    except (PARSE_ERROR, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # What a file that is no kubeconfig makes the package stumble over.
+        raise KubeconfigError(
+            f"cannot use {name} of the kubeconfig: it is malformed",
+            hint="`kubectl config view` tells what is wrong with it",
+        ) from error
+    finally:
+        root.removeHandler(log)
+    if log.lines:
+        raise KubeconfigError(
+            f"cannot get the credentials of {name}: {log.lines[0]}",
+            hint="log in to the cluster again",
+        )
