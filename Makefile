@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-servers test-floors bench clean
+.PHONY: help demo test check test-servers test-floors docs bench clean
 
 help: ## Show what can be made.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 
 test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencies.
 	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
+
+docs: $(BIN)/pytest ## Write what is generated: the README's commands, the completion scripts.
+	$(BIN)/python -m docs
 
 bench: $(BIN)/pytest ## Time regctl beside its peers.
 	$(BIN)/python benchmarks/run.py

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from regctl import documents, errors
+from regctl.cli._app import App
 from regctl.cli._output import Column, Format, Output, Result, visible
 
 
@@ -179,3 +180,8 @@ def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPa
     terminal.truncate(0)
     Output(color=False).warning("mind")
     assert "\x1b[" not in terminal.getvalue()
+
+
+def test_no_color_in_the_environment_is_heeded() -> None:
+    assert App(environ={"NO_COLOR": "1"}).output.color is False
+    assert App(environ={"NO_COLOR": ""}).output.color is None

@@ -23,6 +23,11 @@ class App:
     output: Output = field(default_factory=Output)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
+    def __post_init__(self) -> None:
+        # https://no-color.org: set and not empty, whatever it says.
+        if self.environ.get("NO_COLOR"):
+            self.output.color = False
+
     def auth_file(self, path: Path | None) -> Path:
         """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
         return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")

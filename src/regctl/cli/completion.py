@@ -21,12 +21,16 @@ SHELLS = ("bash", "zsh", "fish")
 @click.pass_context
 def completion(ctx: click.Context, app: App, shell: str) -> None:
     """Print the completion script of a shell."""
+    app.output.write(script(ctx.find_root().command, shell))
+
+
+def script(root: click.Command, shell: str) -> str:
+    """Return the completion script of one of SHELLS for the command *root*."""
     from click.shell_completion import get_completion_class
 
     complete = get_completion_class(shell)
-    if complete is None:  # pragma: no cover - the choice above is made of click's own names
-        raise click.BadParameter(shell)
-    root = ctx.find_root().command
+    if complete is None:
+        raise click.BadParameter(f"no completion for {shell}")
+    made = complete(root, {}, "regctl", "_REGCTL_COMPLETE")
     # The template alone: click's source() starts bash to learn its version.
-    script = complete(root, {}, "regctl", "_REGCTL_COMPLETE")
-    app.output.line((script.source_template % script.source_vars()).strip())
+    return (made.source_template % made.source_vars()).strip() + "\n"

@@ -1,0 +1,1 @@
+"""What is written from the code: the README's list of commands, and the completion scripts."""
