@@ -199,5 +199,9 @@ class NotOursError(ClusterError):
     """The object belongs to somebody else; it was left alone."""
 
 
+class UnfinishedError(ClusterError):
+    """The run was interrupted before this was begun."""
+
+
 class ImmutableError(ClusterError):
     """The object, or its type, can't be changed in place."""

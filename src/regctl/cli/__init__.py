@@ -17,12 +17,14 @@ from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
 from regctl.cli.completion import completion
+from regctl.cli.users import adduser, deluser, users, verify
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
 
 # Every command of regctl under the heading that its help has in `regctl --help`.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Users of the registry (the auth file)": (adduser, deluser, users, verify),
     "The whole": (completion,),
 }
 

@@ -54,7 +54,11 @@ class Column(Generic[T]):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one thing that a command was to change."""
+    """
+    What became of one thing that a command was to change.
+
+    *details* are more keys of its JSON object.
+    """
 
     kind: str
     name: str
@@ -62,6 +66,7 @@ class Result:
     namespace: str | None = None
     note: str | None = None
     error: RegctlError | None = None
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def subject(self) -> str:
@@ -80,7 +85,7 @@ class Result:
             record["note"] = self.note
         if self.error is not None:
             record["error"] = error_record(self.error)
-        return record
+        return record | dict(self.details)
 
 
 def error_record(error: RegctlError) -> dict[str, Any]:

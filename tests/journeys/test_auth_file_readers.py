@@ -1,0 +1,92 @@
+"""What regctl writes, the real readers of auth files take: the registry, nginx, Apache's tool."""
+
+import base64
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from regctl.htpasswd import add_user
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
+from tests.servers.nginx import nginx
+
+AWKWARD = {
+    "alice": "secret",
+    "Zoë": "pässwörd ☃",
+    "two words": 'quote"back\\slash $HOME',
+    "a.b-c_d@e+f": "colon:and#hash",
+    "longest": "x" * 72,
+}
+
+
+def regctl(*args: str | Path, stdin: str = "") -> str:
+    run = subprocess.run(
+        [sys.executable, "-m", "regctl", *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_htpasswd_accepts_every_line_that_regctl_writes(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    file = tmp_path / "auth"
+    for name, password in AWKWARD.items():
+        add_user(file, name, password, cost=4)
+    for name, password in AWKWARD.items():
+        verify = [program("htpasswd"), "-vb", str(file), name]
+        assert subprocess.run([*verify, password], capture_output=True, check=False).returncode == 0
+        assert subprocess.run([*verify, "wrong"], capture_output=True, check=False).returncode == 3
+
+
+def let_in_by_nginx(url: str, name: str, password: str) -> bool:
+    request = urllib.request.Request(url)
+    encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
+    request.add_header("Authorization", f"Basic {encoded}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return bool(response.status == 200)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != 401:
+                raise
+        return False
+
+
+@pytest.fixture(params=["registry", "nginx"])
+def let_in(
+    request: pytest.FixtureRequest, serve: Servers, tmp_path: Path
+) -> Callable[[str, str], bool]:
+    """Ask a server that reads tmp_path/auth whether it lets a user in."""
+    file = tmp_path / "auth"
+    add_user(file, "first", "x", cost=4)
+    if request.param == "registry":
+        return serve(docker_registry(tmp_path / "registry", auth_file=file)).allows
+    file.chmod(0o644)
+    url = serve(nginx(tmp_path / "nginx", auth_file=file)).url
+    return lambda name, password: let_in_by_nginx(url, name, password)
+
+
+def test_a_server_lets_the_user_in_and_keeps_the_removed_one_out(
+    let_in: Callable[[str, str], bool], tmp_path: Path
+) -> None:
+    file = tmp_path / "auth"
+    for name, password in AWKWARD.items():
+        regctl("adduser", name, "--password-stdin", "-f", file, stdin=password)
+    assert all(let_in(name, password) for name, password in AWKWARD.items())
+    assert not let_in("alice", "wrong")
+    regctl("adduser", "alice", "--password-stdin", "-f", file, stdin="changed")
+    assert let_in("alice", "changed")
+    assert not let_in("alice", "secret")
+    regctl("deluser", "alice", "--yes", "-f", file)
+    assert not let_in("alice", "changed")
+    assert let_in("Zoë", AWKWARD["Zoë"])
