@@ -12,8 +12,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "regctl"
 # A module imports from the rows above its own, never from its own row or from below.
 TIERS: list[set[str]] = [
     {"errors"},
-    {"reference", "atomicfile", "exchange", "documents", "parallel"},
-    {"hashes", "credentials", "apistatus", "kubeconfig", "ownership"},
+    {"reference", "atomicfile", "exchange", "documents", "parallel", "ownership"},
+    {"hashes", "credentials", "apistatus", "kubeconfig"},
     {"htpasswd", "keyring", "consumers", "registry", "cluster"},
     {"targets", "serviceaccounts"},
     {"pullsecrets", "authsecret", "upload", "library"},

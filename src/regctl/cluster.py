@@ -32,8 +32,8 @@ from regctl.errors import (
 )
 from regctl.exchange import RETRIED_STATUSES, Backoff, Exchange, Observer, retry_after
 from regctl.kubeconfig import Connection, Kubeconfig
+from regctl.ownership import FIELD_MANAGER
 
-FIELD_MANAGER = "regctl"
 DEFAULT_TIMEOUT = 30.0
 # More than any cluster's namespaces but the largest's, and little memory for one answer.
 PAGE_SIZE = 2000
@@ -96,11 +96,12 @@ PODS = Resource("Pod", "pods")
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace; one that is *terminating* takes nothing new."""
+    """A namespace; one that is *terminating* takes nothing new, one not *seen* may not be there."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     terminating: bool = False
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,10 @@ class Cluster:
     def stop(self) -> None:
         """Let requests that wait for another try give up: the run was interrupted."""
         self._stopped.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not after `stop`."""
+        (self.sleep or self._stopped.wait)(seconds)
 
     # Verbs
 
@@ -395,7 +400,7 @@ class Cluster:
             if moment > self._useful_at + self.timeout:
                 self._given_up = failure
             raise failure
-        (self.sleep or self._stopped.wait)(seconds)
+        self.pause(seconds)
 
     def _authorized(self) -> tuple[Connection, Mapping[str, str]]:
         # The package reads tokens again when they expire, and not for two threads at once.
@@ -439,6 +444,7 @@ def read_namespace(item: Mapping[str, Any]) -> Namespace:
         metadata["name"],
         metadata.get("labels") or {},
         terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
+        seen=True,
     )
 
 

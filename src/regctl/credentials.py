@@ -24,6 +24,12 @@ from regctl.errors import (
 )
 from regctl.reference import Registry
 
+# Types of Secrets and their keys (kubernetes, core/v1/types.go).
+DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
+DOCKERCONFIGJSON_KEY = ".dockerconfigjson"
+DOCKERCFG = "kubernetes.io/dockercfg"
+DOCKERCFG_KEY = ".dockercfg"
+
 _HELPER_SECONDS = 120.0
 _HELPER_HAS_NONE = "credentials not found in native keychain"
 _TOKEN_USER = "<token>"  # noqa: S105 - the user name that marks a token, not a token
@@ -131,6 +137,21 @@ def decode_dockerconfigjson(data: bytes, *, source: str) -> dict[str, Credential
 def decode_dockercfg(data: bytes, *, source: str) -> dict[str, Credential]:
     """Return the credentials in a `.dockercfg`; as `decode_dockerconfigjson`."""
     return _credentials(_json_object(data, source), source)
+
+
+def decode_secret(
+    kind: str, data: Mapping[str, bytes], *, source: str
+) -> dict[str, Credential] | None:
+    """
+    Return the credentials in a Secret's data, or None where the kubelet passes it over.
+
+    That is a Secret of another type, or one without the key of its type. Raises MalformedError.
+    """
+    if kind == DOCKERCONFIGJSON and DOCKERCONFIGJSON_KEY in data:
+        return decode_dockerconfigjson(data[DOCKERCONFIGJSON_KEY], source=source)
+    if kind == DOCKERCFG and DOCKERCFG_KEY in data:
+        return decode_dockercfg(data[DOCKERCFG_KEY], source=source)
+    return None
 
 
 def dockerconfigjson_entry(credential: Credential) -> dict[str, str]:

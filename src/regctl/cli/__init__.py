@@ -17,6 +17,7 @@ from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
 from regctl.cli.completion import completion
+from regctl.cli.secret import secret
 from regctl.cli.users import adduser, deluser, users, verify
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
@@ -25,6 +26,7 @@ INTERRUPTED = 130
 # Every command of regctl under the heading that its help has in `regctl --help`.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Users of the registry (the auth file)": (adduser, deluser, users, verify),
+    "Pull secrets in the cluster": (secret,),
     "The whole": (completion,),
 }
 

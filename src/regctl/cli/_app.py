@@ -13,7 +13,10 @@ from regctl.cli._output import Output
 from regctl.errors import ConfirmationError
 
 if TYPE_CHECKING:
+    from regctl.cli._options import ClusterOptions
+    from regctl.cluster import Cluster
     from regctl.credentials import DockerConfig
+    from regctl.exchange import Exchange
 
 
 @dataclass
@@ -37,6 +40,23 @@ class App:
         from regctl.credentials import DockerConfig
 
         return DockerConfig.load(self.environ)
+
+    def cluster(self, options: "ClusterOptions") -> "Cluster":
+        """Return the cluster that the flags or the environment mean; nothing is sent yet."""
+        from regctl.cluster import Cluster
+
+        return Cluster.from_environment(
+            self.environ,
+            kubeconfig=options.kubeconfig,
+            context=options.context,
+            timeout=options.timeout,
+            observer=self._exchanged,
+        )
+
+    def _exchanged(self, exchange: "Exchange") -> None:
+        status = exchange.status or "no answer"
+        milliseconds = round(exchange.seconds * 1000)
+        self.output.trace(f"{exchange.method} {exchange.url} {status} {milliseconds} ms")
 
     @property
     def interactive(self) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from regctl.cli._output import Format
     from regctl.credentials import Credential
     from regctl.reference import Registry
+    from regctl.targets import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -360,6 +361,7 @@ class ClusterOptions:
 
     kubeconfig: Path | None
     context: str | None
+    timeout: float
 
 
 cluster_options = bundle(
@@ -369,7 +371,103 @@ cluster_options = bundle(
         "--kubeconfig", type=click.Path(path_type=Path), help="The kubeconfig file to use."
     ),
     click.option("--context", help="The kubeconfig's context to use."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=30,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long to try a request that gets no answer, or is sent away.",
+    ),
 )
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=8,
+    show_default=True,
+    help="How many requests at once.",
+)
+
+
+# Namespaces
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Which namespaces, as asked for."""
+
+    namespace: tuple[str, ...]
+    all_namespaces: bool
+    selector: str | None
+    exclude: tuple[str, ...]
+    namespaces_from: str | None
+
+    @property
+    def from_stdin(self) -> bool:
+        """Whether standard input is taken up."""
+        return self.namespaces_from == "-"
+
+    def targets(self) -> "Targets":
+        """
+        Return the targets, names from a file or standard input included.
+
+        There a line is a name, `namespace/NAME` as kubectl prints it, or a comment after `#`.
+        Raises InvalidNamespaceError, InvalidInputError where the file can't be read.
+        """
+        from regctl.targets import Targets
+
+        named = [name for text in self.namespace for name in text.split(",")]
+        if self.namespaces_from is not None:
+            text = _read_text(self.namespaces_from)
+            words = (line.partition("#")[0].strip() for line in text.splitlines())
+            named += [word.removeprefix("namespace/") for word in words if word]
+            if not named:
+                raise InvalidInputError(f"no namespaces in {self.namespaces_from}")
+        return Targets(
+            tuple(dict.fromkeys(named)),
+            everywhere=self.all_namespaces,
+            selector=self.selector,
+            exclude=tuple(glob for text in self.exclude for glob in text.split(",")),
+        )
+
+
+target_options = bundle(
+    "target_options",
+    TargetOptions,
+    click.option(
+        "-n",
+        "--namespace",
+        multiple=True,
+        metavar="NS[,NS...]",
+        help="The namespace; may be repeated.  [default: the context's]",
+    ),
+    click.option(
+        "-A",
+        "--all-namespaces",
+        is_flag=True,
+        help="All namespaces but kube-* and openshift-*, unless named.",
+    ),
+    click.option("-l", "--selector", help="All namespaces with these labels."),
+    click.option(
+        "--exclude", multiple=True, metavar="GLOB", help="Leave these namespaces out; repeatable."
+    ),
+    click.option(
+        "--namespaces-from",
+        metavar="FILE",
+        help="Read names of namespaces from a file, a line each; '-' is standard input.",
+    ),
+)
+
+
+def _read_text(source: str) -> str:
+    try:
+        data = _read_stdin() if source == "-" else Path(source).read_bytes()
+        return data.decode()
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"cannot read {source}: not UTF-8") from error
 
 
 # Registries

@@ -194,6 +194,18 @@ class Output:
 
             self.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
 
+    def manifests(self, manifests: Sequence[Mapping[str, Any]]) -> None:
+        """Write Kubernetes objects for `kubectl apply`: several YAML documents, or a JSON List."""
+        self._document_written = True
+        if self.format == "yaml":
+            from regctl import documents
+
+            self.write(documents.dump(manifests))
+        elif len(manifests) == 1:
+            self.document(manifests[0])
+        else:
+            self.document({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+
     def listing(
         self,
         items: Iterable[T],

@@ -1,0 +1,177 @@
+"""
+How the kubelet picks a credential for an image.
+
+The rules of the kubelet's own keyring (kubernetes, pkg/credentialprovider/keyring.go and
+pkg/credentialprovider/secrets/secrets.go), which differ from docker's: ports must be equal, hosts
+are globs label by label, and a path is a plain prefix. All that match are tried in turn.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from regctl.credentials import Credential, decode_secret
+
+_DOCKER_HUB_KEY = "index.docker.io"
+_GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")
+_CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
+
+
+def effective_key(key: str) -> str | None:
+    """
+    Return a secret's key as the kubelet reads it, or None where it ignores it.
+
+    The scheme goes, and so do `/v1/` and `/v2/` at the start of the path, with their last slash
+    only: `https://r.io/v2` is the path `/v2`, which no image has.
+    """
+    address = key if key.startswith(("https://", "http://")) else f"https://{key}"
+    try:
+        parts = urlsplit(address)
+        # Reading the port checks it.
+        _ = parts.port
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    if _GO_HOST.fullmatch(host) is None:
+        return None
+    path = unquote(parts.path)
+    if path.startswith(("/v1/", "/v2/")):
+        path = path[3:]
+    return host if path in {"", "/"} else host + path
+
+
+def key_matches(key: str, image: str) -> bool:
+    """
+    Whether an effective key is for *image*, `HOST[:PORT]/PATH` without tag and digest.
+
+    Equal ports, as many labels in the host, each label a glob as in Go's filepath.Match, and the
+    key's path the beginning of the image's: `q.io/u/foo` is for `q.io/u/foo-x` too.
+    """
+    glob_host, _, glob_path = key.partition("/")
+    host, _, path = image.partition("/")
+    glob_labels, glob_port = _split_port(glob_host)
+    labels, port = _split_port(host)
+    return (
+        glob_port == port
+        and len(glob_labels) == len(labels)
+        and f"/{path}".startswith(f"/{glob_path}" if "/" in key else "")
+        and all(map(_label_matches, glob_labels, labels))
+    )
+
+
+@dataclass(frozen=True)
+class SecretContent:
+    """What the kubelet sees of a pull secret."""
+
+    name: str
+    type: str
+    data: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A credential that the kubelet would try, and where it found it: *key* as it stands there."""
+
+    secret: str
+    key: str
+    credential: Credential
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The credentials of a pod's pull secrets, by effective key."""
+
+    entries: Mapping[str, tuple[Match, ...]] = field(repr=False)
+
+    @classmethod
+    def of(cls, secrets: Iterable[SecretContent]) -> "Keyring":
+        """
+        Put together the keyring of a pod whose pull secrets are *secrets*, in its order.
+
+        A Secret of another type, or without the key of its type, is passed over. One that does
+        not decode spoils the pull for the whole pod: MalformedError, with its name.
+        """
+        entries: dict[str, list[Match]] = {}
+        for secret in secrets:
+            credentials = decode_secret(secret.type, secret.data, source=f"secret {secret.name}")
+            for key, credential in sorted((credentials or {}).items()):
+                if (effective := effective_key(key)) is not None:
+                    match = Match(secret.name, key, credential)
+                    entries.setdefault(effective, []).append(match)
+        return cls({key: tuple(matches) for key, matches in entries.items()})
+
+    def lookup(self, image: str) -> tuple[Match, ...]:
+        """
+        Return what would be tried for *image*, in order; empty means an anonymous pull.
+
+        *image* is `HOST[:PORT]/PATH` as docker normalises it, without tag and digest. Keys are
+        tried in reverse order of their text, so that longer paths come first. Docker Hub's own
+        key is for its images where nothing else is.
+        """
+        found = [
+            match
+            for key in sorted(self.entries, reverse=True)
+            if key_matches(key, image)
+            for match in self.entries[key]
+        ]
+        if not found and _on_docker_hub(image):
+            found = list(self.entries.get(_DOCKER_HUB_KEY, ()))
+        return tuple(found)
+
+
+def _on_docker_hub(image: str) -> bool:
+    host, slash, _ = image.partition("/")
+    if not host:
+        return False
+    return not slash or host in {"docker.io", _DOCKER_HUB_KEY} or not re.search(r"[.:]", host)
+
+
+def _split_port(host: str) -> tuple[list[str], str]:
+    """Split as Go's net.SplitHostPort does; what it can't split has no port."""
+    if match := re.fullmatch(r"\[([^\[\]]*)\]:([^:]*)|([^:\[\]]*):([^:]*)", host):
+        name = match[1] if match[1] is not None else match[3]
+        return name.split("."), match[2] if match[2] is not None else match[4]
+    return host.split("."), ""
+
+
+def _label_matches(glob: str, label: str) -> bool:
+    pattern = _glob_pattern(glob)
+    return pattern is not None and re.fullmatch(pattern, label, re.DOTALL) is not None
+
+
+def _glob_pattern(glob: str) -> str | None:
+    """Translate a glob of Go's filepath.Match; None where Go calls it a bad pattern."""
+    pattern, position = "", 0
+    while position < len(glob):
+        character = glob[position]
+        position += 1
+        if character == "*":
+            pattern += "[^/]*"
+        elif character == "?":
+            pattern += "[^/]"
+        elif character == "\\":
+            if position == len(glob):
+                return None
+            pattern += re.escape(glob[position])
+            position += 1
+        elif character == "[":
+            match = _CLASS.match(glob, position - 1)
+            if match is None:
+                return None
+            pattern += _class_pattern(match[1], match[2])
+            position = match.end()
+        else:
+            pattern += re.escape(character)
+    return pattern
+
+
+def _class_pattern(negated: str, content: str) -> str:
+    ranges = re.findall(r"(\\.|[^\\])(?:-(\\.|[^\\]))?", content, re.DOTALL)
+    inner = "".join(
+        f"{re.escape(low[-1])}-{re.escape((high or low)[-1])}"
+        for low, high in ranges
+        if low[-1] <= (high or low)[-1]
+    )
+    # An empty range is no error to Go: it holds nothing.
+    return f"[{negated}{inner}]" if inner else ("." if negated else "(?!)")

@@ -1,0 +1,136 @@
+"""
+The pull secrets of service accounts.
+
+`imagePullSecrets` is one value to the API server: every way to add an entry but this one replaces
+the list or doubles entries (kubernetes/kubernetes#72475). So the list is read, changed and written
+whole, with the version that was read, and read again where somebody was faster.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from regctl.cluster import SERVICE_ACCOUNTS, Cluster
+from regctl.errors import ConflictError, NotThereError
+from regctl.exchange import Backoff
+
+# Twenty at once on one account need twenty rounds at worst: one of them wins each.
+_CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
+
+
+@dataclass(frozen=True)
+class ServiceAccount:
+    """A service account and the names of its pull secrets, in its order."""
+
+    namespace: str
+    name: str
+    resource_version: str
+    entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def pull_secrets(self) -> tuple[str, ...]:
+        """The names of its pull secrets."""
+        return tuple(str(entry.get("name", "")) for entry in self.entries)
+
+
+def read_service_account(item: Mapping[str, Any]) -> ServiceAccount:
+    """Return the service account that the API server's object describes."""
+    metadata = item["metadata"]
+    return ServiceAccount(
+        metadata["namespace"],
+        metadata["name"],
+        metadata.get("resourceVersion", ""),
+        tuple(item.get("imagePullSecrets") or ()),
+    )
+
+
+def service_accounts(
+    cluster: Cluster, *, namespace: str | None = None, name: str | None = None
+) -> Iterator[ServiceAccount]:
+    """Yield service accounts: of a namespace or of all, with this name or with any."""
+    selector = f"metadata.name={name}" if name else None
+    for item in cluster.objects(SERVICE_ACCOUNTS, namespace=namespace, field_selector=selector):
+        yield read_service_account(item)
+
+
+def attach(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    secret: str,
+    *,
+    known: ServiceAccount | None = None,
+    dry_run: bool = False,
+) -> bool:
+    """
+    Add *secret* to an account's pull secrets; return False where it was there.
+
+    *known* spares the first read. Raises NotThereError where there is no such account: it is never
+    created.
+    """
+
+    def added(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
+        if secret in account.pull_secrets:
+            return None
+        return [*account.entries, {"name": secret}]
+
+    return _change(cluster, namespace, name, added, known=known, dry_run=dry_run)
+
+
+def detach(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    secret: str,
+    *,
+    known: ServiceAccount | None = None,
+    dry_run: bool = False,
+) -> bool:
+    """Take *secret* out of an account's pull secrets; return False where it was not there."""
+
+    def removed(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
+        if secret not in account.pull_secrets:
+            return None
+        return [entry for entry in account.entries if entry.get("name") != secret]
+
+    return _change(cluster, namespace, name, removed, known=known, dry_run=dry_run)
+
+
+def _change(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    changed: Callable[[ServiceAccount], list[Mapping[str, Any]] | None],
+    *,
+    known: ServiceAccount | None,
+    dry_run: bool,
+) -> bool:
+    pauses = _CONFLICTS.pauses()
+    account = known
+    while True:
+        if account is None:
+            item = cluster.get(SERVICE_ACCOUNTS, namespace, name)
+            if item is None:
+                raise NotThereError(
+                    f"cannot change service account {name} in namespace {namespace}: "
+                    "there is none of this name",
+                    hint="a new namespace gets its default account a moment later",
+                )
+            account = read_service_account(item)
+        entries = changed(account)
+        if entries is None:
+            return False
+        patch = {
+            "metadata": {"resourceVersion": account.resource_version},
+            "imagePullSecrets": entries,
+        }
+        try:
+            cluster.merge(SERVICE_ACCOUNTS, namespace, name, patch, dry_run=dry_run)
+        except ConflictError:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            cluster.pause(pause)
+            account = None
+        else:
+            return True
