@@ -4,8 +4,6 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
-
 
 @dataclass(frozen=True)
 class Certificate:
@@ -22,6 +20,8 @@ def make_certificate(
     expires: dt.datetime | None = None,
 ) -> Certificate:
     """Make a certificate for *names* (loopback's by default); an *expires* in the past is fine."""
+    import trustme  # only the tests' dependencies have it; the demo's registry does without
+
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     issued = authority.issue_cert(*(names or ("localhost", "127.0.0.1")), not_after=expires)
