@@ -7,7 +7,7 @@ import shutil
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.servers.process import Process, find, on_free_port
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
-LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class DockerRegistry:
                 "os": "linux",
                 "created": "2026-01-02T03:04:05Z",
                 "config": {"Labels": {"maintainer": "tests"}},
-                "rootfs": {"type": "layers", "diff_ids": []},
+                "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
                 "history": [],
             }
         ).encode()
@@ -132,7 +132,7 @@ class DockerRegistry:
     def _push_blob(
         self, repository: str, data: bytes, media_type: str, user: tuple[str, str] | None
     ) -> dict[str, Any]:
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        digest = _digest(data)
         _, headers, _ = self.request("POST", f"/v2/{repository}/blobs/uploads/", b"", user=user)
         location = headers["location"]
         joiner = "&" if "?" in location else "?"
@@ -146,6 +146,10 @@ class DockerRegistry:
         if status != 201:
             raise AssertionError(f"blob: {status} {answer!r}")
         return {"mediaType": media_type, "size": len(data), "digest": digest}
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _lower(items: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -162,8 +166,13 @@ def docker_registry(
     delete: bool = True,
     read_only: bool = False,
     root: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[DockerRegistry]:
-    """Run a registry that keeps everything in *folder*; *root* shares another's images."""
+    """
+    Run a registry that keeps everything in *folder*; *root* shares another's images.
+
+    *env* sets what has no parameter here, by the registry's own names: `REGISTRY_HTTP_PREFIX`.
+    """
     program = find("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)
     root = root or folder / "data"
@@ -193,7 +202,7 @@ def docker_registry(
         path.write_text(json.dumps(config))  # JSON is YAML
         return [program, "serve", str(path)]
 
-    with on_free_port(arguments, log=folder / "registry.log") as (process, port):
+    with on_free_port(arguments, log=folder / "registry.log", env=env) as (process, port):
         scheme = "https" if certificate is not None else "http"
         host = f"127.0.0.1:{port}"
         yield DockerRegistry(

@@ -5,6 +5,8 @@ There is no controller-manager: a deleted namespace stays Terminating for ever, 
 `default` ServiceAccount.
 """
 
+import http.client
+import itertools
 import json
 import ssl
 import subprocess
@@ -13,14 +15,17 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import Process, find, free_port, running, start
+from tests.servers.process import Process, find, free_port, on_free_port, start
 
 ADMIN = "admin"
 USERS = ("alice", "bob", "carol")
 MERGE_PATCH = "application/merge-patch+json"
+
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,6 @@ class ApiServer:
     folder: Path
     arguments: Sequence[str]
     process: Process = field(init=False, repr=False)
-    _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
 
     @property
     def ca_file(self) -> Path:
@@ -90,7 +94,11 @@ class ApiServer:
         user: str = ADMIN,
         content_type: str = "application/json",
     ) -> tuple[int, dict[str, Any]]:
-        """Send one request past regctl; return the status and the decoded answer."""
+        """
+        Send one request past regctl; return the status and the decoded answer.
+
+        Text that is no JSON, which is what a 429 holds, is given as `message`.
+        """
         request = urllib.request.Request(
             f"{self.url}{path}",
             method=method,
@@ -102,16 +110,14 @@ class ApiServer:
         )
         try:
             with opener.open(request, timeout=30) as response:
-                return response.status, json.load(response)
+                return response.status, _decoded(response.read())
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.load(error)
+                return error.code, _decoded(error.read())
 
-    @property
+    @cached_property
     def _context(self) -> ssl.SSLContext:
-        if not self._contexts:
-            self._contexts.append(ssl.create_default_context(cafile=str(self.ca_file)))
-        return self._contexts[0]
+        return ssl.create_default_context(cafile=str(self.ca_file))
 
     # Objects
 
@@ -150,14 +156,14 @@ class ApiServer:
     def grant(self, user: str, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
         """Give *user* a Role in one namespace."""
         base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-        name = f"{user}-{free_port()}"
+        name = f"{user}-{next(_numbers)}"
         self._must("POST", f"{base}/roles", {"metadata": {"name": name}, "rules": rules})
         self._must("POST", f"{base}/rolebindings", _binding("Role", name, user))
 
     def grant_cluster(self, user: str, rules: Sequence[dict[str, Any]]) -> str:
         """Give *user* a ClusterRole everywhere; return the name to `revoke_cluster` it by."""
         base = "/apis/rbac.authorization.k8s.io/v1"
-        name = f"{user}-{free_port()}"
+        name = f"{user}-{next(_numbers)}"
         self._must("POST", f"{base}/clusterroles", {"metadata": {"name": name}, "rules": rules})
         self._must("POST", f"{base}/clusterrolebindings", _binding("ClusterRole", name, user))
         return name
@@ -179,24 +185,19 @@ class ApiServer:
         self.process.kill()
 
     def start(self) -> None:
-        """Start it; after `kill` once more, on the same port with the same data."""
-        self.process = start(self.arguments, ready=self._ready, log=self.folder / "apiserver.log")
+        """Start it once more after `kill`, on the same port with the same data."""
+        self.process = start(self.arguments, ready=self.ready, log=self.process.log)
 
-    def _ready(self) -> bool:
-        if not self.ca_file.exists():
-            return False
+    def restart(self) -> None:
+        """Kill it and start it once more."""
+        self.kill()
+        self.start()
+
+    def ready(self) -> bool:
+        """Tell whether it says that it is ready."""
         try:
-            request = urllib.request.Request(f"{self.url}/readyz")
-            request.add_header("Authorization", f"Bearer {token_of(ADMIN)}")
-            opener = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}),
-                urllib.request.HTTPSHandler(
-                    context=ssl.create_default_context(cafile=str(self.ca_file))
-                ),
-            )
-            with opener.open(request, timeout=5) as response:
-                return bool(response.status == 200)
-        except OSError:
+            return self.request("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
             return False
 
     # Counting
@@ -222,6 +223,14 @@ def token_of(user: str) -> str:
     return f"token-of-{user}"
 
 
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return {"message": body.decode(errors="replace")}
+    return document
+
+
 def _binding(kind: str, name: str, user: str) -> dict[str, Any]:
     return {
         "metadata": {"name": name},
@@ -242,6 +251,15 @@ def _event(record: dict[str, Any]) -> AuditEvent:
         "dryRun=" in record["requestURI"],
         record.get("userAgent", ""),
     )
+
+
+def _etcd_ready(port: int) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+            return b"true" in response.read()
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 @contextmanager
@@ -267,51 +285,50 @@ def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
             }
         )
     )
-    peer = free_port()
-    store = f"http://127.0.0.1:{free_port()}"
-    port = free_port()
-    arguments = [
-        apiserver,
-        f"--etcd-servers={store}",
-        f"--secure-port={port}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        f"--cert-dir={folder / 'certs'}",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-key-file={key}",
-        f"--service-account-signing-key-file={key}",
-        f"--token-auth-file={tokens}",
-        "--authorization-mode=RBAC",
-        "--service-cluster-ip-range=10.0.0.0/24",
-        "--disable-admission-plugins=ServiceAccount",
-        f"--audit-policy-file={policy}",
-        f"--audit-log-path={folder / 'audit.log'}",
-        "--audit-log-mode=blocking",
-        *flags,
-    ]
 
-    def etcd_ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"{store}/health", timeout=5) as response:
-                return b"true" in response.read()
-        except OSError:
-            return False
-
-    with running(
-        [
+    def etcd_arguments(port: int) -> list[str]:
+        store = f"http://127.0.0.1:{port}"
+        return [
             etcd,
             f"--data-dir={folder / 'etcd'}",
             f"--listen-client-urls={store}",
             f"--advertise-client-urls={store}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--listen-peer-urls=http://127.0.0.1:{free_port()}",
             "--unsafe-no-fsync",
-        ],
-        ready=etcd_ready,
-        log=folder / "etcd.log",
-    ):
-        server = ApiServer(f"https://127.0.0.1:{port}", folder, arguments)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.process.stop()
+        ]
+
+    with on_free_port(etcd_arguments, log=folder / "etcd.log", ready=_etcd_ready) as (_, store):
+
+        def arguments(port: int) -> list[str]:
+            return [
+                apiserver,
+                f"--etcd-servers=http://127.0.0.1:{store}",
+                f"--secure-port={port}",
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                f"--cert-dir={folder / 'certs'}",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={key}",
+                f"--service-account-signing-key-file={key}",
+                f"--token-auth-file={tokens}",
+                "--authorization-mode=RBAC",
+                "--service-cluster-ip-range=10.0.0.0/24",
+                "--disable-admission-plugins=ServiceAccount",
+                f"--audit-policy-file={policy}",
+                f"--audit-log-path={folder / 'audit.log'}",
+                "--audit-log-mode=blocking",
+                *flags,
+            ]
+
+        def server_on(port: int) -> ApiServer:
+            return ApiServer(f"https://127.0.0.1:{port}", folder, arguments(port))
+
+        with on_free_port(
+            arguments, log=folder / "apiserver.log", ready=lambda port: server_on(port).ready()
+        ) as (process, port):
+            server = server_on(port)
+            server.process = process
+            try:
+                yield server
+            finally:
+                server.process.stop()

@@ -46,18 +46,19 @@ _HOME = Path.home()
 
 def find(program: str) -> str:
     """
-    Return the path of *program*: built by us, in envtest's folder, in this environment, on PATH.
+    Return the path of *program*: in envtest's folder, built by us, in this environment, on PATH.
 
     Raises MissingServerError.
     """
-    built = sorted(cache_folder().glob(f"{program}-*"))
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    folders = [assets] if assets else []
-    folders += [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
-    found = str(built[-1]) if built else shutil.which(program, path=os.pathsep.join(folders))
-    if found is None:
-        raise MissingServerError(f"{program} is not installed: run `make test-servers`")
-    return found
+    if assets and (given := shutil.which(program, path=assets)):
+        return given
+    if built := sorted(cache_folder().glob(f"{program}-*")):
+        return str(built[-1])
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    if installed := shutil.which(program, path=os.pathsep.join(folders)):
+        return installed
+    raise MissingServerError(f"{program} is not installed: run `make test-servers`")
 
 
 def free_port() -> int:
@@ -79,7 +80,7 @@ def answers(port: int) -> bool:
 
 @dataclass
 class Process:
-    """One program that we started."""
+    """One program that we started, and the leader of a process group: its workers are in it."""
 
     popen: subprocess.Popen[bytes]
     log: Path
@@ -96,13 +97,13 @@ class Process:
             try:
                 self.popen.wait(10)
             except subprocess.TimeoutExpired:
-                self.popen.kill()
-        self.popen.wait()
+                self.kill()
 
     def kill(self) -> None:
-        """End it as a power cut would."""
-        self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait()
+        """End it and its workers as a power cut would."""
+        if self.popen.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.popen.wait()
 
 
 def start(
@@ -111,12 +112,13 @@ def start(
     ready: Callable[[], bool],
     log: Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
 ) -> Process:
     """
     Start a program and wait until *ready*; its output goes to *log*.
 
-    The kernel ends it should this process die. Raises StartError with the end of the log.
+    Its home is the log's folder; *env* is added to the environment. Ctrl-C does not reach it, so
+    that servers end in order; on Linux the kernel ends it should the thread that started it die.
+    Raises StartError with the end of the log.
     """
     with log.open("ab") as output:
         popen = subprocess.Popen(
@@ -124,13 +126,14 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=env,
-            cwd=cwd,
+            env={**_environment(log.parent), **(env or {})},
+            start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, before any thread could matter
         )
     process = Process(popen, log)
     deadline = time.monotonic() + START_SECONDS
-    while not ready():
+    # A program that is dead is not ready, whoever else answers on its port.
+    while popen.poll() is not None or not ready():
         if popen.poll() is not None or time.monotonic() > deadline:
             process.stop()
             tail = log.read_text(errors="replace")[-2000:]
@@ -140,25 +143,12 @@ def start(
 
 
 @contextmanager
-def running(
-    arguments: Sequence[str],
-    *,
-    ready: Callable[[], bool],
-    log: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-) -> Iterator[Process]:
-    """Run a program for the length of the block."""
-    process = start(arguments, ready=ready, log=log, env=env, cwd=cwd)
-    try:
-        yield process
-    finally:
-        process.stop()
-
-
-@contextmanager
 def on_free_port(
-    arguments: Callable[[int], Sequence[str]], *, log: Path, cwd: Path | None = None
+    arguments: Callable[[int], Sequence[str]],
+    *,
+    log: Path,
+    ready: Callable[[int], bool] = answers,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Process, int]]:
     """
     Run a program that listens on a port of our choice; yields it and the port.
@@ -168,7 +158,7 @@ def on_free_port(
     for attempt in itertools.count(1):
         port = free_port()
         try:
-            process = start(arguments(port), ready=partial(answers, port), log=log, cwd=cwd)
+            process = start(arguments(port), ready=partial(ready, port), log=log, env=env)
         except StartError:
             if attempt == _TRIES or "in use" not in log.read_text(errors="replace"):
                 raise
@@ -180,6 +170,13 @@ def on_free_port(
         return
 
 
+def _environment(home: Path) -> dict[str, str]:
+    """Return our environment with the person's folders hidden: Caddy saves its config in them."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    return {**ours, "HOME": str(home)}
+
+
 def _die_with_parent() -> None:
+    # SIGTERM, not SIGKILL: nginx and httpd then end their workers too.
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
