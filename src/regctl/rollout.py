@@ -6,6 +6,7 @@ run with nothing to do is two requests for any number of namespaces up to a page
 is one request for each namespace that was named.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +17,6 @@ from regctl.errors import (
     ConflictError,
     FieldOwnedError,
     ImmutableError,
-    NamespaceMissingError,
     NotOursError,
     NotPermittedError,
     RegctlError,
@@ -196,23 +196,15 @@ class Rollout:
             return self._told(change)
         if old is not None:
             # Only the very object that was looked at, as it was then.
-            manifest["metadata"]["resourceVersion"] = old.resource_version
+            manifest["metadata"] |= {"uid": old.uid, "resourceVersion": old.resource_version}
         answer = self.cluster.apply(SECRETS, manifest, force=old is not None, dry_run=server_only)
         result: Result = "created" if answer.status == 201 else "configured"
         return self._outcome(change, result, note=change.note)
 
     def _must_exist(self, namespace: str) -> None:
         """Raise NamespaceMissingError where a namespace is known not to be there."""
-        try:
-            found = self.cluster.get(NAMESPACES, None, namespace)
-        except NotPermittedError:
-            return
-        if found is None:
-            raise NamespaceMissingError(
-                f"cannot apply secret {self.desired.name} in namespace {namespace}: "
-                "no such namespace",
-                hint="`kubectl create namespace` makes it",
-            )
+        with contextlib.suppress(NotPermittedError):
+            self.cluster.get(NAMESPACES, None, namespace)
 
     def _attach_all(self, namespace: str, dry_run: DryRun | None) -> Iterator[Outcome]:
         known = None if self.known_accounts is None else self.known_accounts.get(namespace, ())
