@@ -1,5 +1,6 @@
 """What holds for every command: help, examples, a place in the README, the same flags."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -88,6 +89,16 @@ def test_the_same_flag_means_the_same_everywhere() -> None:
 def test_every_command_is_listed_under_a_heading() -> None:
     listed = [command.name for commands in SECTIONS.values() for command in commands]
     assert sorted(listed, key=str) == sorted(main.commands)
+
+
+def test_messages_name_only_commands_that_exist() -> None:
+    """A hint says the next command: one that regctl has."""
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    for named in re.findall(r"`regctl ((?:[a-z]+ ?)+)", source):
+        words = named.split()
+        assert any(path.startswith(f"regctl {words[0]}") for path in ALL), named
+        if f"regctl {words[0]}" not in ALL and len(words) > 1:
+            assert f"regctl {words[0]} {words[1]}" in ALL, named
 
 
 def test_bash_completes_a_command(tmp_path: Path) -> None:
