@@ -141,10 +141,10 @@ def test_users_come_with_scheme_state_lines_and_findings() -> None:
     }
     assert users["a"].scheme == ("bcrypt", "2y", 4)
     assert users["b"].lines == (2, 3)
-    assert users["c"].locked
+    assert users["c"].state(date(2026, 12, 31)) == "locked"
     assert users["a"].expires == date(2026, 12, 31)
-    assert users["a"].expired(date(2026, 12, 31))
-    assert not users["a"].expired(date(2026, 12, 30))
+    assert users["a"].state(date(2026, 12, 31)) == "expired"
+    assert users["a"].state(date(2026, 12, 30)) == "open"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ class MalformedError(RegctlError):
     """A file's content is not what its name says; the message names the line."""
 
 
+class BadListError(MalformedError):
+    """A list with wrong entries; *problems* names each of them."""
+
+    def __init__(self, message: str, *, problems: tuple[str, ...], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
 # The auth file
 
 

@@ -11,6 +11,8 @@ import hmac
 import re
 import secrets
 import string
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -202,6 +204,44 @@ def is_good_enough(secret: str, scheme: str | None = None, cost: int | None = No
     if cost is not None:
         return found.cost == cost
     return found.name != "bcrypt" or (found.cost or 0) >= DEFAULT_COST
+
+
+# The price
+
+_MEASURED_COST = 8
+
+
+def seconds_per_check(clock: Callable[[], float] = time.thread_time) -> dict[int, float]:
+    """
+    Measure what one check costs on this machine, in seconds of CPU for each cost of bcrypt.
+
+    One cost is timed, the best of five; each step doubles it, which is what the cost means.
+    """
+    secret = make("measured", cost=_MEASURED_COST)
+    timed = []
+    for _ in range(5):
+        start = clock()
+        verify("measured", secret)
+        timed.append(clock() - start)
+    return {cost: min(timed) * 2.0 ** (cost - _MEASURED_COST) for cost in BCRYPT_COSTS}
+
+
+def checks_per_pull(layers: int) -> int:
+    """
+    Return how many requests with a password a pull of an image with *layers* sends.
+
+    Its index, its manifest, its config and each layer, and one more that containerd 1.6 sends.
+    """
+    return layers + 4
+
+
+def checks_per_push(layers: int) -> int:
+    """
+    Return how many requests with a password the first push of an image sends.
+
+    For each layer and the config two HEAD (but one), POST, PATCH and PUT, and two for the manifest.
+    """
+    return 5 * (layers + 1) + 1
 
 
 # Verifying

@@ -11,8 +11,8 @@ name and a hash stands in comments that every reader of such files skips:
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import date
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -23,18 +23,20 @@ from regctl.atomicfile import Writing
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
+    InvalidInputError,
     InvalidUserError,
     LockedUserError,
     MalformedError,
     MountPointError,
-    RegctlError,
     UnknownUserError,
+    UnreadableHashError,
     UserExistsError,
     WrongPasswordError,
 )
 from regctl.hashes import Scheme
 
 Kind = Literal["user", "locked", "expires", "comment", "blank", "malformed"]
+State = Literal["open", "locked", "expired"]
 Outcome = Literal["created", "configured", "unchanged", "deleted"]
 
 _LOCKED = b"#regctl:locked "
@@ -43,6 +45,8 @@ _OWN = frozenset({"user", "locked", "expires"})
 _BLANKS = " \t\r\v\f"
 # A line as it should be, of which a big file has many: nothing but a name and a hash.
 _PLAIN = re.compile(r"([^\s#:\0][^:\0]*):([^\s:\0]+)", re.ASCII)
+_SPAN = re.compile(r"(\d{1,6})([dw])", re.ASCII)
+_UNITS = {"d": "days", "w": "weeks"}
 _NAME_LIMIT = 255
 _NAMED_LINES = 5
 _RAW = ("utf-8", "surrogateescape")
@@ -81,9 +85,11 @@ class User(NamedTuple):
     expires: date | None = None
     findings: tuple[str, ...] = ()
 
-    def expired(self, today: date) -> bool:
-        """Whether the user's last day is over."""
-        return self.expires is not None and self.expires <= today
+    def state(self, today: date) -> State:
+        """`locked`; `expired`: due to be locked, and still let in; else `open`."""
+        if self.locked:
+            return "locked"
+        return "expired" if self.expires is not None and self.expires <= today else "open"
 
 
 def check_name(name: str) -> None:
@@ -112,6 +118,38 @@ def check_name(name: str) -> None:
         )
 
 
+class Expiry(NamedTuple):
+    """When a user is to be shut out: on *day*, or, with None, never."""
+
+    day: date | None
+
+    @classmethod
+    def parse(cls, text: str, today: date) -> "Expiry":
+        """
+        Read `90d`, `12w`, a date as `2027-01-31`, or `never`.
+
+        Raises InvalidInputError, also for a day that is not after *today*.
+        """
+        if text == "never":
+            return cls(None)
+        span = _SPAN.fullmatch(text)
+        try:
+            if span:
+                day = today + timedelta(**{_UNITS[span[2]]: int(span[1])})
+            else:
+                day = date.fromisoformat(text)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInputError(
+                f"not a time to expire: {text!r}", hint="as 90d, 12w, 2027-01-31, or never"
+            ) from error
+        if day <= today:
+            raise InvalidInputError(
+                f"not a time to expire: {text!r} is not after today, {today} (UTC)",
+                hint="`regctl auth lock NAME` shuts a user out at once",
+            )
+        return cls(day)
+
+
 class HtpasswdFile:
     """The content of an auth file; `content` gives it back, byte for byte where nothing was set."""
 
@@ -127,10 +165,7 @@ class HtpasswdFile:
         """Read the file at *path*. Raises FileAccessError, also where there is none."""
         content = atomicfile.read(path)
         if content is None:
-            raise FileAccessError(
-                f"no auth file at {path}",
-                hint="`regctl adduser NAME` makes one; -f names another",
-            )
+            raise _no_file(path)
         return cls(content)
 
     @property
@@ -211,12 +246,13 @@ class HtpasswdFile:
         Raises UnknownUserError, LockedUserError, WrongPasswordError, UnreadableHashError, and
         DifferenceError where the user has several lines and only some of them agree.
         """
-        lines = self._own(name)
+        own = self._own(name)
+        lines = [line for line in own if line.kind == "user"] or own
         if not lines:
             self._verify_in_vain(password)
             raise UnknownUserError(f"no user {name}", hint="`regctl users` lists them")
         opened = {line.number: hashes.verify(password, line.value) for line in lines}
-        if any(line.kind == "locked" for line in lines):
+        if lines[0].kind == "locked":
             raise LockedUserError(f"{name} is locked", hint=f"`regctl auth unlock {name}`")
         if not any(opened.values()):
             raise WrongPasswordError(f"wrong password for {name}")
@@ -230,11 +266,9 @@ class HtpasswdFile:
             )
 
     def _verify_in_vain(self, password: str) -> None:
-        standin = next((line for line in self.lines() if line.kind == "user"), None)
-        try:
-            hashes.verify(password, standin.value if standin else _NOBODY)
-        except RegctlError:
-            return
+        secrets = (line.value for line in self.lines() if line.kind in {"user", "locked"})
+        with suppress(UnreadableHashError):
+            hashes.verify(password, next(secrets, _NOBODY))
 
     # Changing
 
@@ -242,10 +276,10 @@ class HtpasswdFile:
         """
         Give *name* the hash *secret*, on exactly one line: its first, or a new one at the end.
 
-        A locked user stays locked.
+        A user of whom every line is locked stays locked.
         """
         own = self._own(name)
-        locked = any(line.kind == "locked" for line in own)
+        locked = bool(own) and all(line.kind == "locked" for line in own)
         row = (_LOCKED if locked else b"") + f"{name}:{secret}".encode(*_RAW)
         if not own:
             self._append(name, row)
@@ -265,6 +299,55 @@ class HtpasswdFile:
         self._drop(name, self._find(name))
         self._end()
         return True
+
+    def lock(self, name: str) -> Outcome:
+        """Shut *name* out, its hash kept in a comment. Raises UnknownUserError."""
+        return self._mark(name, "locked")
+
+    def unlock(self, name: str) -> Outcome:
+        """Let *name* in again with the password that it had. Raises UnknownUserError."""
+        return self._mark(name, "user")
+
+    def _mark(self, name: str, kind: Kind) -> Outcome:
+        own = self._own(name)
+        if not own:
+            raise UnknownUserError(f"no user {name}", hint="`regctl users` lists them")
+        others = [line for line in own if line.kind != kind]
+        for line in others:
+            self._rows[line.number - 1] = (
+                _LOCKED + line.raw.lstrip() if kind == "locked" else line.raw[len(_LOCKED) :]
+            )
+        if others:
+            self._end()
+        return "configured" if others else "unchanged"
+
+    def expire(self, name: str, day: date | None) -> Outcome:
+        """
+        Note the *day* (UTC) from which `lock_due` shuts *name* out; None takes the note away.
+
+        Raises UnknownUserError.
+        """
+        own = self._own(name)
+        if not own:
+            raise UnknownUserError(f"no user {name}", hint="`regctl users` lists them")
+        lines = map(self._at, self._find(name))
+        notes = [line.number - 1 for line in lines if line.kind == "expires"]
+        row = _EXPIRES + f"{name}:{day}".encode(*_RAW)
+        if [self._rows[index] for index in notes] == ([row] if day else []):
+            return "unchanged"
+        self._drop(name, notes)
+        if day:
+            self._rows.insert(own[0].number - 1, row)
+            self._index = None
+        self._end()
+        return "configured"
+
+    def lock_due(self, today: date) -> list[str]:
+        """Lock every open user whose day has come; return their names."""
+        due = [user.name for user in self.users() if user.state(today) == "expired"]
+        for name in due:
+            self.lock(name)
+        return due
 
     # Rows
 
@@ -355,7 +438,7 @@ def _user(name: str, lines: Sequence[Line], expires: str | None) -> User:
     """Put a user together from the lines with its hashes and its date."""
     first = lines[0]
     scheme = hashes.identify(first.value)
-    locked = any(line.kind == "locked" for line in lines)
+    locked = all(line.kind == "locked" for line in lines)
     findings = [f"{len(lines)} lines"] if len(lines) > 1 else []
     findings += _scheme_findings(scheme)
     if not name:
@@ -384,14 +467,21 @@ _BY_DEFAULT = Writing()
 
 @contextmanager
 def editing(
-    path: Path, how: Writing = _BY_DEFAULT, *, dry_run: bool = False
+    path: Path,
+    how: Writing = _BY_DEFAULT,
+    *,
+    dry_run: bool = False,
+    must_exist: bool = False,
 ) -> Iterator[HtpasswdFile]:
     """
     Hold the lock of the auth file at *path* and write what the block does to it.
 
-    A file that is not there is empty, and made when something is put in it. Raises MalformedError
-    for a file with lines that no reader understands, and what atomicfile.editing raises.
+    A file that is not there is empty, and made when something is put in it, unless it *must_exist*.
+    Raises MalformedError for a file with lines that no reader understands, FileAccessError, and
+    what atomicfile.editing raises.
     """
+    if must_exist and atomicfile.read(path) is None:
+        raise _no_file(path)
     if dry_run:
         yield _well_formed(atomicfile.read(path), path)
         return
@@ -405,6 +495,12 @@ def editing(
         raise MountPointError(
             error.message, hint=f"{error.hint}; or pass --in-place, which readers can notice"
         ) from error
+
+
+def _no_file(path: Path) -> FileAccessError:
+    return FileAccessError(
+        f"no auth file at {path}", hint="`regctl adduser NAME` makes one; -f names another"
+    )
 
 
 def _well_formed(content: bytes | None, path: Path) -> HtpasswdFile:
@@ -428,6 +524,7 @@ def add_user(
     scheme: str | None = None,
     cost: int | None = None,
     update: bool = True,
+    expires: Expiry | None = None,
     how: Writing = _BY_DEFAULT,
     dry_run: bool = False,
 ) -> Outcome:
@@ -439,26 +536,37 @@ def add_user(
     not *update*, and what `editing` raises.
     """
     check_name(name)
-    chosen = scheme or hashes.DEFAULT_SCHEME
-    hashes.check_scheme(chosen, cost)
-    hashes.check_password(password, chosen)
+    hashes.check_scheme(scheme or hashes.DEFAULT_SCHEME, cost)
+    hashes.check_password(password, scheme or hashes.DEFAULT_SCHEME)
 
     def fitting(present: tuple[str, ...]) -> str:
         if present and not update:
-            raise UserExistsError(f"user {name} is in {path} already")
-        if (
-            len(set(present)) == 1
-            and hashes.is_good_enough(present[0], scheme, cost)
-            and hashes.verify(password, present[0])
-        ):
-            return present[0]
-        return hashes.make(password, chosen, cost)
+            raise UserExistsError(
+                f"user {name} is in {path} already", hint="leave out --no-update to set a password"
+            )
+        return fitting_secret(password, present, scheme, cost)
 
     seen = _well_formed(atomicfile.read(path), path).secrets(name)
     secret = fitting(seen)
     with editing(path, how, dry_run=dry_run) as file:
         present = file.secrets(name)
-        return file.set(name, secret if present == seen else fitting(present))
+        outcome = file.set(name, secret if present == seen else fitting(present))
+        if expires is not None and file.expire(name, expires.day) != "unchanged":
+            outcome = "created" if outcome == "created" else "configured"
+        return outcome
+
+
+def fitting_secret(
+    password: str, present: Sequence[str], scheme: str | None = None, cost: int | None = None
+) -> str:
+    """Return the hash for *password*: the one that is *present* where it can stay, or a new one."""
+    if (
+        len(set(present)) == 1
+        and hashes.is_good_enough(present[0], scheme, cost)
+        and hashes.verify(password, present[0])
+    ):
+        return present[0]
+    return hashes.make(password, scheme or hashes.DEFAULT_SCHEME, cost)
 
 
 def remove_users(
@@ -469,6 +577,30 @@ def remove_users(
 
     Raises what HtpasswdFile.read and `editing` raise.
     """
-    HtpasswdFile.read(path)
-    with editing(path, how, dry_run=dry_run) as file:
+    with editing(path, how, dry_run=dry_run, must_exist=True) as file:
         return [file.remove(name) for name in names]
+
+
+def lock_users(
+    path: Path,
+    names: Sequence[str],
+    *,
+    locked: bool,
+    how: Writing = _BY_DEFAULT,
+    dry_run: bool = False,
+) -> list[Outcome]:
+    """
+    Lock *names*, or unlock them, in one write: all of them or none.
+
+    Raises UnknownUserError and what `editing` raises.
+    """
+    with editing(path, how, dry_run=dry_run, must_exist=True) as file:
+        return [file.lock(name) if locked else file.unlock(name) for name in names]
+
+
+def lock_due(
+    path: Path, today: date, *, how: Writing = _BY_DEFAULT, dry_run: bool = False
+) -> list[str]:
+    """Lock the users whose day has come by *today* (UTC), in one write; return their names."""
+    with editing(path, how, dry_run=dry_run, must_exist=True) as file:
+        return file.lock_due(today)

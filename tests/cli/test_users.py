@@ -173,11 +173,13 @@ def test_deleting_nobody_is_an_error_and_asks_nothing() -> None:
 
 def test_users_are_listed_with_scheme_cost_state_and_findings() -> None:
     Path("auth").write_text(f"a:{SECRET}\nb:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\n")
-    assert run("users").stdout == "a\tbcrypt\t4\topen\tlow cost\nb\tapr1\t-\topen\tweak scheme\n"
+    assert run("users").stdout == (
+        "a\tbcrypt\t4\topen\t-\tlow cost\nb\tapr1\t-\topen\t-\tweak scheme\n"
+    )
     wide = run("users", "-o", "wide").stdout.splitlines()
-    assert wide[1] == "b\tapr1\t-\topen\tweak scheme\t2"
+    assert wide[1] == "b\tapr1\t-\topen\t-\tweak scheme\t2"
     assert json.loads(run("users", "-o", "json").stdout)["users"][0] == {
-        "name": "a", "scheme": "bcrypt", "cost": 4, "state": "open", "lines": [1],
+        "name": "a", "scheme": "bcrypt", "cost": 4, "state": "open", "lines": [1], "expires": None,
         "findings": ["low cost"],
     }  # fmt: skip
 

@@ -16,6 +16,7 @@ import click
 from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
+from regctl.cli.auth import auth
 from regctl.cli.completion import completion
 from regctl.cli.secret import secret
 from regctl.cli.users import adduser, deluser, users, verify
@@ -25,7 +26,7 @@ INTERRUPTED = 130
 
 # Every command of regctl under the heading that its help has in `regctl --help`.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Users of the registry (the auth file)": (adduser, deluser, users, verify),
+    "Users of the registry (the auth file)": (adduser, deluser, users, verify, auth),
     "Pull secrets in the cluster": (secret,),
     "The whole": (completion,),
 }

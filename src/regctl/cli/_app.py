@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,16 @@ class App:
 
     output: Output = field(default_factory=Output)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def __post_init__(self) -> None:
         # https://no-color.org: set and not empty, whatever it says.
         if self.environ.get("NO_COLOR"):
             self.output.color = False
+
+    def today(self) -> date:
+        """Return the day that it is, in UTC: expiry must not depend on where regctl runs."""
+        return self.clock().date()
 
     def auth_file(self, path: Path | None) -> Path:
         """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""

@@ -18,6 +18,7 @@ from regctl.cli._app import App
 from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialError
 
 if TYPE_CHECKING:
+    from regctl.atomicfile import Writing
     from regctl.cli._output import Format
     from regctl.credentials import Credential
     from regctl.reference import Registry
@@ -154,6 +155,60 @@ def bundle(name: str, build: type, *options: Callable[[F], F]) -> Callable[[F], 
         return decorated
 
     return decorate
+
+
+# The auth file
+
+
+@dataclass(frozen=True)
+class WritingOptions:
+    """How to write the auth file."""
+
+    backup: bool
+    in_place: bool
+
+    def how(self) -> "Writing":
+        """Return them as the library takes them."""
+        from regctl.atomicfile import Writing
+
+        return Writing(backup=self.backup, in_place=self.in_place)
+
+
+writing_options = bundle(
+    "writing",
+    WritingOptions,
+    click.option("--backup", is_flag=True, help="Keep the old file as FILE.bak."),
+    click.option(
+        "--in-place",
+        is_flag=True,
+        help="Write into the file itself: for a file that is mounted by itself. Not atomic.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class HashingOptions:
+    """What to hash with; None is the default."""
+
+    scheme: str | None
+    cost: int | None
+
+
+hashing_options = bundle(
+    "hashing",
+    HashingOptions,
+    click.option(
+        "--scheme",
+        type=click.Choice(["bcrypt", "apr1", "sha1", "sha256-crypt", "sha512-crypt"]),
+        help="The scheme of the hash.  [default: bcrypt]",
+    ),
+    click.option(
+        "--cost",
+        type=int,
+        metavar="N",
+        help="bcrypt's cost, 4 to 17, or SHA-crypt's rounds.  [default: 10, 5000]",
+    ),
+)
 
 
 # Passwords

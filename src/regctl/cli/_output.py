@@ -310,7 +310,7 @@ class Output:
             if result.error is not None:
                 if len(listed) > 1:
                     self.error(result.error)
-            elif self.format == "name":
+            elif self.format == "name" and not aside:
                 self.line(visible(result.subject))
             elif not self.structured and not self.quiet:
                 self._result_line(result, dry_run, aside=aside)

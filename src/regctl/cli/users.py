@@ -1,5 +1,6 @@
 """`regctl adduser`, `deluser`, `users`, `verify`: the users of the auth file."""
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,19 +9,23 @@ import click
 from regctl.cli._app import App, pass_app
 from regctl.cli._options import (
     Command,
+    HashingOptions,
     PasswordOptions,
+    WritingOptions,
     dry_run_flag,
     file_option,
+    hashing_options,
     output_option,
     password_options,
     prompt_password,
+    writing_options,
     yes_option,
 )
 from regctl.cli._output import Column, Result
 from regctl.errors import InvalidInputError, UnknownUserError
 
 if TYPE_CHECKING:
-    from regctl.htpasswd import HtpasswdFile, User
+    from regctl.htpasswd import User
 
 _KIND = "user"
 
@@ -38,6 +43,12 @@ _KIND = "user"
 @file_option
 @password_options
 @click.option("--generate", is_flag=True, help="Make a password and print it to standard output.")
+@hashing_options
+@click.option(
+    "--expires", metavar="WHEN", help="Lock the user on a day: 90d, 12w, 2027-01-31, or 'never'."
+)
+@click.option("--no-update", is_flag=True, help="Fail when the user is there already.")
+@writing_options
 @dry_run_flag
 @output_option("json", "yaml", "name")
 @pass_app
@@ -49,22 +60,51 @@ def adduser(
     path: Path | None,
     password_options: PasswordOptions,
     generate: bool,
+    hashing: HashingOptions,
+    expires: str | None,
+    no_update: bool,
+    writing: WritingOptions,
     dry_run: bool,
 ) -> None:
-    """Add a user to the auth file, or set its password."""
-    from regctl import htpasswd
+    """
+    Add a user to the auth file, or set its password.
+
+    The day of --expires is kept in the file; `regctl auth expire` locks those whose day has come.
+    """
+    from regctl import hashes, htpasswd
 
     htpasswd.check_name(name)
+    hashes.check_scheme(hashing.scheme or hashes.DEFAULT_SCHEME, hashing.cost)
+    expiry = None if expires is None else htpasswd.Expiry.parse(expires, app.today())
     secret = _new_password(app, name, password, password_options, generate=generate)
-    outcome = htpasswd.add_user(app.auth_file(path), name, secret, dry_run=dry_run)
-    if generate and not app.output.structured:
-        app.output.line(secret)
-    details = {"password": secret} if generate else {}
-    app.output.results(
-        [Result(_KIND, name, outcome, details=details)],
-        dry_run="client" if dry_run else None,
-        aside=generate,
+    file = app.auth_file(path)
+    outcome = htpasswd.add_user(
+        file,
+        name,
+        secret,
+        scheme=hashing.scheme,
+        cost=hashing.cost,
+        update=not no_update,
+        expires=expiry,
+        how=writing.how(),
+        dry_run=dry_run,
     )
+    printed = generate and not dry_run
+    if printed and not app.output.structured:
+        app.output.line(secret)
+    app.output.results(
+        [Result(_KIND, name, outcome, details={"password": secret} if printed else {})],
+        dry_run="client" if dry_run else None,
+        aside=printed,
+    )
+    if hashing.scheme in _WEAK and not generate:
+        app.output.warning(
+            f"{hashing.scheme} gives a password away when the file leaks, unless it is a generated "
+            "one: pass --generate"
+        )
+
+
+_WEAK = frozenset({"apr1", "sha1"})
 
 
 def _new_password(
@@ -90,12 +130,21 @@ def _new_password(
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @file_option
+@click.option("--ignore-not-found", is_flag=True, help="A user that is not there is no error.")
+@writing_options
 @dry_run_flag
 @yes_option
 @output_option("json", "yaml", "name")
 @pass_app
 def deluser(
-    app: App, *, names: tuple[str, ...], path: Path | None, dry_run: bool, yes: bool
+    app: App,
+    *,
+    names: tuple[str, ...],
+    path: Path | None,
+    ignore_not_found: bool,
+    writing: WritingOptions,
+    dry_run: bool,
+    yes: bool,
 ) -> None:
     """Remove users from the auth file."""
     from regctl import htpasswd
@@ -105,68 +154,82 @@ def deluser(
     known = [name for name in dict.fromkeys(names) if present.secrets(name)]
     if known:
         app.confirm(f"remove {', '.join(known)} from {file}?", yes=yes or dry_run)
-    removed = dict(zip(known, htpasswd.remove_users(file, known, dry_run=dry_run), strict=True))
-    results = [
-        Result(_KIND, name, "deleted")
-        if removed.get(name)
-        else Result(
-            _KIND,
-            name,
-            "failed",
-            error=UnknownUserError(
-                f"cannot remove {name}: no such user in {file}", hint="`regctl users` lists them"
-            ),
+    removed = dict(
+        zip(
+            known,
+            htpasswd.remove_users(file, known, how=writing.how(), dry_run=dry_run),
+            strict=True,
         )
+    )
+    results = [
+        Result(_KIND, name, "deleted") if removed.get(name) else _absent(name, file)
         for name in dict.fromkeys(names)
+        if removed.get(name) or not ignore_not_found
     ]
     app.output.results(results, dry_run="client" if dry_run else None)
 
 
-@click.command(cls=Command, examples=["regctl users", "regctl users -f keys/auth -o json"])
+def _absent(name: str, file: Path) -> Result:
+    error = UnknownUserError(
+        f"cannot remove {name}: no such user in {file}", hint="`regctl users` lists them"
+    )
+    return Result(_KIND, name, "failed", error=error)
+
+
+@click.command(
+    cls=Command,
+    examples=["regctl users", "regctl users --wide", "regctl users -f keys/auth -o json"],
+)
 @file_option
+@click.option("--wide", is_flag=True, help="Show the lines too, as -o wide.")
 @output_option("table", "wide", "json", "yaml", "name")
 @pass_app
-def users(app: App, path: Path | None) -> None:
+def users(app: App, *, path: Path | None, wide: bool) -> None:
     """List the users of the auth file and what is wrong with them."""
     from regctl.htpasswd import HtpasswdFile
 
+    if wide and app.output.format in {None, "table"}:
+        app.output.format = "wide"
     file = app.auth_file(path)
     content = HtpasswdFile.read(file)
+    today = app.today()
     app.output.listing(
-        content.users(), _columns(), key="users", name=lambda user: user.name, record=_record
+        content.users(),
+        _columns(today),
+        key="users",
+        name=lambda user: user.name,
+        record=lambda user: _record(user, today),
     )
-    _warn_of_malformed(app, file, content)
+    for line in content.malformed():
+        app.output.warning(f"{file}, line {line.number}: not NAME:HASH")
 
 
-def _columns() -> list["Column[User]"]:
+def _columns(today: date) -> list["Column[User]"]:
     return [
         Column("USER", lambda user: user.name),
         Column("SCHEME", lambda user: user.scheme.name),
         Column("COST", lambda user: str(user.scheme.cost or "-"), right=True),
-        Column("STATE", _state, style=lambda user: "yellow" if user.locked else ""),
+        Column(
+            "STATE",
+            lambda user: user.state(today),
+            style=lambda user: "" if user.state(today) == "open" else "yellow",
+        ),
+        Column("EXPIRES", lambda user: str(user.expires or "-")),
         Column("FINDINGS", lambda user: ", ".join(user.findings) or "-", style=lambda _: "yellow"),
         Column("LINE", lambda user: ",".join(map(str, user.lines)), wide=True),
     ]
 
 
-def _state(user: "User") -> str:
-    return "locked" if user.locked else "open"
-
-
-def _record(user: "User") -> dict[str, Any]:
+def _record(user: "User", today: date) -> dict[str, Any]:
     return {
         "name": user.name,
         "scheme": user.scheme.name,
         "cost": user.scheme.cost,
-        "state": _state(user),
+        "state": user.state(today),
+        "expires": str(user.expires) if user.expires else None,
         "findings": list(user.findings),
         "lines": list(user.lines),
     }
-
-
-def _warn_of_malformed(app: App, file: Path, content: "HtpasswdFile") -> None:
-    for line in content.malformed():
-        app.output.warning(f"{file}, line {line.number}: not NAME:HASH")
 
 
 @click.command(
@@ -194,10 +257,14 @@ def verify(
     """
     from regctl.htpasswd import HtpasswdFile
 
-    content = HtpasswdFile.read(app.auth_file(path))
+    file = app.auth_file(path)
+    content = HtpasswdFile.read(file)
     given = password_options.given(app, argument=password)
     if given is None:
         given = prompt_password(app, f"Password of {name}", twice=False)
     content.verify(name, given)
+    user = content.user(name)
+    if user is not None and user.state(app.today()) == "expired":
+        app.output.warning(f"{name} expired on {user.expires}, and is open until `auth expire`")
     if not app.output.quiet:
         app.output.line(f"{_KIND}/{name} verified")
