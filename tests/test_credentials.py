@@ -33,7 +33,7 @@ from regctl.errors import (
 from regctl.reference import Registry
 
 FOO = Registry("registry.foo.com")
-text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+text = st.text(st.characters(codec="utf-8"), max_size=40)
 names = text.filter(lambda name: ":" not in name)
 
 

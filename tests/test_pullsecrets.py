@@ -36,7 +36,7 @@ from regctl.pullsecrets import (
     plan_one,
     read_secret,
     registry_key,
-    single_credential,
+    copied_credentials,
 )
 
 ALICE = Credential("alice", "secret")
@@ -302,7 +302,7 @@ def test_a_name_that_kubernetes_refuses_is_refused_first(name: str) -> None:
 
 def test_only_the_entry_asked_for_is_copied() -> None:
     source = observed({"r.io": ALICE, "other.io": Credential("x", "y")})
-    assert single_credential(source, "https://r.io/v1/") == {"r.io": ALICE}
-    assert set(single_credential(source, None)) == {"r.io", "other.io"}
+    assert copied_credentials(source, "https://r.io/v1/") == {"r.io": ALICE}
+    assert set(copied_credentials(source, None)) == {"r.io", "other.io"}
     with pytest.raises(InvalidInputError):
-        single_credential(source, "third.io")
+        copied_credentials(source, "third.io")

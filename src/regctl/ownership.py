@@ -6,6 +6,8 @@ from typing import Any
 
 FIELD_MANAGER = "regctl"
 MANAGED_BY = "app.kubernetes.io/managed-by"
+# Which file of `regctl secret sync` a Secret belongs to.
+PART_OF = "app.kubernetes.io/part-of"
 OUR_LABELS: Mapping[str, str] = {MANAGED_BY: "regctl"}
 
 # The annotation in which a client-side `kubectl apply` keeps the whole object, password and all.

@@ -36,7 +36,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.keyring import SecretContent, effective_key
-from regctl.ownership import LAST_APPLIED, OUR_LABELS, Ownership, read_ownership
+from regctl.ownership import LAST_APPLIED, OUR_LABELS, PART_OF, Ownership, read_ownership
 from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
@@ -98,12 +98,18 @@ class PullSecret:
         """The labels that say it is ours, and those asked for."""
         return {**self.labels, **OUR_LABELS}
 
-    def manifest(self, namespace: str | None, content: bytes | None = None) -> dict[str, Any]:
-        """Return the Secret for *namespace*, as it is applied and as it is printed."""
+    def manifest(
+        self, namespace: str | None, content: bytes | None = None, part: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Return the Secret for *namespace*, as it is applied and as it is printed.
+
+        *part* is what it is part of already, where nothing else is asked for.
+        """
         metadata: dict[str, Any] = {"name": self.name}
         if namespace is not None:
             metadata["namespace"] = namespace
-        metadata["labels"] = dict(self.all_labels)
+        metadata["labels"] = ({PART_OF: part} if part else {}) | dict(self.all_labels)
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -294,7 +300,7 @@ def _change(desired: PullSecret, secret: Secret, policy: Policy) -> Change:
     if not differences and (ours or not policy.adopt):
         note = None if ours else "not managed by regctl"
         return Change(where, "unchanged", note=note, observed=secret)
-    if refusal := _refusal(secret, differences, policy):
+    if refusal := _refusal(desired, secret, differences, policy):
         return Change(where, "refuse", differences=differences, error=refusal, observed=secret)
     action: Action = "replace" if _fixed(secret, differences) else "update"
     return Change(
@@ -308,7 +314,7 @@ def _change(desired: PullSecret, secret: Secret, policy: Policy) -> Change:
 
 
 def _refusal(
-    secret: Secret, differences: tuple[Difference, ...], policy: Policy
+    desired: PullSecret, secret: Secret, differences: tuple[Difference, ...], policy: Policy
 ) -> RegctlError | None:
     """Say why this Secret must be left alone, or None where it may be changed."""
     ownership = secret.ownership
@@ -322,6 +328,12 @@ def _refusal(
         return NotOursError(
             f"{cannot}: it was not made by regctl but by {ownership.owner}",
             hint="--adopt takes it over; another NAME leaves it alone",
+        )
+    part, wanted = secret.labels.get(PART_OF), desired.labels.get(PART_OF)
+    if ownership.ours and wanted and part and part != wanted:
+        return NotOursError(
+            f"{cannot}: it is part of {part}, and this is {wanted}",
+            hint="name it in one file of `regctl secret sync` only",
         )
     if not policy.replace and (reason := _fixed(secret, differences)):
         return ImmutableError(
@@ -411,7 +423,7 @@ def _note(secret: Secret, differences: Iterable[Difference], action: Action) -> 
     return "; ".join(notes) or None
 
 
-def single_credential(secret: Secret, key: str | None) -> Mapping[str, Credential]:
+def copied_credentials(secret: Secret, key: str | None) -> Mapping[str, Credential]:
     """
     Return the credentials to copy from *secret*: those of *key*, or all.
 

@@ -12,35 +12,47 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regctl import parallel
-from regctl.cluster import NAMESPACES, SECRETS, Cluster, Namespace
+from regctl.cluster import (
+    NAMESPACES,
+    SECRETS,
+    Cluster,
+    Namespace,
+    check_namespace,
+    check_object_name,
+)
+from regctl.credentials import Credential
 from regctl.errors import (
     ConflictError,
     FieldOwnedError,
     ImmutableError,
     NotOursError,
     NotPermittedError,
+    NotThereError,
     RegctlError,
     UnfinishedError,
 )
+from regctl.ownership import PART_OF
 from regctl.pullsecrets import (
     NOTHING_OF_OTHERS,
     Change,
+    Difference,
     Observed,
     Policy,
     PullSecret,
     Secret,
+    copied_credentials,
     plan,
     plan_one,
     read_secret,
 )
-from regctl.serviceaccounts import ServiceAccount, attach, service_accounts
+from regctl.serviceaccounts import DryRun, ServiceAccount, attach, service_accounts
 
 # From here on one LIST of the whole cluster costs less than a GET for each.
 _FEW = 8
 _CONFLICT_TRIES = 5
 
+
 Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
-DryRun = Literal["client", "server"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Outcome:
     result: Result
     note: str | None = None
     error: RegctlError | None = None
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,15 @@ class Rollout:
         note: str | None = None,
         error: RegctlError | None = None,
     ) -> Outcome:
-        return Outcome("secret", change.namespace, self.desired.name, result, note, error)
+        return Outcome(
+            "secret",
+            change.namespace,
+            self.desired.name,
+            result,
+            note,
+            error,
+            change.differences,
+        )
 
     def _carry_out(
         self, namespace: Namespace, change: Change, dry_run: DryRun | None
@@ -185,9 +206,10 @@ class Rollout:
             change = plan_one(self.desired, namespace, secret, self.policy)
 
     def _apply(self, change: Change, dry_run: DryRun | None) -> Outcome:
-        manifest = self.desired.manifest(change.namespace, change.content)
         server_only = dry_run == "server"
         old = change.observed
+        part = old.labels.get(PART_OF) if old is not None else None
+        manifest = self.desired.manifest(change.namespace, change.content, part)
         if change.action == "replace" and old is not None:
             self.cluster.delete(SECRETS, old.namespace, old.name, uid=old.uid, dry_run=server_only)
             if server_only:
@@ -231,11 +253,14 @@ class Rollout:
                 name,
                 self.desired.name,
                 known=known,
-                dry_run=dry_run is not None,
+                dry_run=dry_run,
             )
         except RegctlError as error:
             return Outcome("serviceaccount", namespace, name, "failed", error=error)
-        return Outcome("serviceaccount", namespace, name, "configured" if changed else "unchanged")
+        if not changed:
+            return Outcome("serviceaccount", namespace, name, "unchanged")
+        difference = Difference(f"does not use {self.desired.name}")
+        return Outcome("serviceaccount", namespace, name, "configured", differences=(difference,))
 
 
 def prepare(
@@ -295,6 +320,23 @@ def observe(
     looked = parallel.run(look, wanted, workers=workers, stop=cluster.stop)
     found.update((name, it) for name, it in looked if not isinstance(it, parallel.Interrupted))
     return found
+
+
+def copied(
+    cluster: Cluster, namespace: str, name: str, key: str | None = None
+) -> Mapping[str, Credential]:
+    """
+    Return the credentials in an existing Secret, for the registry *key* or all.
+
+    Raises NotThereError, InvalidInputError where it holds nothing for *key*, MalformedError.
+    """
+    item = cluster.get(SECRETS, check_namespace(namespace), check_object_name(name, "Secret"))
+    if item is None:
+        raise NotThereError(
+            f"cannot copy secret {name} in namespace {namespace}: it is not there",
+            hint=f"`regctl secret list -n {namespace}` shows what is",
+        )
+    return copied_credentials(read_secret(item), key)
 
 
 def _accounts(

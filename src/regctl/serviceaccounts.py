@@ -8,11 +8,13 @@ whole, with the version that was read, and read again where somebody was faster.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from regctl.cluster import SERVICE_ACCOUNTS, Cluster
 from regctl.errors import ConflictError, NotThereError
 from regctl.exchange import Backoff
+
+DryRun = Literal["client", "server"]
 
 # Twenty at once on one account need twenty rounds at worst: one of them wins each.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
@@ -60,7 +62,7 @@ def attach(
     secret: str,
     *,
     known: ServiceAccount | None = None,
-    dry_run: bool = False,
+    dry_run: DryRun | None = None,
 ) -> bool:
     """
     Add *secret* to an account's pull secrets; return False where it was there.
@@ -84,7 +86,7 @@ def detach(
     secret: str,
     *,
     known: ServiceAccount | None = None,
-    dry_run: bool = False,
+    dry_run: DryRun | None = None,
 ) -> bool:
     """Take *secret* out of an account's pull secrets; return False where it was not there."""
 
@@ -103,7 +105,7 @@ def _change(
     changed: Callable[[ServiceAccount], list[Mapping[str, Any]] | None],
     *,
     known: ServiceAccount | None,
-    dry_run: bool,
+    dry_run: DryRun | None,
 ) -> bool:
     pauses = _CONFLICTS.pauses()
     account = known
@@ -120,12 +122,14 @@ def _change(
         entries = changed(account)
         if entries is None:
             return False
+        if dry_run == "client":
+            return True
         patch = {
             "metadata": {"resourceVersion": account.resource_version},
             "imagePullSecrets": entries,
         }
         try:
-            cluster.merge(SERVICE_ACCOUNTS, namespace, name, patch, dry_run=dry_run)
+            cluster.merge(SERVICE_ACCOUNTS, namespace, name, patch, dry_run=dry_run == "server")
         except ConflictError:
             pause = next(pauses, None)
             if pause is None:

@@ -383,6 +383,11 @@ class CredentialOptions:
         return credential
 
     @property
+    def given(self) -> bool:
+        """Whether a flag speaks of a credential at all."""
+        return self.username is not None or self._password_asked_for
+
+    @property
     def _password_asked_for(self) -> bool:
         options = self.password_options
         return (
@@ -538,6 +543,8 @@ class TransportOptions:
     plain_http: bool
     insecure_skip_tls_verify: bool
 
+
+registry_argument = click.argument("registry", required=False)
 
 transport_options = bundle(
     "transport",

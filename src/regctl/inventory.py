@@ -1,0 +1,274 @@
+"""The pull secrets that are in the cluster, who uses them, and their removal."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from regctl import parallel
+from regctl.cluster import SECRETS, Cluster, Namespace
+from regctl.errors import (
+    ConflictError,
+    MalformedError,
+    NotOursError,
+    NotPermittedError,
+    RegctlError,
+    UnfinishedError,
+)
+from regctl.pullsecrets import PULL_SECRET_TYPES, Secret, read_secret
+from regctl.rollout import Outcome
+from regctl.serviceaccounts import DryRun, ServiceAccount, detach, service_accounts
+
+
+@dataclass(frozen=True)
+class Item:
+    """One pull secret and the accounts that use it; *accounts* None where they can't be listed."""
+
+    secret: Secret
+    accounts: tuple[ServiceAccount, ...] | None = field(default=None, repr=False)
+
+    @cached_property
+    def broken(self) -> str | None:
+        """Why the kubelet can't read it, or None."""
+        try:
+            _ = self.secret.credentials
+        except MalformedError as error:
+            return error.message
+        return None
+
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The registry keys in it."""
+        return () if self.broken else tuple(sorted(self.secret.credentials))
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The users in it, each once."""
+        if self.broken:
+            return ()
+        named = (self.secret.credentials[key].username for key in self.registries)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def account_names(self) -> tuple[str, ...] | None:
+        """The names of the accounts that use it."""
+        if self.accounts is None:
+            return None
+        return tuple(account.name for account in self.accounts)
+
+    @property
+    def state(self) -> str:
+        """`broken`, `ours`, or whose it is."""
+        if self.broken:
+            return "broken"
+        ownership = self.secret.ownership
+        return "ours" if ownership.owner == "regctl" else f"of {ownership.owner}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What was found, sorted by namespace and name, and the namespaces that can't be looked at."""
+
+    items: tuple[Item, ...] = ()
+    errors: Mapping[str, RegctlError] = field(default_factory=dict)
+    accounts: tuple[ServiceAccount, ...] | None = None
+
+
+def inventory(
+    cluster: Cluster,
+    namespaces: Sequence[Namespace],
+    *,
+    everywhere: bool,
+    name: str | None = None,
+    label_selector: str | None = None,
+    workers: int = parallel.DEFAULT_WORKERS,
+) -> Inventory:
+    """
+    Return the pull secrets in *namespaces*, and the accounts that use them.
+
+    *everywhere* lists the whole cluster at once; else there is a LIST in each namespace, or with
+    a *name* a GET. A Secret of *name* is returned whatever its type.
+    """
+    wanted = {namespace.name for namespace in namespaces}
+    secrets: list[Secret] = []
+    accounts: list[ServiceAccount] | None = []
+    errors: dict[str, RegctlError] = {}
+    if everywhere:
+        found = _secrets(cluster, None, name, label_selector)
+        secrets += (secret for secret in found if secret.namespace in wanted)
+        accounts = _accounts(cluster, None)
+    else:
+
+        def look(namespace: str) -> "_Look | RegctlError":
+            try:
+                found = tuple(_secrets(cluster, namespace, name, label_selector))
+                return _Look(found, _accounts(cluster, namespace))
+            except RegctlError as error:
+                return error
+
+        for namespace, seen in parallel.run(
+            look, sorted(wanted), workers=workers, stop=cluster.stop
+        ):
+            if isinstance(seen, RegctlError):
+                errors[namespace] = seen
+            elif isinstance(seen, _Look):
+                secrets += seen.secrets
+                known = accounts is not None and seen.accounts is not None
+                accounts = [*(accounts or ()), *(seen.accounts or ())] if known else None
+    used: dict[tuple[str, str], list[ServiceAccount]] = {}
+    for account in accounts or ():
+        for pull_secret in account.pull_secrets:
+            used.setdefault((account.namespace, pull_secret), []).append(account)
+    return Inventory(
+        tuple(
+            Item(
+                secret,
+                None if accounts is None else tuple(used.get((secret.namespace, secret.name), ())),
+            )
+            for secret in sorted(secrets, key=lambda secret: (secret.namespace, secret.name))
+        ),
+        errors,
+        None
+        if accounts is None
+        else tuple(account for account in accounts if account.namespace in wanted),
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    secrets: tuple[Secret, ...]
+    accounts: "list[ServiceAccount] | None"
+
+
+def _secrets(
+    cluster: Cluster, namespace: str | None, name: str | None, label_selector: str | None
+) -> Iterator[Secret]:
+    if namespace is not None and name is not None:
+        # A GET needs a Role for this name alone.
+        if (item := cluster.get(SECRETS, namespace, name)) is not None:
+            yield read_secret(item)
+        return
+    fields = [f"metadata.name={name}"] if name else [f"type={kind}" for kind in PULL_SECRET_TYPES]
+    for field_selector in fields:
+        for item in cluster.objects(
+            SECRETS,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+        ):
+            yield read_secret(item)
+
+
+def _accounts(cluster: Cluster, namespace: str | None) -> list[ServiceAccount] | None:
+    with contextlib.suppress(NotPermittedError):
+        return list(service_accounts(cluster, namespace=namespace))
+    return None
+
+
+def deletable(item: Item, *, adopt: bool) -> RegctlError | None:
+    """Say why a Secret must be left alone, or None where it may be deleted."""
+    secret = item.secret
+    cannot = f"cannot delete {secret.subject}"
+    if secret.ownership.controller is not None:
+        return NotOursError(
+            f"{cannot}: it belongs to {secret.ownership.controller}, which would make it anew",
+            hint="delete it where that one takes it from",
+        )
+    if not secret.ownership.ours and not adopt:
+        return NotOursError(
+            f"{cannot}: it was not made by regctl but by {secret.ownership.owner}",
+            hint="--adopt deletes it all the same",
+        )
+    return None
+
+
+def delete(
+    cluster: Cluster,
+    items: Iterable[Item],
+    *,
+    adopt: bool = False,
+    dry_run: DryRun | None = None,
+    workers: int = parallel.DEFAULT_WORKERS,
+) -> Iterator[tuple[Outcome, ...]]:
+    """
+    Delete Secrets, each detached first from the accounts that use it.
+
+    A dangling name on an account has the kubelet complain at every pull. Only the very objects
+    that were looked at are deleted. Yields what became of each, in the order they finish.
+    """
+
+    def remove(item: Item) -> tuple[Outcome, ...]:
+        return tuple(_removed(cluster, item, adopt=adopt, dry_run=dry_run))
+
+    listed = list(items)
+    for item, outcomes in parallel.run(remove, listed, workers=workers, stop=cluster.stop):
+        if isinstance(outcomes, parallel.Interrupted):
+            error = UnfinishedError(
+                f"{item.secret.subject} was not begun", hint="run the same command again"
+            )
+            yield (_outcome(item, error),)
+        else:
+            yield outcomes
+
+
+def _removed(
+    cluster: Cluster, item: Item, *, adopt: bool, dry_run: DryRun | None
+) -> Iterator[Outcome]:
+    secret = item.secret
+    if refusal := deletable(item, adopt=adopt):
+        yield _outcome(item, refusal)
+        return
+    for account in item.accounts or ():
+        try:
+            changed = detach(
+                cluster,
+                account.namespace,
+                account.name,
+                secret.name,
+                known=account,
+                dry_run=dry_run,
+            )
+        except RegctlError as error:
+            yield Outcome("serviceaccount", account.namespace, account.name, "failed", error=error)
+            yield _outcome(
+                item,
+                UnfinishedError(
+                    f"{secret.subject} is still there: service account {account.name} uses it"
+                ),
+            )
+            return
+        yield Outcome(
+            "serviceaccount",
+            account.namespace,
+            account.name,
+            "configured" if changed else "unchanged",
+            note=f"no longer uses {secret.name}",
+        )
+    try:
+        if dry_run != "client":
+            cluster.delete(
+                SECRETS,
+                secret.namespace,
+                secret.name,
+                uid=secret.uid,
+                dry_run=dry_run == "server",
+            )
+    except ConflictError:
+        anew = f"cannot delete {secret.subject}: it was made anew meanwhile"
+        yield _outcome(item, ConflictError(anew, hint="run the same command again"))
+    except RegctlError as error:
+        yield _outcome(item, error)
+    else:
+        note = None if item.accounts is not None else "accounts could not be looked at"
+        yield Outcome("secret", secret.namespace, secret.name, "deleted", note=note)
+
+
+def _outcome(item: Item, error: RegctlError) -> Outcome:
+    refused = isinstance(error, NotOursError)
+    return Outcome(
+        "secret",
+        item.secret.namespace,
+        item.secret.name,
+        "refused" if refused else "failed",
+        error=error,
+    )
