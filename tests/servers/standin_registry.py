@@ -6,7 +6,9 @@ makes it misbehave. Every request is recorded.
 """
 
 import base64
+import hashlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send back."""
+    """
+    What to send back; *hang_up* closes the connection after it.
+
+    With a `Content-Length` of more than the body that is a download cut short.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    hang_up: bool = False
 
     @classmethod
     def of(
@@ -48,15 +57,43 @@ class Answer:
 Script = Callable[[Request], "Answer | None"]
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """What a tag or digest leads to."""
+
+    body: bytes
+    media_type: str = MANIFEST_TYPE
+
+    @property
+    def digest(self) -> str:
+        """The name of its content."""
+        return digest_of(self.body)
+
+
+def digest_of(data: bytes) -> str:
+    """Return the name of some content."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def in_turn(*answers: Answer) -> Script:
+    """Return a script that gives these answers, one a request, and then lets the registry speak."""
+    rest = iter(answers)
+    return lambda _request: next(rest, None)
+
+
 @dataclass
 class StandinRegistry:
     """
     The state that tests look at and change.
 
-    *tags* gives each repository's tags; *allows* decides on user and password, None lets all in.
+    *tags* gives each repository's tags; *manifests*, by repository and then by tag or digest, and
+    *blobs*, by digest, are what `put_image` fills. *allows* decides on user and password, None lets
+    all in.
     """
 
     tags: dict[str, list[str]] = field(default_factory=dict)
+    manifests: dict[str, dict[str, Manifest]] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
     allows: Callable[[str, str], bool] | None = None
     script: Script | None = None
     page: int = 100
@@ -67,6 +104,37 @@ class StandinRegistry:
     def url(self) -> str:
         """Its origin."""
         return f"http://{self.host}"
+
+    def put_image(self, repository: str, tag: str, *layers: bytes) -> str:
+        """Put a small OCI image in; return its digest."""
+        diff_ids = [digest_of(layer) for layer in layers]
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": "2026-01-02T03:04:05Z",
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        }
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": self._put_blob(json.dumps(config).encode(), CONFIG_TYPE),
+            "layers": [self._put_blob(layer, LAYER_TYPE) for layer in layers],
+        }
+        return self.put_manifest(repository, tag, Manifest(json.dumps(document).encode()))
+
+    def put_manifest(self, repository: str, tag: str, manifest: Manifest) -> str:
+        """Put a manifest in as it is; return its digest."""
+        tags = self.tags.setdefault(repository, [])
+        if tag not in tags:
+            tags.append(tag)
+        by_reference = self.manifests.setdefault(repository, {})
+        by_reference[tag] = by_reference[manifest.digest] = manifest
+        return manifest.digest
+
+    def _put_blob(self, data: bytes, media_type: str) -> dict[str, object]:
+        digest = digest_of(data)
+        self.blobs[digest] = data
+        return {"mediaType": media_type, "size": len(data), "digest": digest}
 
     def answer(self, request: Request) -> Answer:
         """Decide what one request gets."""
@@ -83,10 +151,21 @@ class StandinRegistry:
             return Answer.of({})
         if request.path == "/v2/_catalog":
             return self._page(request, "repositories", sorted(self.tags))
-        name, _, tail = request.path.removeprefix("/v2/").rpartition("/tags/")
-        if tail == "list" and name in self.tags:
+        return self._read(request)
+
+    def _read(self, request: Request) -> Answer:
+        """Answer `/v2/REPOSITORY/KIND/REFERENCE`."""
+        rest, _, reference = request.path.removeprefix("/v2/").rpartition("/")
+        name, _, kind = rest.rpartition("/")
+        if name not in self.tags:
+            return _unknown("NAME_UNKNOWN")
+        if kind == "tags":
             return self._page(request, "tags", sorted(self.tags[name]), name=name)
-        return Answer.of({"errors": [{"code": "NAME_UNKNOWN", "message": "no such thing"}]}, 404)
+        if kind == "manifests" and (manifest := self.manifests.get(name, {}).get(reference)):
+            return _content(manifest.body, manifest.media_type)
+        if kind == "blobs" and (blob := self.blobs.get(reference)) is not None:
+            return _content(blob, "application/octet-stream")
+        return _unknown("MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
 
     def _let_in(self, request: Request) -> bool:
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
@@ -105,6 +184,24 @@ class StandinRegistry:
         return Answer.of({**more, key: shown}, headers=headers)
 
 
+def _unknown(code: str) -> Answer:
+    return Answer.of({"errors": [{"code": code, "message": "no such thing"}]}, 404)
+
+
+def _content(body: bytes, media_type: str) -> Answer:
+    digest = digest_of(body)
+    return Answer(200, body, {"Content-Type": media_type, "Docker-Content-Digest": digest})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Keep quiet about clients that hang up; anything else is ours to mend."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            raise  # noqa: PLE0704 - called while the error is handled
+
+
 @contextmanager
 def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRegistry]:
     """Serve *state* on a loopback port for the length of the block."""
@@ -112,6 +209,7 @@ def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRe
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else head and body lie 40 ms apart
 
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -130,6 +228,8 @@ def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRe
                 self.send_header(name, value)
             if not any(name.lower() == "content-length" for name in answer.headers):
                 self.send_header("Content-Length", str(len(answer.body)))
+            if answer.hang_up:
+                self.send_header("Connection", "close")  # which http.server then does
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
@@ -139,8 +239,7 @@ def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRe
         def log_message(self, *_arguments: object) -> None:
             """Keep quiet: `requests` is the log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), Handler) as server:
         served.host = f"127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
