@@ -1,21 +1,31 @@
 """Each server's handle does what its name says, on the real program."""
 
 import datetime as dt
+import http.client
+import json
 import os
+import socket
 import ssl
+import subprocess
+import sys
+import threading
+import time
 import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import bcrypt
 import pytest
 
 from tests.conftest import Servers
+from tests.servers import process
 from tests.servers.certificates import make_certificate
 from tests.servers.consumers import apache, caddy, haproxy, status
 from tests.servers.docker_registry import DockerRegistry, docker_registry
-from tests.servers.kubernetes import ApiServer
+from tests.servers.kubernetes import ApiServer, api_server
 from tests.servers.nginx import nginx
-from tests.servers.standin_registry import StandinRegistry, standin_registry
+from tests.servers.standin_registry import Answer, StandinRegistry, in_turn, standin_registry
 
 HASH = bcrypt.hashpw(b"right", b"$2y$04$" + bcrypt.gensalt(4)[7:]).decode()
 
@@ -91,11 +101,56 @@ def test_the_api_server_knows_users_rights_and_counts(
     kubernetes.grant(
         "alice", namespace, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     )
+    assert kubernetes.request("GET", f"{path}/x", user="alice")[0] == 200
     events = [
         (event.user, event.verb, event.resource, event.code)
         for event in kubernetes.audit(mark, user_agent="Python-urllib")
     ]
-    assert events[:2] == [("admin", "create", "secrets", 201), ("alice", "get", "secrets", 403)]
+    assert events == [
+        ("admin", "create", "secrets", 201),
+        ("alice", "get", "secrets", 403),
+        ("admin", "create", "roles", 201),
+        ("admin", "create", "rolebindings", 201),
+        ("alice", "get", "secrets", 200),
+    ]
+
+
+def test_kubectl_works_with_the_kubeconfig(
+    kubernetes: ApiServer, namespace: str, program: Callable[[str], str]
+) -> None:
+    arguments = [program("kubectl"), "get", "namespace", namespace, "-o", "name"]
+    environment = {**os.environ, "KUBECONFIG": str(kubernetes.kubeconfig)}
+    shown = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout == f"namespace/{namespace}\n"
+
+
+@pytest.mark.slow
+def test_an_api_server_killed_and_started_has_its_data_and_one_with_limits_answers_429(
+    serve: Servers, tmp_path: Path
+) -> None:
+    limits = ("--max-requests-inflight=1", "--enable-priority-and-fairness=false")
+    cluster = serve(api_server(tmp_path / "kubernetes", *limits))
+    cluster.create_namespace("kept")
+    cluster.restart()
+    assert cluster.get("/api/v1/namespaces/kept")["metadata"]["name"] == "kept"
+
+    right = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}
+    cluster.grant_cluster("bob", [right])
+    stop = threading.Event()
+    statuses: set[int] = set()
+
+    def ask() -> None:
+        while not stop.is_set() and 429 not in statuses:
+            statuses.add(cluster.request("GET", "/api/v1/namespaces", user="bob")[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(30)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert 429 in statuses
 
 
 def test_a_terminating_namespace_takes_nothing_new(kubernetes: ApiServer, namespace: str) -> None:
@@ -107,12 +162,93 @@ def test_a_terminating_namespace_takes_nothing_new(kubernetes: ApiServer, namesp
     assert answer[1]["details"]["causes"][0]["reason"] == "NamespaceTerminating"
 
 
-def test_a_server_is_gone_with_its_block(tmp_path: Path) -> None:
-    with docker_registry(tmp_path / "registry") as registry:
-        pid = registry.process.pid
-        os.kill(pid, 0)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+def running() -> list[tuple[int, str]]:
+    """Return every process that runs, zombies left out: its process group and command line."""
+    command = ["ps", "-eww", "-o", "pgid=,stat=,args="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return [(int(row[0]), row[2]) for row in rows if len(row) == 3 and not row[1].startswith("Z")]
+
+
+def groups_of(folder: Path) -> set[int]:
+    """Return the process groups of the servers in *folder*: their workers do not name it."""
+    return {group for group, command in running() if str(folder) in command}
+
+
+def left_of(groups: set[int]) -> list[str]:
+    return [command for group, command in running() if group in groups]
+
+
+def test_no_process_is_left_of_a_server(serve: Servers, tmp_path: Path, auth_file: Path) -> None:
+    folder = tmp_path / "servers"
+    with serve:
+        serve(docker_registry(folder / "registry"))
+        serve(nginx(folder / "nginx", auth_file=auth_file))
+        serve(apache(folder / "apache", auth_file))
+        serve(haproxy(folder / "haproxy", {"alice": HASH}))
+        serve(caddy(folder / "caddy", {"alice": HASH}))
+        groups = groups_of(folder)
+        assert len(groups) == 5
+        assert len(left_of(groups)) > 5  # nginx and httpd have workers
+    assert left_of(groups) == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.servers.consumers import apache
+from tests.servers.nginx import nginx
+folder, auth_file = map(Path, sys.argv[1:])
+with apache(folder / "apache", auth_file), nginx(folder / "nginx", auth_file=auth_file):
+    print("they run", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_no_process_is_left_of_a_test_run_that_was_killed(
+    tmp_path: Path, auth_file: Path, program: Callable[[str], str]
+) -> None:
+    for name in ("apache2", "nginx"):
+        program(name)
+    folder = tmp_path / "servers"
+    arguments = [sys.executable, "-c", KILLED, str(folder), str(auth_file)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=root) as run:
+        try:
+            assert run.stdout is not None
+            assert run.stdout.readline() == b"they run\n"
+            groups = groups_of(folder) - {os.getpgid(run.pid)}
+            assert len(groups) == 2
+        finally:
+            run.kill()
+    deadline = time.monotonic() + 20
+    while left_of(groups) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_of(groups) == []
+
+
+def test_a_port_that_somebody_took_is_given_up_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[str], str]
+) -> None:
+    program("docker-registry")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        ports = iter([taken.getsockname()[1], process.free_port()])
+        monkeypatch.setattr(process, "free_port", lambda: next(ports))
+        with docker_registry(tmp_path / "registry") as registry:
+            assert registry.request("GET", "/v2/")[0] == 200
+
+
+def test_a_program_that_does_not_start_says_why(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", "raise SystemExit('no such setting')"]
+    with pytest.raises(process.StartError, match="no such setting"):
+        process.start(arguments, ready=lambda: False, log=tmp_path / "log")
+
+
+def test_a_missing_program_names_the_target_that_installs_it() -> None:
+    with pytest.raises(process.MissingServerError, match="make test-servers"):
+        process.find("no-such-program")
 
 
 def test_the_stand_in_pages_and_records() -> None:
@@ -122,3 +258,30 @@ def test_the_stand_in_pages_and_records() -> None:
         answer = standin.answer(standin.requests[0])
     assert answer.body == b'{"repositories": ["a"]}'
     assert answer.headers["Link"] == '</v2/_catalog?last=a&n=1>; rel="next"'
+
+
+def test_the_stand_in_serves_images_and_what_its_script_says() -> None:
+    standin = StandinRegistry(script=in_turn(Answer(429, headers={"Retry-After": "1"})))
+    digest = standin.put_image("team/app", "1.0", b"layer")
+    with standin_registry(standin):
+        url = f"{standin.url}/v2/team/app"
+        assert status(f"{url}/manifests/1.0") == 429
+        with urllib.request.urlopen(f"{url}/manifests/1.0") as response:
+            manifest = json.load(response)
+        assert response.headers["Docker-Content-Digest"] == digest
+        with urllib.request.urlopen(f"{url}/blobs/{manifest['layers'][0]['digest']}") as response:
+            assert response.read() == b"layer"
+        head = urllib.request.Request(f"{url}/manifests/{digest}", method="HEAD")
+        with urllib.request.urlopen(head) as response:
+            assert int(response.headers["Content-Length"]) > 0
+        assert status(f"{url}/manifests/2.0") == 404
+
+
+def test_the_stand_in_cuts_a_download_short() -> None:
+    cut = Answer(body=b"half", headers={"Content-Length": "8"}, hang_up=True)
+    with (
+        standin_registry(StandinRegistry(script=in_turn(cut))) as standin,
+        urllib.request.urlopen(f"{standin.url}/v2/") as response,
+        pytest.raises(http.client.IncompleteRead),
+    ):
+        response.read()
