@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "regctl"
 TIERS: list[set[str]] = [
     {"errors"},
     {"reference", "atomicfile", "exchange", "documents", "parallel", "ownership"},
-    {"hashes", "credentials", "apistatus", "kubeconfig"},
+    {"hashes", "credentials", "apistatus", "kubeconfig", "schema"},
     {"htpasswd", "keyring", "consumers", "registry", "cluster"},
     {"targets", "serviceaccounts", "userlist"},
     {"pullsecrets", "authsecret", "upload", "library"},

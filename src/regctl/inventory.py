@@ -76,7 +76,7 @@ class Inventory:
 
 def inventory(
     cluster: Cluster,
-    namespaces: Sequence[Namespace],
+    namespaces: Sequence[Namespace] | None,
     *,
     everywhere: bool,
     name: str | None = None,
@@ -86,16 +86,17 @@ def inventory(
     """
     Return the pull secrets in *namespaces*, and the accounts that use them.
 
-    *everywhere* lists the whole cluster at once; else there is a LIST in each namespace, or with
-    a *name* a GET. A Secret of *name* is returned whatever its type.
+    *everywhere* lists the whole cluster at once, and *namespaces* None then means all that is
+    found; else there is a LIST in each namespace, or with a *name* a GET. A Secret of *name* is
+    returned whatever its type.
     """
-    wanted = {namespace.name for namespace in namespaces}
+    wanted = {namespace.name for namespace in namespaces or ()}
     secrets: list[Secret] = []
     accounts: list[ServiceAccount] | None = []
     errors: dict[str, RegctlError] = {}
     if everywhere:
         found = _secrets(cluster, None, name, label_selector)
-        secrets += (secret for secret in found if secret.namespace in wanted)
+        secrets += (s for s in found if namespaces is None or s.namespace in wanted)
         accounts = _accounts(cluster, None)
     else:
 
@@ -130,7 +131,7 @@ def inventory(
         errors,
         None
         if accounts is None
-        else tuple(account for account in accounts if account.namespace in wanted),
+        else tuple(a for a in accounts if namespaces is None or a.namespace in wanted),
     )
 
 

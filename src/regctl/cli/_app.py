@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._output import Output
-from regctl.errors import ConfirmationError
+from regctl.errors import ConfirmationError, InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.cli._options import ClusterOptions
+    from regctl.cli._options import ClusterOptions, CredentialOptions, TransportOptions
     from regctl.cluster import Cluster
-    from regctl.credentials import DockerConfig
+    from regctl.credentials import Credential, DockerConfig
     from regctl.exchange import Exchange
+    from regctl.reference import Registry
+    from regctl.registry import RegistryClient
 
 
 @dataclass
@@ -56,6 +58,45 @@ class App:
             kubeconfig=options.kubeconfig,
             context=options.context,
             timeout=options.timeout,
+            observer=self._exchanged,
+        )
+
+    def registry(
+        self, name: str | None, credential: "CredentialOptions", transport: "TransportOptions"
+    ) -> "RegistryClient":
+        """
+        Return the client of the registry that is named, or of `$REGCTL_REGISTRY`.
+
+        As the user that the flags, the environment or docker's config name, else as nobody. Raises
+        InvalidInputError where no registry is named.
+        """
+        from regctl.reference import Registry
+
+        named = name or self.environ.get("REGCTL_REGISTRY")
+        if not named:
+            raise InvalidInputError("which registry?", hint="name it, or set $REGCTL_REGISTRY")
+        registry = Registry.parse(named)
+        return self.registry_as(registry, credential.resolve(self, registry), transport)
+
+    def registry_as(
+        self,
+        registry: "Registry",
+        credential: "Credential | None",
+        transport: "TransportOptions",
+    ) -> "RegistryClient":
+        """Return the client of *registry* for just this credential, or as nobody."""
+        from regctl.registry import RegistryClient, Transport
+
+        return RegistryClient(
+            registry,
+            credential=credential,
+            transport=Transport(
+                transport.ca_file,
+                transport.client_cert,
+                transport.client_key,
+                plain_http=transport.plain_http,
+                insecure_skip_tls_verify=transport.insecure_skip_tls_verify,
+            ),
             observer=self._exchanged,
         )
 

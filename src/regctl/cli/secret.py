@@ -4,6 +4,7 @@ import dataclasses
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from regctl.credentials import Credential
     from regctl.inventory import Inventory, Item
     from regctl.pullsecrets import Policy, PullSecret
+    from regctl.reference import Registry
     from regctl.rollout import Accounts, Outcome, Rollout
     from regctl.secretcheck import Finding, Trial
     from regctl.targets import Targets
@@ -494,9 +496,19 @@ def check(
         raise DifferenceError(f"{problems} of {len(findings)} checks found a problem")
 
 
-def _trial(app: App, transport: TransportOptions) -> "Trial | None":
+def _trial(app: App, transport: TransportOptions) -> "Trial":
     """Return what tries a credential at its registry."""
-    return None
+
+    def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
+        for hidden in credential.secrets:
+            app.output.conceal(hidden)
+        try:
+            app.registry_as(registry, credential, transport).ping()
+        except RegctlError as error:
+            return error
+        return None
+
+    return trial
 
 
 def _verdict_style(finding: "Finding") -> str:
@@ -546,6 +558,72 @@ def _explain(
             hint=f"`regctl secret create --server {reference.registry} -n {told.namespace} "
             f"--service-account {account}`",
         )
+
+
+@secret.command(
+    examples=[
+        "regctl secret sync pull-secrets.yaml",
+        "regctl secret sync pull-secrets.yaml --check",
+        "regctl secret sync pull-secrets.yaml --prune --yes",
+    ],
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit with 1 on drift.")
+@click.option("--prune", is_flag=True, help="Delete what this file made and names no more.")
+@click.option("--adopt", is_flag=True, help="Take over a Secret that somebody made by hand.")
+@click.option("--replace", is_flag=True, help="Delete and create where it can't be changed.")
+@dry_run_option
+@yes_option
+@output_option("json", "yaml", "name")
+@workers_option
+@cluster_options
+@pass_app
+def sync(
+    app: App,
+    *,
+    file: Path,
+    check_only: bool,
+    prune: bool,
+    adopt: bool,
+    replace: bool,
+    dry_run: DryRun | None,
+    yes: bool,
+    workers: int,
+    cluster_options: ClusterOptions,
+) -> None:
+    """Bring about the pull secrets that a file declares: several registries and targets."""
+    from regctl import inventory, syncfile
+    from regctl.pullsecrets import Policy
+
+    declared = syncfile.read(file)
+    cluster = app.cluster(cluster_options)
+    mode: DryRun | None = "client" if check_only else dry_run
+    task = syncfile.Sync(declared, cluster, app.environ, Policy(adopt, replace), workers)
+    rollouts: list[Rollout] = []
+    outcomes: list[Outcome] = []
+    failures: list[Result] = []
+    for wanted, rollout in task.rollouts():
+        if isinstance(rollout, RegctlError):
+            failures.append(Result("secret", wanted.name, "failed", error=rollout))
+            continue
+        for credential in rollout.desired.credentials.values():
+            for hidden in credential.secrets:
+                app.output.conceal(hidden)
+        rollouts.append(rollout)
+        outcomes += _carried_out(app, rollout, mode)
+    if prune and failures:
+        app.output.warning("nothing is pruned: some of the file could not be read")
+    elif prune:
+        items = task.prunable(rollouts)
+        if items and mode is None:
+            _confirm_deletion(app, items, yes=yes)
+        with _interrupted(app, outcomes, mode):
+            for some in inventory.delete(cluster, items, dry_run=mode, workers=workers):
+                outcomes += some
+    if check_only and not failures:
+        _report_drift(app, outcomes)
+        return
+    app.output.results([*failures, *_results(outcomes)], dry_run=mode)
 
 
 def _inventory(
