@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets
 import string
 import time
 from collections.abc import Callable
@@ -60,18 +59,18 @@ _WEAK = frozenset({"apr1", "md5-crypt", "sha1", "ssha", "des-crypt", "plain"})
 _BCRYPT = re.compile(r"\$(2[abxy]?)\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _CRYPT64 = "[./0-9A-Za-z]"
 _SCHEMES = [
-    ("apr1", "apr1", re.compile(rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}")),
-    ("md5-crypt", "1", re.compile(rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}")),
-    ("sha256-crypt", "5", re.compile(rf"\$5\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{43}}")),
-    ("sha512-crypt", "6", re.compile(rf"\$6\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{86}}")),
-    ("sha1", "SHA", re.compile(r"\{SHA\}[A-Za-z0-9+/]{27}=")),
-    ("ssha", "SSHA", re.compile(r"\{SSHA\}[A-Za-z0-9+/]{28,}={0,2}")),
-    ("plain", "PLAIN", re.compile(r"\{PLAIN\}.*")),
-    ("yescrypt", "y", re.compile(r"\$g?y\$[./0-9A-Za-z$]+")),
-    ("scrypt", "7", re.compile(r"\$7\$[./0-9A-Za-z$]+")),
-    ("argon2id", "argon2id", re.compile(r"\$argon2id\$.+")),
-    ("des-crypt", "", re.compile(rf"{_CRYPT64}{{13}}")),
-    ("empty", "", re.compile("")),
+    ("apr1", "apr1", rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
+    ("md5-crypt", "1", rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
+    ("sha256-crypt", "5", rf"\$5\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{43}}"),
+    ("sha512-crypt", "6", rf"\$6\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{86}}"),
+    ("sha1", "SHA", r"\{SHA\}[A-Za-z0-9+/]{27}="),
+    ("ssha", "SSHA", r"\{SSHA\}[A-Za-z0-9+/]{28,}={0,2}"),
+    ("plain", "PLAIN", r"\{PLAIN\}.*"),
+    ("yescrypt", "y", r"\$g?y\$[./0-9A-Za-z$]+"),
+    ("scrypt", "7", r"\$7\$[./0-9A-Za-z$]+"),
+    ("argon2id", "argon2id", r"\$argon2id\$.+"),
+    ("des-crypt", "", rf"{_CRYPT64}{{13}}"),
+    ("empty", "", ""),
 ]
 
 
@@ -91,10 +90,10 @@ def identify(secret: str) -> Scheme:
     if match is not None:
         return _bcrypt_scheme(match[1], match[2])
     for name, ident, pattern in _SCHEMES:
-        match = pattern.fullmatch(secret)
+        match = re.fullmatch(pattern, secret)
         if match is not None:
-            rounds = match[1] if pattern.groups else None
-            cost = _DEFAULT_ROUNDS if pattern.groups else None
+            rounds = match[1] if match.re.groups else None
+            cost = _DEFAULT_ROUNDS if match.re.groups else None
             return Scheme(name, ident, int(rounds) if rounds else cost)
     return Scheme("unknown")
 
@@ -128,6 +127,8 @@ def check_password(password: str, scheme: str = DEFAULT_SCHEME) -> None:
 
 def generate_password() -> str:
     """Return a new password: 24 letters and digits, 142 bits, safe in a URL and in a shell."""
+    import secrets
+
     return "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED_LENGTH))
 
 

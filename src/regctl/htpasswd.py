@@ -10,7 +10,7 @@ name and a hash stands in comments that every reader of such files skips:
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from functools import lru_cache
@@ -44,9 +44,13 @@ _EXPIRES = b"#regctl:expires "
 _OWN = frozenset({"user", "locked", "expires"})
 _BLANKS = " \t\r\v\f"
 # A line as it should be, of which a big file has many: nothing but a name and a hash.
-_PLAIN = re.compile(r"([^\s#:\0][^:\0]*):([^\s:\0]+)", re.ASCII)
+_PLAIN = re.compile(
+    r"([^\s#:\0][^:\0]*):(?:\$(2[aby])\$(\d\d)\$[./A-Za-z0-9]{53}|([^\s:\0]+))", re.ASCII
+)
+_COLONLESS = re.compile(rb"\n[^:\n]*\n")
 _SPAN = re.compile(r"(\d{1,6})([dw])", re.ASCII)
 _UNITS = {"d": "days", "w": "weeks"}
+_SEARCHES = 2
 _NAME_LIMIT = 255
 _NAMED_LINES = 5
 _RAW = ("utf-8", "surrogateescape")
@@ -154,11 +158,11 @@ class HtpasswdFile:
     """The content of an auth file; `content` gives it back, byte for byte where nothing was set."""
 
     def __init__(self, content: bytes = b"") -> None:
-        # The last row is what follows the last line feed: empty, in a file that ends as it should.
-        # None is a row that was removed: the numbers of the others stay.
-        self._rows: list[bytes | None] = list(content.split(b"\n"))
-        self._index: dict[str, list[int]] | None = None
-        self._searched = False
+        self._source = content
+        self._split: list[bytes | None] | None = None
+        # Where the rows of a name are: of those that were asked for, or of all.
+        self._index: dict[str, list[int]] = {}
+        self._indexed = False
 
     @classmethod
     def read(cls, path: Path) -> "HtpasswdFile":
@@ -171,7 +175,21 @@ class HtpasswdFile:
     @property
     def content(self) -> bytes:
         """The bytes of the file."""
-        return b"\n".join(row for row in self._rows if row is not None)
+        if self._split is None:
+            return self._source
+        return b"\n".join(row for row in self._split if row is not None)
+
+    @property
+    def _rows(self) -> list[bytes | None]:
+        """
+        The rows, split when something needs them all: most runs are about one user of many.
+
+        The last is what follows the last line feed: empty, in a file that ends as it should. None
+        is a row that was removed: the numbers of the others stay.
+        """
+        if self._split is None:
+            self._split = list(self._source.split(b"\n"))
+        return self._split
 
     # Reading
 
@@ -189,6 +207,8 @@ class HtpasswdFile:
         One such line and the registry answers from the list that it read before
         (distribution, registry/auth/htpasswd/htpasswd.go).
         """
+        if self._split is None and _all_have_a_colon(self._source):
+            return []
         suspects = (
             _line(index + 1, row)
             for index, row in enumerate(self._rows)
@@ -200,17 +220,20 @@ class HtpasswdFile:
         """Return the users, in the order of their first lines."""
         found: dict[str, User | None] = {}
         irregular: set[str] = set()
-        for index, row in enumerate(self._rows):
-            if not row:
-                continue
-            match = _PLAIN.fullmatch(row.decode(*_RAW))
-            if match is not None and match[1] not in found:
-                scheme = hashes.identify(match[2])
-                found[match[1]] = User(
-                    match[1], (index + 1,), scheme, findings=_scheme_findings(scheme)
-                )
-                continue
-            line = _line(index + 1, row)
+        plain, bcrypt = _PLAIN.fullmatch, _bcrypt
+        for number, text in enumerate(self._texts(), 1):
+            match = plain(text)
+            if match is not None:
+                name, ident, cost, other = match.groups()
+                if name not in found:
+                    if ident is not None:
+                        scheme, findings = bcrypt(ident, cost)
+                    else:
+                        scheme = hashes.identify(other)
+                        findings = _scheme_findings(scheme)
+                    found[name] = User(name, (number,), scheme, False, None, findings)
+                    continue
+            line = _line(number, text.encode(*_RAW))
             if line.kind in _OWN:
                 found.setdefault(line.name, None)
                 irregular.add(line.name)
@@ -269,6 +292,12 @@ class HtpasswdFile:
         secrets = (line.value for line in self.lines() if line.kind in {"user", "locked"})
         with suppress(UnreadableHashError):
             hashes.verify(password, next(secrets, _NOBODY))
+
+    def _texts(self) -> list[str]:
+        """Return the rows as text; "" for one that was removed."""
+        if self._split is None:
+            return self._source.decode(*_RAW).split("\n")
+        return [(row or b"").decode(*_RAW) for row in self._split]
 
     # Changing
 
@@ -338,7 +367,7 @@ class HtpasswdFile:
         self._drop(name, notes)
         if day:
             self._rows.insert(own[0].number - 1, row)
-            self._index = None
+            self._index, self._indexed = {}, False
         self._end()
         return "configured"
 
@@ -363,33 +392,47 @@ class HtpasswdFile:
         """
         Return where the rows of *name* are.
 
-        The first search looks at the rows that can match; the second pays for an index.
+        The first names are searched for; whoever asks for more of them pays for an index.
         """
-        if self._index is None and self._searched:
-            self._index = defaultdict(list)
-            for line in self.lines():
-                if line.kind in _OWN:
-                    self._index[line.name].append(line.number - 1)
-        if self._index is not None:
-            return list(self._index.get(name, ()))
-        self._searched = True
+        if name not in self._index and not self._indexed:
+            if len(self._index) < _SEARCHES:
+                self._index[name] = self._search(name)
+            else:
+                self._index_all()
+        return list(self._index.get(name, ()))
+
+    def _search(self, name: str) -> list[int]:
         needle = name.encode(*_RAW) + b":"
-        suspects = [i for i, row in enumerate(self._rows) if row is not None and needle in row]
-        lines = [self._at(index) for index in suspects]
-        return [line.number - 1 for line in lines if line.name == name and line.kind in _OWN]
+        if self._split is None:
+            suspects = _lines_with(needle, self._source)
+        else:
+            rows = enumerate(self._split, 1)
+            suspects = (_line(number, row) for number, row in rows if row and needle in row)
+        return [line.number - 1 for line in suspects if line.name == name and line.kind in _OWN]
+
+    def _index_all(self) -> None:
+        index = defaultdict(list)
+        for line in self.lines():
+            if line.kind in _OWN:
+                index[line.name].append(line.number - 1)
+        self._index, self._indexed = dict(index), True
 
     def _append(self, name: str, row: bytes) -> None:
+        if self._split is None:
+            # A big file need not be taken apart to get one more line.
+            whole = not self._source or self._source.endswith(b"\n")
+            before = self._source if whole else self._source + b"\n"
+            self._index.setdefault(name, []).append(before.count(b"\n"))
+            self._source = before + row + b"\n"
+            return
         self._end()
         self._rows.insert(len(self._rows) - 1, row)
-        if self._index is not None:
-            self._index.setdefault(name, []).append(len(self._rows) - 2)
+        self._index.setdefault(name, []).append(len(self._rows) - 2)
 
     def _drop(self, name: str, indexes: Sequence[int]) -> None:
         for index in indexes:
             self._rows[index] = None
-        if self._index is not None and indexes:
-            kept = [index for index in self._index[name] if index not in indexes]
-            self._index[name] = kept
+        self._index[name] = [index for index in self._find(name) if index not in indexes]
 
     def _end(self) -> None:
         """Let the file end with a line feed: without it the next tool to append joins two users."""
@@ -398,6 +441,18 @@ class HtpasswdFile:
 
 
 _NOBODY = "$2y$10$abcdefghijklmnopqrstuusjHI0zQHpOe3SFDK1IriYv6N79Gzr32"
+
+
+def _lines_with(needle: bytes, content: bytes) -> Iterable[Line]:
+    """Yield the lines of *content* that hold *needle*."""
+    number, counted, found = 1, 0, content.find(needle)
+    while found >= 0:
+        start = content.rfind(b"\n", counted, found) + 1 or counted
+        end = content.find(b"\n", found)
+        end = len(content) if end < 0 else end
+        number += content.count(b"\n", counted, start)
+        yield _line(number, content[start:end])
+        counted, found = start, content.find(needle, end)
 
 
 def _line(number: int, row: bytes) -> Line:
@@ -419,6 +474,24 @@ def _line(number: int, row: bytes) -> Line:
     if "\0" in text:
         return Line(number, row, "malformed")
     return Line(number, row, kind, name, value.partition(":")[0].strip(_BLANKS))
+
+
+def _all_have_a_colon(content: bytes) -> bool:
+    """Tell quickly that no line can be malformed: each has a colon, and there is no NUL."""
+    first = content.partition(b"\n")[0]
+    last = content.rpartition(b"\n")[2]
+    return not (
+        b":" not in first
+        or (last and b":" not in last)
+        or b"\0" in content
+        or _COLONLESS.search(content)
+    )
+
+
+@lru_cache(maxsize=64)
+def _bcrypt(ident: str, cost: str) -> tuple[Scheme, tuple[str, ...]]:
+    scheme = Scheme("bcrypt", ident, int(cost))
+    return scheme, _scheme_findings(scheme)
 
 
 @lru_cache(maxsize=64)
@@ -472,11 +545,13 @@ def editing(
     *,
     dry_run: bool = False,
     must_exist: bool = False,
+    seen: HtpasswdFile | None = None,
 ) -> Iterator[HtpasswdFile]:
     """
     Hold the lock of the auth file at *path* and write what the block does to it.
 
     A file that is not there is empty, and made when something is put in it, unless it *must_exist*.
+    *seen* is what was read before; where the file still is the same it is not read apart again.
     Raises MalformedError for a file with lines that no reader understands, FileAccessError, and
     what atomicfile.editing raises.
     """
@@ -487,7 +562,10 @@ def editing(
         return
     try:
         with atomicfile.editing(path, how) as draft:
-            file = _well_formed(draft.original, path)
+            if seen is not None and seen.content == draft.original:
+                file = seen
+            else:
+                file = _well_formed(draft.original, path)
             yield file
             if draft.original is not None or file.content:
                 draft.content = file.content
@@ -546,9 +624,10 @@ def add_user(
             )
         return fitting_secret(password, present, scheme, cost)
 
-    seen = _well_formed(atomicfile.read(path), path).secrets(name)
+    before = _well_formed(atomicfile.read(path), path)
+    seen = before.secrets(name)
     secret = fitting(seen)
-    with editing(path, how, dry_run=dry_run) as file:
+    with editing(path, how, dry_run=dry_run, seen=before) as file:
         present = file.secrets(name)
         outcome = file.set(name, secret if present == seen else fitting(present))
         if expires is not None and file.expire(name, expires.day) != "unchanged":

@@ -105,6 +105,11 @@ def visible(text: str) -> str:
     return "".join(map(_visible_character, text))
 
 
+def _tab_separated(cells: list[str]) -> str:
+    """Join *cells*, each made visible; quickly where there is nothing to be made."""
+    return "\t".join(cells if "".join(cells).isprintable() else map(visible, cells))
+
+
 def _visible_character(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
@@ -118,10 +123,14 @@ def _visible_character(character: str) -> str:
 def _writing() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError as error:
-        raise ClosedPipeError("standard output was closed") from error
     except OSError as error:
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> RegctlError:
+    if isinstance(error, BrokenPipeError):
+        return ClosedPipeError("standard output was closed")
+    return OutputError(f"cannot write to standard output: {error.strerror}")
 
 
 @dataclass
@@ -231,9 +240,8 @@ class Output:
         else:
             shown = [column for column in columns if self.format == "wide" or not column.wide]
             if not self.on_terminal:
-                self._lines(
-                    "\t".join(visible(column.cell(item)) for column in shown) for item in items
-                )
+                cells = [column.cell for column in shown]
+                self._lines(_tab_separated([cell(item) for cell in cells]) for item in items)
             elif len(shown) == 1:
                 self.line(
                     click.style(shown[0].header, bold=True) if self._colored else shown[0].header
@@ -245,8 +253,12 @@ class Output:
     def _lines(self, lines: Iterable[str]) -> None:
         """Write lines, none held back for longer than a reader would notice."""
         flushed = float("-inf")
+        write = self.stdout.write
         for line in lines:
-            self.line(line)
+            try:
+                write(f"{line}\n")
+            except OSError as error:
+                raise _unwritable(error) from error
             if (now := self.clock()) - flushed > _FLUSH_SECONDS:
                 self.flush()
                 flushed = now

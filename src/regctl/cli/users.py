@@ -1,6 +1,7 @@
 """`regctl adduser`, `deluser`, `users`, `verify`: the users of the auth file."""
 
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,7 @@ def users(app: App, *, path: Path | None, wide: bool) -> None:
         app.output.format = "wide"
     file = app.auth_file(path)
     content = HtpasswdFile.read(file)
+    malformed = content.malformed()
     today = app.today()
     app.output.listing(
         content.users(),
@@ -200,14 +202,14 @@ def users(app: App, *, path: Path | None, wide: bool) -> None:
         name=lambda user: user.name,
         record=lambda user: _record(user, today),
     )
-    for line in content.malformed():
+    for line in malformed:
         app.output.warning(f"{file}, line {line.number}: not NAME:HASH")
 
 
 def _columns(today: date) -> list["Column[User]"]:
     return [
-        Column("USER", lambda user: user.name),
-        Column("SCHEME", lambda user: user.scheme.name),
+        Column("USER", attrgetter("name")),
+        Column("SCHEME", attrgetter("scheme.name")),
         Column("COST", lambda user: str(user.scheme.cost or "-"), right=True),
         Column(
             "STATE",
