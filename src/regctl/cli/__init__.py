@@ -17,7 +17,9 @@ from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
 from regctl.cli.auth import auth
+from regctl.cli.catalog import catalog
 from regctl.cli.completion import completion
+from regctl.cli.rbac import rbac
 from regctl.cli.secret import secret
 from regctl.cli.users import adduser, deluser, users, verify
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
@@ -28,7 +30,8 @@ INTERRUPTED = 130
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Users of the registry (the auth file)": (adduser, deluser, users, verify, auth),
     "Pull secrets in the cluster": (secret,),
-    "The whole": (completion,),
+    "The registry and its images": (catalog,),
+    "The whole": (rbac, completion),
 }
 
 

@@ -1,0 +1,242 @@
+"""The registry client, on Debian's docker-registry and, for what that never does, on a stand-in."""
+
+import datetime as dt
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from regctl import errors
+from regctl.credentials import Credential
+from regctl.exchange import Backoff, Exchange
+from regctl.reference import Registry
+from regctl.registry import RegistryClient, Transport
+from tests.conftest import Servers
+from tests.servers.certificates import make_certificate
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.nginx import nginx
+from tests.servers.process import free_port
+from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
+
+PLAIN = Transport(plain_http=True)
+NO_PAUSE = Backoff(tries=3, base=0, cap=0)
+
+
+def client(
+    host: str, *, credential: Credential | None = None, transport: Transport = PLAIN
+) -> RegistryClient:
+    return RegistryClient(
+        Registry.parse(host), credential=credential, transport=transport, backoff=NO_PAUSE
+    )
+
+
+@pytest.fixture
+def auth_file(tmp_path: Path) -> Path:
+    path = tmp_path / "auth"
+    hashed = bcrypt.hashpw("zoë:pässword".encode(), bcrypt.gensalt(4)).decode()
+    path.write_text(f"zoë:{hashed}\n")
+    return path
+
+
+NAMES = [f"team-{number:04}/app" for number in range(2_345)]
+
+
+def test_every_repository_comes_once_however_many_pages_there_are(
+    serve: Servers, tmp_path: Path
+) -> None:
+    by_default = serve(docker_registry(tmp_path / "registry"))
+    by_default.push_image(NAMES[0], "1.0")
+    by_default.copy_repository(NAMES[0], NAMES[1:])
+    assert list(client(by_default.host).repositories()) == NAMES
+    # This one refuses to be asked for more than it gives.
+    stingy = serve(docker_registry(tmp_path / "stingy", root=by_default.root, max_entries=100))
+    assert list(client(stingy.host).repositories()) == NAMES
+    assert list(client(stingy.host).repositories(last=NAMES[2_000])) == NAMES[2_001:]
+
+
+def test_tags_of_a_repository_and_of_one_that_lost_them(registry: DockerRegistry) -> None:
+    digest = registry.push_image("lost/app", "1.0")
+    registry.push_image("kept/app", "1.0")
+    registry.push_image("kept/app", "2.0")
+    registry.request("DELETE", f"/v2/lost/app/manifests/{digest}")
+    assert client(registry.host).tags("kept/app") == ["1.0", "2.0"]
+    assert client(registry.host).tags("lost/app") == []
+    with pytest.raises(errors.NotFoundError, match="never/there: not found"):
+        client(registry.host).tags("never/there")
+
+
+def test_the_password_opens_the_registry_and_another_does_not(
+    serve: Servers, tmp_path: Path, auth_file: Path
+) -> None:
+    host = serve(docker_registry(tmp_path / "registry", auth_file=auth_file)).host
+    client(host, credential=Credential("zoë", "zoë:pässword")).ping()
+    client(host, credential=Credential("zoë", "zoë:pässword")).ping()
+    with pytest.raises(errors.NotAuthenticatedError, match="refuses the password of zoë"):
+        client(host, credential=Credential("zoë", "wrong")).ping()
+    with pytest.raises(errors.NotAuthenticatedError, match="asks for a user"):
+        client(host).ping()
+    auth_file.write_text("no colon\n")
+    with pytest.raises(errors.RegistryError, match="can't read its auth file"):
+        client(host, credential=Credential("zoë", "zoë:pässword")).ping()
+
+
+def test_a_foreign_netrc_never_replaces_the_password(
+    serve: Servers, tmp_path: Path, auth_file: Path, nobodys_home: Path
+) -> None:
+    host = serve(docker_registry(tmp_path / "registry", auth_file=auth_file)).host
+    (nobodys_home / ".netrc").write_text("machine 127.0.0.1 login zoë password wrong\n")
+    client(host, credential=Credential("zoë", "zoë:pässword")).ping()
+
+
+def test_behind_nginx_with_tls_and_basic_authentication(
+    serve: Servers, tmp_path: Path, auth_file: Path, registry: DockerRegistry
+) -> None:
+    registry.push_image("behind/nginx", "1.0")
+    certificate = make_certificate(tmp_path / "tls")
+    front = serve(
+        nginx(
+            tmp_path / "nginx",
+            upstream=registry.host,
+            auth_file=auth_file,
+            certificate=certificate,
+        )
+    )
+    trusting = Transport(ca_file=certificate.ca_file)
+    known = client(front.host, credential=Credential("zoë", "zoë:pässword"), transport=trusting)
+    assert "behind/nginx" in known.repositories()
+
+
+def test_an_untrusted_certificate_is_named_and_so_is_the_flag(
+    serve: Servers, tmp_path: Path
+) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
+    with pytest.raises(errors.CertificateError, match="not trusted") as caught:
+        client(host, transport=Transport()).ping()
+    assert "--ca-file" in (caught.value.hint or "")
+    client(host, transport=Transport(ca_file=certificate.ca_file)).ping()
+
+
+def test_an_expired_certificate_is_told_apart(serve: Servers, tmp_path: Path) -> None:
+    yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+    certificate = make_certificate(tmp_path / "tls", expires=yesterday)
+    host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
+    with pytest.raises(errors.CertificateError, match="expired"):
+        client(host, transport=Transport(ca_file=certificate.ca_file)).ping()
+
+
+def test_http_where_https_was_asked_for_and_the_reverse(
+    serve: Servers, tmp_path: Path, registry: DockerRegistry
+) -> None:
+    with pytest.raises(errors.NotARegistryError, match="speaks HTTP, not HTTPS") as caught:
+        client(registry.host, transport=Transport()).ping()
+    assert "--plain-http" in (caught.value.hint or "")
+    secure = serve(
+        docker_registry(tmp_path / "registry", certificate=make_certificate(tmp_path / "tls"))
+    )
+    with pytest.raises(errors.NotARegistryError, match="speaks HTTPS"):
+        client(secure.host).ping()
+
+
+def test_what_is_down_or_is_no_registry(serve: Servers, tmp_path: Path) -> None:
+    with pytest.raises(errors.UnreachableError, match="connection refused"):
+        client(f"127.0.0.1:{free_port()}").ping()
+    page = serve(nginx(tmp_path / "nginx"))
+    with pytest.raises(errors.NotARegistryError, match="is not a registry"):
+        client(page.host).ping()
+    with pytest.raises(errors.NotARegistryError, match="is not a registry"):
+        list(client(page.host).repositories())
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(200, b"<html>"), "not JSON"),
+        (Answer.of({"nothing": []}), "no list of repositories"),
+        (Answer.of(["a"]), None),
+        (Answer.of({"errors": [{"code": "DENIED", "message": "no"}]}, 403), "forbidden"),
+        (Answer(500, b"oops"), "answers 500"),
+        (Answer(200, b"{}", {"Content-Length": "10"}, hang_up=True), "no connection|connection"),
+    ],
+)
+def test_a_strange_answer_is_an_error_with_a_name(
+    serve: Servers, answer: Answer, said: str | None
+) -> None:
+    def script(request: Request) -> Answer | None:
+        return answer if request.path == "/v2/_catalog" else None
+
+    standin = serve(standin_registry(StandinRegistry(script=script)))
+    if said is None:
+        assert list(client(standin.host).repositories()) == ["a"]
+        return
+    with pytest.raises(errors.RegctlError, match=said):
+        list(client(standin.host).repositories())
+
+
+def linking(*links: str) -> StandinRegistry:
+    """A registry whose pages link to each other as told; the last one to none."""
+
+    def script(request: Request) -> Answer | None:
+        if request.path != "/v2/_catalog":
+            return None
+        page = int(request.query.get("page", 0))
+        headers = {"Link": f'<{links[page]}>; rel="next"'} if page < len(links) else {}
+        return Answer.of({"repositories": [f"page-{page}", "again"]}, headers=headers)
+
+    return StandinRegistry(script=script)
+
+
+def test_links_are_followed_on_our_own_origin_only(serve: Servers) -> None:
+    foreign = serve(standin_registry())
+    standin = serve(
+        standin_registry(
+            linking(
+                "/v2/_catalog?page=1",
+                "?page=2",
+                f"http://{foreign.host}/v2/_catalog?page=3",
+            )
+        )
+    )
+    names = list(client(standin.host, credential=Credential("u", "p")).repositories())
+    assert names == ["page-0", "again", "page-1", "page-2", "page-3"]
+    assert foreign.requests == []
+
+
+def test_pages_in_a_circle_end_with_the_page_named(serve: Servers) -> None:
+    standin = serve(
+        standin_registry(linking("/v2/_catalog?page=1", "/v2/_catalog?page=2", "?page=1"))
+    )
+    names = client(standin.host).repositories()
+    assert [next(names) for _ in range(4)] == ["page-0", "again", "page-1", "page-2"]
+    with pytest.raises(errors.RegistryError, match=r"circle: /v2/_catalog\?page=1"):
+        next(names)
+
+
+def test_a_page_is_out_before_the_next_is_asked_for(serve: Servers) -> None:
+    standin = serve(standin_registry(StandinRegistry(tags={"a": [], "b": [], "c": []}, page=1)))
+    names = client(standin.host).repositories()
+    assert next(names) == "a"
+    assert len(standin.requests) == 1
+
+
+def test_a_busy_registry_is_asked_again(serve: Servers) -> None:
+    busy = iter([Answer(429, headers={"Retry-After": "0"}), Answer(503)])
+    standin = serve(
+        standin_registry(StandinRegistry(tags={"a": []}, script=lambda _request: next(busy, None)))
+    )
+    assert list(client(standin.host).repositories()) == ["a"]
+    assert len(standin.requests) == 3
+
+
+def test_the_observer_sees_each_request_and_no_secret(serve: Servers) -> None:
+    standin = serve(standin_registry(StandinRegistry(tags={"a": []})))
+    seen: list[Exchange] = []
+    watched = RegistryClient(
+        Registry.parse(standin.host),
+        credential=Credential("ci", "hunter2"),
+        transport=PLAIN,
+        observer=seen.append,
+    )
+    assert list(watched.repositories()) == ["a"]
+    assert [(exchange.method, exchange.status) for exchange in seen] == [("GET", 200)]
+    assert "hunter2" not in repr(seen) + repr(vars(watched))
