@@ -11,6 +11,7 @@ from regctl import hashes
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
+    InvalidInputError,
     InvalidPasswordError,
     InvalidUserError,
     LockedUserError,
@@ -20,7 +21,15 @@ from regctl.errors import (
     UserExistsError,
     WrongPasswordError,
 )
-from regctl.htpasswd import HtpasswdFile, add_user, check_name, remove_users
+from regctl.htpasswd import (
+    Expiry,
+    HtpasswdFile,
+    add_user,
+    check_name,
+    lock_due,
+    lock_users,
+    remove_users,
+)
 
 SECRET = hashes.make("secret", cost=4)
 OTHER = hashes.make("other", cost=4)
@@ -77,6 +86,26 @@ def test_setting_a_user_leaves_one_line_for_it_and_every_other_line_as_it_was(
     assert [line.raw for line in again.lines() if line.value != "hash"] == before
     assert file.content.endswith(b"\n")
     assert file.set(name, "hash") == "unchanged"
+
+
+@given(ROWS, NAMES, st.booleans())
+def test_a_file_is_written_the_same_whether_it_was_taken_apart_or_not(
+    rows: list[bytes], name: str, remove: bool
+) -> None:
+    whole, apart = HtpasswdFile(b"\n".join(rows)), HtpasswdFile(b"\n".join(rows))
+    apart.users()
+    for other in ("x", "y", "z"):
+        apart.secrets(other)
+    assert whole.malformed() == apart.malformed()
+    for file in (whole, apart):
+        file.set(name, "one")
+        file.set("another", "two")
+        file.set(name, "three")
+        if remove:
+            file.remove(name)
+    assert whole.content == apart.content
+    names = [user.name for user in whole.users()]
+    assert names == [user.name for user in HtpasswdFile(whole.content).users()]
 
 
 @given(rows=ROWS, name=NAMES, indexed=st.booleans())
@@ -242,6 +271,106 @@ def test_as_many_hashes_are_checked_for_an_unknown_user(
     with pytest.raises((WrongPasswordError, UnknownUserError, LockedUserError)):
         file.verify(name, "wrong")
     assert checked == [("bcrypt", "2y", 4)]
+
+
+# Locking and expiry
+
+
+@given(ROWS, NAMES)
+def test_a_locked_user_is_out_and_unlocking_gives_the_lines_back(
+    rows: list[bytes], name: str
+) -> None:
+    file = HtpasswdFile(b"\n".join(row.lstrip() for row in rows))
+    if name not in {line.name for line in file.lines() if line.kind == "user"}:
+        return
+    file.unlock(name)
+    before = file.content
+    assert file.lock(name) == "configured"
+    assert file.lock(name) == "unchanged"
+    locked = file.user(name)
+    assert locked is not None
+    assert locked.locked
+    readers_see = [line for line in file.content.split(b"\n") if not line.startswith(b"#")]
+    assert name not in {line.name for line in HtpasswdFile(b"\n".join(readers_see)).lines()}
+    assert name.encode() not in [row.split(b":")[0] for row in file.published().split(b"\n")]
+    assert file.unlock(name) == "configured"
+    assert file.content.rstrip(b"\n") == before.rstrip(b"\n")
+
+
+def test_a_user_with_an_open_line_beside_a_locked_one_is_open() -> None:
+    """As when somebody ran htpasswd on a file with a locked user: servers let it in."""
+    content = f"#regctl:locked a:{OTHER}\na:{SECRET}\n"
+    assert verdict(content, "a", "secret") == "in"
+    assert verdict(content, "a", "other") == "WrongPasswordError"
+    user = HtpasswdFile(content.encode()).user("a")
+    assert user is not None
+    assert user.state(date(2026, 1, 1)) == "open"
+
+
+def test_a_day_to_expire_is_set_moved_and_taken_away() -> None:
+    file = HtpasswdFile(b"a:1\nb:2\n")
+    assert file.expire("b", date(2026, 2, 1)) == "configured"
+    assert file.content == b"a:1\n#regctl:expires b:2026-02-01\nb:2\n"
+    assert file.expire("b", date(2026, 2, 1)) == "unchanged"
+    assert file.expire("b", date(2026, 3, 1)) == "configured"
+    assert file.content == b"a:1\n#regctl:expires b:2026-03-01\nb:2\n"
+    assert file.expire("b", None) == "configured"
+    assert file.content == b"a:1\nb:2\n"
+    with pytest.raises(UnknownUserError):
+        file.expire("c", None)
+
+
+def test_who_is_due_is_locked_and_nobody_else(path: Path) -> None:
+    path.write_text("#regctl:expires a:2026-01-31\na:1\n#regctl:expires b:2026-02-01\nb:2\nc:3\n")
+    assert lock_due(path, date(2026, 1, 30)) == []
+    before = path.stat().st_mtime_ns
+    assert lock_due(path, date(2026, 1, 31), dry_run=True) == ["a"]
+    assert path.stat().st_mtime_ns == before
+    assert lock_due(path, date(2026, 1, 31)) == ["a"]
+    assert lock_due(path, date(2026, 1, 31)) == []
+    assert HtpasswdFile.read(path).published() == b"b:2\nc:3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("90d", date(2026, 4, 1)),
+        ("2w", date(2026, 1, 15)),
+        ("2026-01-02", date(2026, 1, 2)),
+        ("never", None),
+    ],
+)
+def test_a_time_to_expire_is_a_span_a_date_or_never(text: str, day: date | None) -> None:
+    assert Expiry.parse(text, date(2026, 1, 1)).day == day
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "90", "90h", "2026-13-01", "2026-01-01", "2025-12-31", "0d", "999999w"]
+)
+def test_a_time_to_expire_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="not a time to expire"):
+        Expiry.parse(text, date(2026, 1, 1))
+
+
+def test_adding_a_user_keeps_its_day_unless_another_is_given(path: Path) -> None:
+    never, some = Expiry(None), Expiry(date(2026, 2, 1))
+    assert add_user(path, "a", "x", cost=4, expires=some) == "created"
+    assert add_user(path, "a", "x", cost=4) == "unchanged"
+    assert add_user(path, "a", "y", cost=4) == "configured"
+    assert HtpasswdFile.read(path).users()[0].expires == date(2026, 2, 1)
+    assert add_user(path, "a", "y", cost=4, expires=never) == "configured"
+    assert add_user(path, "a", "y", cost=4, expires=never) == "unchanged"
+    assert HtpasswdFile.read(path).users()[0].expires is None
+
+
+def test_several_users_are_locked_together_or_not_at_all(path: Path) -> None:
+    path.write_text("a:1\nb:2\n")
+    with pytest.raises(UnknownUserError):
+        lock_users(path, ["a", "c"], locked=True)
+    assert path.read_text() == "a:1\nb:2\n"
+    assert lock_users(path, ["a", "b"], locked=True) == ["configured", "configured"]
+    assert lock_users(path, ["a"], locked=False) == ["configured"]
+    assert path.read_text() == "a:1\n#regctl:locked b:2\n"
 
 
 # Names
