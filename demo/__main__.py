@@ -25,6 +25,7 @@ from tests.servers.standin_registry import StandinRegistry, standin_registry
 FOLDER = Path(__file__).parent.parent / ".demo"
 NAMESPACES = ("team-a", "team-b", "team-c")
 STANDIN_FLAG = "--stand-in"
+GENERATED = '"$PW"'
 
 
 def say(text: str) -> None:
@@ -35,15 +36,20 @@ def say(text: str) -> None:
 def run(
     *arguments: str,
     stdin: str | None = None,
+    shown: str | None = None,
     expect: int = 0,
     env: dict[str, str] | None = None,
     keep: bool = False,
 ) -> str:
-    """Show a command, run it, and stop the demo where it ends otherwise than expected."""
-    pipe = f"printf %s {shlex.quote(stdin)} | " if stdin is not None else ""
-    variables = "".join(f"{name}={shlex.quote(value)} " for name, value in (env or {}).items())
-    assignment = "PW=$(" if keep else ""
-    line = f"{assignment}{variables}regctl {shlex.join(arguments)}{')' if keep else ''}"
+    """
+    Show a command, run it, and stop the demo where it ends otherwise than expected.
+
+    *shown* is printed for *stdin*, which is the generated password unless it says otherwise.
+    """
+    typed = GENERATED if shown is None else shown
+    pipe = f"printf %s {typed} | " if stdin is not None else ""
+    line = f"regctl {shlex.join(arguments)}"
+    line = f"PW=$({line})" if keep else line
     print(f"$ {pipe}{line}", flush=True)
     process = subprocess.run(
         [str(Path(sys.executable).with_name("regctl")), *arguments],
@@ -118,7 +124,7 @@ def show(stack: ExitStack) -> list[str]:
     """Run the demo; return what it ran on."""
     say("Two users in the auth file: one with a generated password, one with a given one.")
     password = run("adduser", "ci", "--generate", keep=True)
-    run("adduser", "alice", "--password-stdin", stdin="correct horse battery staple")
+    run("adduser", "alice", "--password-stdin", stdin="correct horse", shown="'correct horse'")
     run("users")
 
     host, kind = stack.enter_context(some_registry(password))
@@ -126,7 +132,7 @@ def show(stack: ExitStack) -> list[str]:
     catalog = ("catalog", host, "--plain-http", "--username", "ci", "--password-stdin")
     run(*catalog, stdin=password)
     say("A wrong password is told apart from everything else, by words and by exit code.")
-    run(*catalog, stdin="wrong", expect=4)
+    run(*catalog, stdin="wrong", shown="wrong", expect=4)
 
     create = ("secret", "create", "--server", host, "--username", "ci", "--password-stdin")
     namespaces = [word for name in NAMESPACES for word in ("-n", name)]
@@ -138,6 +144,7 @@ def show(stack: ExitStack) -> list[str]:
     for name in NAMESPACES:
         cluster.create_namespace(name)
     say("The password goes to three namespaces, as a pull secret each.")
+    print(f"$ export KUBECONFIG={cluster.kubeconfig}")
     env = {"KUBECONFIG": str(cluster.kubeconfig)}
     run(*create, *namespaces, stdin=password, env=env)
     say("Once more: nothing to do.")
