@@ -4,8 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +12,9 @@ from regctl.cli._output import Output
 from regctl.errors import ConfirmationError, InvalidInputError
 
 if TYPE_CHECKING:
+    from datetime import date, datetime
+    from pathlib import Path
+
     from regctl.cli._options import ClusterOptions, CredentialOptions, TransportOptions
     from regctl.cluster import Cluster
     from regctl.credentials import Credential, DockerConfig
@@ -28,19 +29,23 @@ class App:
 
     output: Output = field(default_factory=Output)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    clock: "Callable[[], datetime] | None" = None
 
     def __post_init__(self) -> None:
         # https://no-color.org: set and not empty, whatever it says.
         if self.environ.get("NO_COLOR"):
             self.output.color = False
 
-    def today(self) -> date:
+    def today(self) -> "date":
         """Return the day that it is, in UTC: expiry must not depend on where regctl runs."""
-        return self.clock().date()
+        from datetime import datetime, timezone
 
-    def auth_file(self, path: Path | None) -> Path:
+        return (self.clock() if self.clock else datetime.now(timezone.utc)).date()
+
+    def auth_file(self, path: "Path | None") -> "Path":
         """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
+        from pathlib import Path
+
         return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
 
     def docker_config(self) -> "DockerConfig":

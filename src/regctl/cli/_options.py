@@ -1,15 +1,14 @@
 """
 The building blocks of every command: its class, and the options that mean the same everywhere.
 
-A bundle of options that belong together reaches a command as one frozen dataclass.
+A bundle of options that belong together reaches a command as one object. All of this is made anew
+at every start of regctl, so an option is made once for all commands that have it, and a bundle is
+no dataclass: each of those takes a millisecond to define.
 """
 
-import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -18,6 +17,8 @@ from regctl.cli._app import App
 from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from regctl.atomicfile import Writing
     from regctl.cli._output import Format
     from regctl.credentials import Credential
@@ -70,6 +71,30 @@ class Noun(click.Group):
     command_class = Command
 
 
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """Add an option, as click.option does, but the same object to every command that has it."""
+    made = click.Option(names, **attributes)
+
+    def decorate(function: F) -> F:
+        # Where click's own decorators collect the parameters of a function to be.
+        function.__dict__.setdefault("__click_params__", []).append(made)
+        return function
+
+    return decorate
+
+
+class FilePath(click.Path):
+    """A parameter that is a pathlib.Path; pathlib is loaded where one is given."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Path":
+        """Return the path as it was typed."""
+        from pathlib import Path
+
+        return Path(str(super().convert(value, param, ctx)))
+
+
 @functools.cache
 def _common_options() -> tuple[click.Parameter, ...]:
     """Return the flags of every command; made once, since making an option takes its time."""
@@ -81,7 +106,7 @@ def _common_options() -> tuple[click.Parameter, ...]:
 
         return callback
 
-    def option(*names: str, attribute: str, value: Any, text: str) -> click.Parameter:
+    def flag(*names: str, attribute: str, value: Any, text: str) -> click.Parameter:
         return click.Option(
             names,
             is_flag=True,
@@ -92,9 +117,9 @@ def _common_options() -> tuple[click.Parameter, ...]:
         )
 
     return (
-        option("-v", "--verbose", attribute="verbose", value=True, text="Say what is being done."),
-        option("-q", "--quiet", attribute="quiet", value=True, text="Say errors and data only."),
-        option("--no-color", attribute="color", value=False, text="Never use colour."),
+        flag("-v", "--verbose", attribute="verbose", value=True, text="Say what is being done."),
+        flag("-q", "--quiet", attribute="quiet", value=True, text="Say errors and data only."),
+        flag("--no-color", attribute="color", value=False, text="Never use colour."),
     )
 
 
@@ -105,7 +130,7 @@ def output_option(*formats: "Format") -> Callable[[F], F]:
         if value is not None:
             ctx.ensure_object(App).output.format = value
 
-    return click.option(
+    return option(
         "-o",
         "--output",
         type=click.Choice(formats),
@@ -116,19 +141,19 @@ def output_option(*formats: "Format") -> Callable[[F], F]:
     )
 
 
-file_option = click.option(
+file_option = option(
     "-f",
     "--file",
     "path",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="The auth file.  [default: $REGCTL_AUTH_FILE, then 'auth']",
 )
 
-dry_run_flag = click.option(
+dry_run_flag = option(
     BARE_DRY_RUN, "dry_run", is_flag=True, help="Say what would be done, and do nothing."
 )
 
-dry_run_option = click.option(
+dry_run_option = option(
     BARE_DRY_RUN,
     "dry_run",
     type=click.Choice(["client", "server"]),
@@ -136,22 +161,29 @@ dry_run_option = click.option(
     help="Say what would be done, and do nothing; 'server' asks the API server too.",
 )
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes_option = option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-def bundle(name: str, build: type, *options: Callable[[F], F]) -> Callable[[F], F]:
-    """Add *options* and pass them on as one argument *name*: the dataclass *build* of them."""
-    keys = [field.name for field in dataclasses.fields(build)]
+class Bundle:
+    """Options that belong together: an attribute for each name that the class annotates."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def bundle(name: str, build: type[Bundle], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Add *options* and pass them on as one argument *name*: the *build* of their values."""
+    keys = tuple(build.__annotations__)
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             values = {key: kwargs.pop(key) for key in keys}
-            return function(*args, **kwargs, **{name: build(**values)})
+            return function(*args, **kwargs, **{name: build(values)})
 
         decorated = cast("F", wrapper)
-        for option in reversed(options):
-            decorated = option(decorated)
+        for add in reversed(options):
+            decorated = add(decorated)
         return decorated
 
     return decorate
@@ -160,8 +192,7 @@ def bundle(name: str, build: type, *options: Callable[[F], F]) -> Callable[[F], 
 # The auth file
 
 
-@dataclass(frozen=True)
-class WritingOptions:
+class WritingOptions(Bundle):
     """How to write the auth file."""
 
     backup: bool
@@ -177,8 +208,8 @@ class WritingOptions:
 writing_options = bundle(
     "writing",
     WritingOptions,
-    click.option("--backup", is_flag=True, help="Keep the old file as FILE.bak."),
-    click.option(
+    option("--backup", is_flag=True, help="Keep the old file as FILE.bak."),
+    option(
         "--in-place",
         is_flag=True,
         help="Write into the file itself: for a file that is mounted by itself. Not atomic.",
@@ -186,8 +217,7 @@ writing_options = bundle(
 )
 
 
-@dataclass(frozen=True)
-class HashingOptions:
+class HashingOptions(Bundle):
     """What to hash with; None is the default."""
 
     scheme: str | None
@@ -197,12 +227,12 @@ class HashingOptions:
 hashing_options = bundle(
     "hashing",
     HashingOptions,
-    click.option(
+    option(
         "--scheme",
         type=click.Choice(["bcrypt", "apr1", "sha1", "sha256-crypt", "sha512-crypt"]),
         help="The scheme of the hash.  [default: bcrypt]",
     ),
-    click.option(
+    option(
         "--cost",
         type=int,
         metavar="N",
@@ -214,12 +244,11 @@ hashing_options = bundle(
 # Passwords
 
 
-@dataclass(frozen=True)
-class PasswordOptions:
+class PasswordOptions(Bundle):
     """Where the password comes from, as asked for."""
 
     password_stdin: bool
-    password_file: Path | None
+    password_file: "Path | None"
 
     def given(self, app: App, *, argument: str | None = None, flag: str = "PASSWORD") -> str | None:
         """
@@ -266,10 +295,10 @@ class PasswordOptions:
 password_options = bundle(
     "password_options",
     PasswordOptions,
-    click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
-    click.option(
+    option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+    option(
         "--password-file",
-        type=click.Path(path_type=Path),
+        type=FilePath(),
         help="Read the password from this file.",
     ),
 )
@@ -295,7 +324,7 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: "Path") -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -319,12 +348,11 @@ def _one_line(data: bytes, source: str) -> str:
 # Credentials
 
 
-@dataclass(frozen=True)
-class CredentialOptions:
+class CredentialOptions(Bundle):
     """Who to be at a registry, as asked for."""
 
     username: str | None
-    docker_password: str | None = field(repr=False)
+    docker_password: str | None
     password_options: PasswordOptions
 
     def resolve(self, app: App, registry: "Registry") -> "Credential | None":
@@ -400,14 +428,14 @@ class CredentialOptions:
 credential_options = bundle(
     "credential",
     CredentialOptions,
-    click.option(
+    option(
         "--username",
         "--docker-username",
         "username",
         help="The user.  [default: $REGCTL_USERNAME, then docker's config]",
     ),
     # As kubectl has it, so that a pasted command line works; hidden, for there are better ways.
-    click.option("--docker-password", hidden=True),
+    option("--docker-password", hidden=True),
     password_options,
 )
 
@@ -415,11 +443,10 @@ credential_options = bundle(
 # The cluster
 
 
-@dataclass(frozen=True)
-class ClusterOptions:
+class ClusterOptions(Bundle):
     """Which cluster, as kubectl takes it."""
 
-    kubeconfig: Path | None
+    kubeconfig: "Path | None"
     context: str | None
     timeout: float
 
@@ -427,11 +454,9 @@ class ClusterOptions:
 cluster_options = bundle(
     "cluster_options",
     ClusterOptions,
-    click.option(
-        "--kubeconfig", type=click.Path(path_type=Path), help="The kubeconfig file to use."
-    ),
-    click.option("--context", help="The kubeconfig's context to use."),
-    click.option(
+    option("--kubeconfig", type=FilePath(), help="The kubeconfig file to use."),
+    option("--context", help="The kubeconfig's context to use."),
+    option(
         "--timeout",
         type=click.FloatRange(min=0.1),
         default=30,
@@ -441,7 +466,7 @@ cluster_options = bundle(
     ),
 )
 
-workers_option = click.option(
+workers_option = option(
     "--workers",
     type=click.IntRange(1, 16),
     default=8,
@@ -453,8 +478,7 @@ workers_option = click.option(
 # Namespaces
 
 
-@dataclass(frozen=True)
-class TargetOptions:
+class TargetOptions(Bundle):
     """Which namespaces, as asked for."""
 
     namespace: tuple[str, ...]
@@ -495,24 +519,24 @@ class TargetOptions:
 target_options = bundle(
     "target_options",
     TargetOptions,
-    click.option(
+    option(
         "-n",
         "--namespace",
         multiple=True,
         metavar="NS[,NS...]",
         help="The namespace; may be repeated.  [default: the context's]",
     ),
-    click.option(
+    option(
         "-A",
         "--all-namespaces",
         is_flag=True,
         help="All namespaces but kube-* and openshift-*, unless named.",
     ),
-    click.option("-l", "--selector", help="All namespaces with these labels."),
-    click.option(
+    option("-l", "--selector", help="All namespaces with these labels."),
+    option(
         "--exclude", multiple=True, metavar="GLOB", help="Leave these namespaces out; repeatable."
     ),
-    click.option(
+    option(
         "--namespaces-from",
         metavar="FILE",
         help="Read names of namespaces from a file, a line each; '-' is standard input.",
@@ -521,6 +545,8 @@ target_options = bundle(
 
 
 def _read_text(source: str) -> str:
+    from pathlib import Path
+
     try:
         data = _read_stdin() if source == "-" else Path(source).read_bytes()
         return data.decode()
@@ -533,13 +559,12 @@ def _read_text(source: str) -> str:
 # Registries
 
 
-@dataclass(frozen=True)
-class TransportOptions:
+class TransportOptions(Bundle):
     """How to speak to a registry. HTTPS with a trusted certificate unless told otherwise."""
 
-    ca_file: Path | None
-    client_cert: Path | None
-    client_key: Path | None
+    ca_file: "Path | None"
+    client_cert: "Path | None"
+    client_key: "Path | None"
     plain_http: bool
     insecure_skip_tls_verify: bool
 
@@ -549,11 +574,9 @@ registry_argument = click.argument("registry", required=False)
 transport_options = bundle(
     "transport",
     TransportOptions,
-    click.option(
-        "--ca-file", type=click.Path(path_type=Path), help="Trust the certificates in this file."
-    ),
-    click.option("--client-cert", type=click.Path(path_type=Path), help="The certificate to show."),
-    click.option("--client-key", type=click.Path(path_type=Path), help="Its private key."),
-    click.option("--plain-http", is_flag=True, help="Speak HTTP, not HTTPS."),
-    click.option("--insecure-skip-tls-verify", is_flag=True, help="Trust any certificate. Unsafe."),
+    option("--ca-file", type=FilePath(), help="Trust the certificates in this file."),
+    option("--client-cert", type=FilePath(), help="The certificate to show."),
+    option("--client-key", type=FilePath(), help="Its private key."),
+    option("--plain-http", is_flag=True, help="Speak HTTP, not HTTPS."),
+    option("--insecure-skip-tls-verify", is_flag=True, help="Trust any certificate. Unsafe."),
 )
