@@ -1,0 +1,208 @@
+"""
+regctl's verify beside Apache's `htpasswd -v` and beside nginx, on generated files and passwords.
+
+Where they differ the reason is one of those listed here, or the test fails.
+"""
+
+import base64
+import http.client
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from regctl import hashes
+from regctl.errors import (
+    DifferenceError,
+    UnknownUserError,
+    WrongPasswordError,
+)
+from regctl.htpasswd import HtpasswdFile
+from tests.conftest import Servers
+from tests.servers.nginx import nginx
+
+FILES = 2_000
+
+OTHER = hashes.make("another password", cost=4)
+FILLERS = [
+    b"# a comment",
+    b"#bob:x",
+    b"",
+    b" \t",
+    b"someone:" + OTHER.encode(),
+    b"#regctl:locked shut:" + OTHER.encode(),
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, and a user with a password that asks to be let in."""
+
+    content: bytes
+    name: str
+    password: str
+    features: frozenset[str]
+
+
+def made(scheme: str, password: str) -> str:
+    """Hash, also with what regctl reads and does not write."""
+    from passlib import hash as handlers
+
+    data = password.encode()
+    foreign: dict[str, Callable[[], str]] = {
+        "des-crypt": lambda: handlers.des_crypt.using(salt="ab").hash(data),
+        "md5-crypt": lambda: handlers.md5_crypt.hash(data),
+        "ssha": lambda: handlers.ldap_salted_sha1.hash(data),
+        "bcrypt 2b": lambda: hashes.make(password, cost=4).replace("$2y$", "$2b$"),
+    }
+    if scheme in foreign:
+        return foreign[scheme]()
+    costs = {"bcrypt": 4, "sha256-crypt": 1000, "sha512-crypt": 1000}
+    return hashes.make(password, scheme, costs.get(scheme))
+
+
+PASSWORDS = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=18),
+    st.text("abc ", min_size=6, max_size=9),
+    st.text("x", min_size=70, max_size=72),
+)
+NAMES = st.one_of(
+    st.sampled_from(["alice", "bob", "two words", "#bob", "Zoë"]),
+    st.text(
+        st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=":"),
+        min_size=1,
+        max_size=12,
+    ),
+)
+SCHEMES = [
+    "bcrypt", "bcrypt 2b", "apr1", "sha1", "ssha",
+    "md5-crypt", "sha256-crypt", "sha512-crypt", "des-crypt",
+]  # fmt: skip
+DRESSES = {
+    "plain": b"%s:%s",
+    "carriage return": b"%s:%s\r",
+    "blank after": b"%s:%s ",
+    "blank before": b" %s:%s",
+    "third field": b"%s:%s:note",
+}
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    name, password = draw(NAMES), draw(PASSWORDS)
+    scheme, dress = draw(st.sampled_from(SCHEMES)), draw(st.sampled_from(sorted(DRESSES)))
+    line = DRESSES[dress] % (name.encode(), made(scheme, password).encode())
+    rows = draw(st.lists(st.sampled_from(FILLERS), max_size=3))
+    rows.insert(draw(st.integers(0, len(rows))), line)
+    features = {scheme, dress}
+    if draw(st.booleans()) and draw(st.booleans()):
+        rows.insert(draw(st.integers(0, len(rows))), name.encode() + b":" + OTHER.encode())
+        features.add("two lines")
+    if name.startswith(" "):
+        features.add("a name that starts with a blank")
+    tried = draw(
+        st.one_of(
+            st.just(password),
+            st.sampled_from([password + "x", password[:-1], password.swapcase(), "x" * 80]),
+            PASSWORDS,
+        )
+    )
+    end = draw(st.sampled_from([b"\n", b""]))
+    return Case(b"\n".join(rows) + end, name, tried, frozenset(features))
+
+
+def regctl_lets_in(case: Case) -> bool:
+    try:
+        HtpasswdFile(case.content).verify(case.name, case.password)
+    except (DifferenceError, UnknownUserError, WrongPasswordError):
+        return False
+    return True
+
+
+# What differs, and why.
+APACHE = {
+    "blank after": "it takes the blank for a part of the hash; the registry and httpd do not",
+    "third field": "it takes the field for a part of the hash; nginx and httpd do not",
+    "ssha": "it does not know {SSHA}; nginx does",
+}
+NGINX = {
+    "two lines": "it takes the first; regctl and `htpasswd -v` want all of them to agree",
+    "blank after": "it takes the blank for a part of the hash; the registry and httpd do not",
+    "blank before": "it takes the blank for a part of the name; the registry and httpd do not",
+    "a name that starts with a blank": "it takes the blank for a part of the name",
+}
+
+
+def htpasswd_lets_in(program: str, file: Path, case: Case) -> bool:
+    run = subprocess.run(
+        [program, "-vb", str(file), case.name, case.password], capture_output=True, check=False
+    )
+    assert run.returncode in {0, 3, 6}, run
+    return run.returncode == 0
+
+
+def nginx_lets_in(connection: http.client.HTTPConnection, case: Case) -> bool:
+    token = base64.b64encode(f"{case.name}:{case.password}".encode()).decode()
+    connection.request("GET", "/", headers={"Authorization": f"Basic {token}"})
+    response = connection.getresponse()
+    response.read()
+    assert response.status in {200, 401}
+    return response.status == 200
+
+
+@pytest.mark.slow
+def test_regctl_agrees_with_htpasswd_and_nginx_or_the_reason_is_listed(
+    program: Callable[[str], str],
+    serve: Servers,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "auth"
+    file.touch(mode=0o644)
+    htpasswd = program("htpasswd")
+    # nginx reads the file again for every request.
+    connection = http.client.HTTPConnection(
+        serve(nginx(tmp_path / "nginx", auth_file=file)).host, timeout=30
+    )
+    counted: Counter[str] = Counter()
+
+    @settings(
+        max_examples=FILES,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+        database=None,
+    )
+    @given(case=cases())
+    def compare(case: Case) -> None:
+        file.write_bytes(case.content)
+        ours = regctl_lets_in(case)
+        counted["files"] += 1
+        counted["let in by regctl"] += ours
+        for peer, theirs, reasons in (
+            ("htpasswd -v", htpasswd_lets_in(htpasswd, file, case), APACHE),
+            ("nginx", nginx_lets_in(connection, case), NGINX),
+        ):
+            if ours == theirs:
+                counted[f"{peer} agrees"] += 1
+                continue
+            found = sorted(case.features & reasons.keys())
+            assert found, f"regctl: {ours}, {peer}: {theirs}"
+            counted[f"{peer} differs: {', '.join(found)}"] += 1
+
+    try:
+        compare()
+    finally:
+        connection.close()
+    with capsys.disabled():
+        print(f"\n{dict(sorted(counted.items()))}")  # noqa: T201 - what was found
+    assert counted["files"] >= FILES
+    assert FILES / 5 < counted["let in by regctl"] < FILES * 4 / 5
+    # A reason that nothing needs is none.
+    for peer, reasons in (("htpasswd -v", APACHE), ("nginx", NGINX)):
+        assert all(counted[f"{peer} differs: {reason}"] for reason in reasons)
