@@ -1,23 +1,54 @@
 #!/usr/bin/env bash
 # Install the real programs that the tests run against. Quick when everything is there.
 #
-#   install.sh           all of them: apt's packages, and a kube-apiserver built from Debian's source
-#   install.sh registry  docker-registry alone, which is what the demo needs
+#   install.sh            all of them
+#   install.sh programs   those that apt has
+#   install.sh apiserver  kube-apiserver, built from Debian's source package
+#   install.sh registry   docker-registry alone, which is what the demo needs
 #
-# Without root it says what to install and ends well: the tests that need a missing program skip.
+# What can't be had is named and ends well, for the tests that need it skip; with
+# REGCTL_REQUIRE_SERVERS set it is a failure.
 set -euo pipefail
 
 cache=${REGCTL_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/regctl-test-servers}
-declare -A program_of=(
-  [docker-registry]=docker-registry [apache2-utils]=htpasswd [apache2]=apache2
-  [nginx-light]=nginx [haproxy]=haproxy [caddy]=caddy [skopeo]=skopeo [etcd-server]=etcd
+programs=( # package=program
+  docker-registry=docker-registry apache2-utils=htpasswd apache2=apache2 nginx-light=nginx
+  haproxy=haproxy caddy=caddy skopeo=skopeo etcd-server=etcd
 )
 build_packages=(
   golang-go golang-github-modern-go-reflect2-dev golang-github-json-iterator-go-dev
   golang-github-modern-go-concurrent-dev dpkg-dev rsync make jq
 )
 
+work=     # folder to build in
+policy=   # the file that forbids services to start, where it is ours
+services= # those that were there before us, once we install anything
+
 say() { printf '%s\n' "test servers: $*" >&2; }
+
+# The packages bring services with them: none may start now, nor with the machine.
+forbid_services() {
+  services=$(list_services)
+  if [ -e /usr/sbin/policy-rc.d ]; then return 0; fi
+  policy=/usr/sbin/policy-rc.d
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+}
+
+list_services() {
+  find /lib/systemd/system -name '*.service' ! -name '*@*' -printf '%f\n' 2>/dev/null | sort || true
+}
+
+clean_up() {
+  if [ -n "$services" ] && command -v systemctl >/dev/null; then
+    comm -13 <(printf '%s\n' "$services") <(list_services) |
+      as_root xargs -r systemctl --quiet disable 2>/dev/null || true
+  fi
+  if [ -n "$policy" ]; then as_root rm -f "$policy"; fi
+  if [ -n "$work" ]; then chmod -R u+w "$work" && rm -rf "$work"; fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -27,30 +58,22 @@ can_install() {
   command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 }
 
-# The packages bring services with them: none may start, here or at the next boot of the machine.
-without_services() {
-  local policy=/usr/sbin/policy-rc.d made=
-  if [ ! -e "$policy" ]; then
-    made=yes
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    as_root chmod 755 "$policy"
-  fi
-  local code=0
-  "$@" || code=$?
-  if [ -n "$made" ]; then as_root rm -f "$policy"; fi
-  return "$code"
+# Run a command; show the end of what it said only where it fails.
+quietly() {
+  local said
+  said=$("$@" 2>&1) || { printf '%s\n' "$said" | tail -20 >&2; return 1; }
 }
 
 apt_install() {
-  local options=(--yes --no-install-recommends -o DPkg::Lock::Timeout=300)
-  without_services as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get "${options[@]}" install "$@" >/dev/null
+  forbid_services
+  quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+    --yes --no-install-recommends install "$@"
 }
 
 install_programs() {
-  local missing=() package
-  for package in "$@"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "${program_of[$package]}" >/dev/null || missing+=("$package")
+  local missing=() pair
+  for pair in "$@"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${pair#*=}" >/dev/null || missing+=("${pair%=*}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! can_install; then
@@ -58,7 +81,7 @@ install_programs() {
     return 0
   fi
   say "installing ${missing[*]}"
-  as_root apt-get -o DPkg::Lock::Timeout=300 update >/dev/null
+  quietly as_root apt-get -o DPkg::Lock::Timeout=300 update
   apt_install "${missing[@]}"
 }
 
@@ -82,9 +105,9 @@ build_apiserver() {
   local apt=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/lists"
     -o Dir::State::Lists="$work/state" -o APT::Sandbox::User=root)
   mkdir -p "$work/state/partial" "$work/source"
-  apt-get "${apt[@]}" update >/dev/null
-  (cd "$work/source" && apt-get "${apt[@]}" source --download-only kubernetes >/dev/null)
-  dpkg-source --no-check -x "$work"/source/kubernetes_*.dsc "$work/tree" >/dev/null
+  quietly apt-get "${apt[@]}" update
+  (cd "$work/source" && quietly apt-get "${apt[@]}" source --download-only kubernetes)
+  quietly dpkg-source --no-check -x "$work"/source/kubernetes_*.dsc "$work/tree"
   tree=$work/tree
   version=$(dpkg-parsechangelog -l "$tree/debian/changelog" -S Version)
   # The vendored copies are older than Go 1.19 likes: they panic on Secrets.
@@ -118,18 +141,30 @@ install_apiserver() {
   say "building kube-apiserver from Debian's source, once; this takes some minutes"
   apt_install "${build_packages[@]}"
   work=$(mktemp -d)
-  trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
   build_apiserver "$work"
+}
+
+# A step in a process of its own: it stops at its first error, and what it made is cleaned up.
+step() {
+  "$0" "$@" && return 0
+  say "$1: failed"
+  [ -z "${REGCTL_REQUIRE_SERVERS:-}" ]
 }
 
 case ${1:-all} in
   all)
-    install_programs "${!program_of[@]}"
-    install_apiserver
+    step programs
+    step apiserver
     ;;
-  registry) install_programs docker-registry ;;
+  registry) step programs docker-registry=docker-registry ;;
+  programs)
+    shift
+    [ $# -gt 0 ] || set -- "${programs[@]}"
+    install_programs "$@"
+    ;;
+  apiserver) install_apiserver ;;
   *)
-    say "usage: $0 [all|registry]"
+    say "usage: $0 [all|programs|apiserver|registry]"
     exit 2
     ;;
 esac
