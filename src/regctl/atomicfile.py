@@ -216,8 +216,10 @@ def _is_current(descriptor: int, lock: Path, target: Path) -> bool:
         return itself is not None and os.path.samestat(opened, itself)
     if not os.path.samestat(opened, state):
         return False
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    # For the message to those who wait; a full disk may not take it.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return True
 
 

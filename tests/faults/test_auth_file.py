@@ -1,14 +1,28 @@
 """The auth file under fire: killed writers, many writers, full disks."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from regctl.htpasswd import HtpasswdFile
+import pytest
+
+from regctl import hashes
+from regctl.htpasswd import HtpasswdFile, add_user, editing
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
+
+SECRET = hashes.make("secret", cost=4)
 
 MOMENTS = 500
 WRITERS = 50
+REWRITES = 1_000
+LOGINS = 4
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
@@ -30,18 +44,234 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: 
     assert found["clean"] == MOMENTS
 
 
-def test_fifty_writers_at_once_leave_fifty_users(tmp_path: Path) -> None:
-    file = tmp_path / "auth"
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "regctl", "adduser", f"user{number}", "--generate", "-f", file],
+def regctl(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "regctl", *map(str, args)]
+
+
+def at_once(commands: Sequence[tuple[list[str], str]]) -> list[tuple[int, str]]:
+    """Start every command with its standard input; return exit codes and what they said."""
+    running = []
+    for command, stdin in commands:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            text=True,
         )
-        for number in range(WRITERS)
-    ]
-    for writer in writers:
-        _, errors = writer.communicate()
-        assert writer.returncode == 0, errors
-    users = HtpasswdFile.read(file).users()
-    assert {user.name for user in users} == {f"user{number}" for number in range(WRITERS)}
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+        process.stdin = None
+        running.append(process)
+    ends = []
+    for process in running:
+        _, said = process.communicate()
+        ends.append((process.returncode, said))
+    return ends
+
+
+def test_fifty_users_added_at_once_are_fifty_users(tmp_path: Path) -> None:
+    file = tmp_path / "auth"
+    ends = at_once(
+        [(regctl("adduser", f"u{n}", "--generate", "-f", file), "") for n in range(WRITERS)]
+    )
+    assert {code for code, _ in ends} == {0}, ends
+    names = {user.name for user in HtpasswdFile.read(file).users()}
+    assert names == {f"u{n}" for n in range(WRITERS)}
+
+
+@pytest.mark.slow
+def test_two_hundred_writers_of_every_kind_all_have_their_way(
+    tmp_path: Path, program: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100 adduser, 50 deluser, 50 auth write of two users each; htpasswd for comparison."""
+    file, theirs = tmp_path / "auth", tmp_path / "auth.htpasswd"
+    start = "".join(f"old{n}:{SECRET}\n" for n in range(WRITERS)) + "# stays\n"
+    file.write_text(start)
+    theirs.write_text(start)
+    commands = []
+    for n in range(WRITERS):
+        quick = ["--cost", "4", "-f", str(file)]
+        stdin = ["--password-stdin", *quick]
+        commands += [
+            (regctl("adduser", f"a{n}", *stdin), "secret"),
+            (regctl("adduser", f"b{n}", *stdin), "secret"),
+            (regctl("deluser", f"old{n}", "--yes", "-f", file), ""),
+            (regctl("auth", "write", *quick), f"c{n}:secret\nd{n}:secret\n"),
+        ]
+    ends = at_once(commands)
+    assert {code for code, _ in ends} == {0}, ends
+    users = {user.name for user in HtpasswdFile.read(file).users()}
+    wanted = {f"{kind}{n}" for kind in "abcd" for n in range(WRITERS)}
+    assert users == wanted
+    assert "# stays\n" in file.read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "auth", "auth.htpasswd"}
+
+    htpasswd, others = program("htpasswd"), list[tuple[list[str], str]]()
+    for n in range(WRITERS):
+        add = [htpasswd, "-iBC", "4", str(theirs)]
+        others += [([*add, f"{kind}{n}"], "secret") for kind in "abcd"]
+        others += [([htpasswd, "-D", str(theirs), f"old{n}"], "")]
+    at_once(others)
+    left = {user.name for user in HtpasswdFile(theirs.read_bytes()).users()}
+    with capsys.disabled():
+        print(  # noqa: T201 - what the other tool does with the same work
+            f"\n200 writers: regctl lost none of {len(wanted)} users; "
+            f"250 runs of htpasswd lost {len(wanted - left)} users "
+            f"and kept {len(left - wanted)} that were deleted"
+        )
+
+
+# A registry at work
+
+
+@pytest.mark.slow
+def test_no_login_is_refused_while_the_file_is_rewritten(serve: Servers, tmp_path: Path) -> None:
+    file = tmp_path / "auth"
+    add_user(file, "steady", "secret", cost=4)
+    server = serve(docker_registry(tmp_path / "registry", auth_file=file))
+    done = threading.Event()
+    answers: list[bool] = []
+
+    def log_in() -> None:
+        while not done.is_set():
+            answers.append(server.allows("steady", "secret"))
+
+    threads = [threading.Thread(target=log_in) for _ in range(LOGINS)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(REWRITES):
+            with editing(file) as draft:
+                draft.set("changing", f"{number}")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert len(answers) > REWRITES / 10
+    assert all(answers)
+    add_user(file, "last", "secret", cost=4)
+    assert server.allows("last", "secret")
+
+
+# Disks and mounts
+
+
+@contextmanager
+def mounted(folder: Path, *arguments: str) -> Iterator[Path]:
+    """Mount something; skip where that is not permitted."""
+    if not folder.exists():
+        folder.mkdir()
+    run = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, check=False)
+    if run.returncode:
+        pytest.skip(f"cannot mount: {run.stderr.decode(errors='replace').strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def ended(*args: str | Path, stdin: str = "secret") -> tuple[int, str]:
+    run = subprocess.run(regctl(*args), input=stdin, capture_output=True, text=True, check=False)
+    assert "Traceback" not in run.stderr
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize("in_place", [[], ["--in-place"]])
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path, in_place: list[str]) -> None:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=128k", "tmpfs") as disk:
+        file = disk / "auth"
+        content = f"alice:{SECRET}\n" + "# a long comment\n" * 1_900
+        file.write_text(content)
+        with (disk / "ballast").open("wb", buffering=0) as ballast:
+            fill(ballast.fileno())
+        options = ["--password-stdin", "--cost", "4", "-f", str(file), *in_place]
+        # In place there is room until the last block of the file is full.
+        code, said = 0, ""
+        for number in range(20):
+            code, said = ended("adduser", f"{number}" + "b" * 200, *options)
+            if code:
+                break
+        assert code == 1
+        assert f"error: cannot write {file}: No space left on device" in said
+        assert file.read_text().startswith(content)
+        assert not HtpasswdFile.read(file).malformed()
+        assert names(disk) == {"auth", "ballast"}
+        (disk / "ballast").unlink()
+        assert ended("adduser", "bob", *options)[0] == 0
+        assert names(disk) == {"auth"}
+
+
+def fill(descriptor: int) -> None:
+    for size in (4096, 1):
+        while True:
+            try:
+                os.write(descriptor, b"x" * size)
+            except OSError:
+                break
+
+
+def test_a_read_only_disk_keeps_the_file_and_says_so(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "tmpfs") as disk:
+        file = disk / "auth"
+        file.write_text(f"alice:{SECRET}\n")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        code, said = ended("adduser", "bob", "--password-stdin", "-f", file)
+        assert code == 1
+        assert f"error: cannot write {file}: Read-only file system" in said
+        assert names(disk) == {"auth"}
+        assert ended("verify", "alice", "--password-stdin", "-f", file) == (0, "")
+
+
+def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "source").write_text(f"alice:{SECRET}\n")
+    file = tmp_path / "auth"
+    file.touch()
+    with mounted(file, "--bind", str(tmp_path / "source")):
+        add = ["adduser", "bob", "--password-stdin", "--cost", "4", "-f", str(file)]
+        code, said = ended(*add)
+        assert code == 1
+        assert "the file is a mount point of its own" in said
+        assert (
+            "hint: mount the folder that holds it, not the single file; or pass --in-place" in said
+        )
+        assert names(tmp_path) == {"home", "source", "auth"}
+        assert ended(*add, "--in-place")[0] == 0
+    assert [user.name for user in HtpasswdFile.read(tmp_path / "source").users()] == [
+        "alice", "bob",
+    ]  # fmt: skip
+
+
+def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
+    file = tmp_path / "auth"
+    script = """
+import sys
+from pathlib import Path
+from regctl.htpasswd import editing
+with editing(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        lock = tmp_path / "auth.lock"
+        assert lock.read_text() == f"{holder.pid}\n"
+        with lock.open("rb") as contender, pytest.raises(BlockingIOError):
+            fcntl.flock(contender, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder.kill()
+    assert lock.exists()
+    assert ended("adduser", "bob", "--password-stdin", "--cost", "4", "-f", file)[0] == 0
+    assert names(tmp_path) == {"home", "auth"}
