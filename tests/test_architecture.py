@@ -12,10 +12,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "regctl"
 # A module imports from the rows above its own, never from its own row or from below.
 TIERS: list[set[str]] = [
     {"errors"},
-    {"reference", "atomicfile", "exchange", "documents", "parallel", "ownership"},
+    {"reference", "atomicfile", "exchange", "documents", "parallel", "ownership", "rbac"},
     {"hashes", "credentials", "apistatus", "kubeconfig", "schema"},
     {"htpasswd", "keyring", "consumers", "registry", "cluster"},
-    {"targets", "serviceaccounts", "userlist"},
+    {"targets", "serviceaccounts", "userlist", "audit", "repair"},
     {"pullsecrets", "authsecret", "upload", "library"},
     {"rollout"},
     {"inventory"},

@@ -38,18 +38,22 @@ def run(
             yield item, function(item)
         return
     executor = ThreadPoolExecutor(max_workers=max(1, min(workers, MAX_WORKERS, len(items))))
-    pending: dict[Future[R], T] = {executor.submit(function, item): item for item in items}
+    unanswered = dict(enumerate(items))
+    futures: dict[Future[R], int] = {}
     try:
+        for index, item in enumerate(items):
+            futures[executor.submit(function, item)] = index
+        pending = set(futures)
         while pending:
-            try:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            except KeyboardInterrupt:
-                stop()
-                executor.shutdown(wait=True, cancel_futures=True)
-                for future, item in pending.items():
-                    yield item, INTERRUPTED if future.cancelled() else future.result()
-                raise
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                yield pending.pop(future), future.result()
+                yield unanswered.pop(futures[future]), future.result()
+    except KeyboardInterrupt:
+        stop()
+        executor.shutdown(wait=True, cancel_futures=True)
+        results = {index: future for future, index in futures.items() if not future.cancelled()}
+        for index, item in unanswered.items():
+            yield item, results[index].result() if index in results else INTERRUPTED
+        raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

@@ -19,6 +19,7 @@ from regctl.cli._options import Noun
 from regctl.cli.auth import auth
 from regctl.cli.catalog import catalog
 from regctl.cli.completion import completion
+from regctl.cli.consumers import check, consumers, fix
 from regctl.cli.rbac import rbac
 from regctl.cli.secret import secret
 from regctl.cli.users import adduser, deluser, users, verify
@@ -139,6 +140,9 @@ def _abandon_stdout() -> None:
 def main() -> None:
     """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""
 
+
+for _of_auth in (check, fix, consumers):
+    auth.add_command(_of_auth)
 
 for _commands in SECTIONS.values():
     for _command in _commands:

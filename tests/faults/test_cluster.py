@@ -1,0 +1,199 @@
+"""What the cluster's client does when answers don't come, come late, or say: later."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regctl import parallel
+from regctl.cluster import SECRETS, Cluster
+from regctl.errors import ClusterError, ClusterUnreachableError
+from regctl.exchange import Backoff
+from regctl.kubeconfig import Kubeconfig
+from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api
+
+
+@pytest.fixture
+def api() -> Iterator[StandinApi]:
+    with standin_api() as running:
+        yield running
+
+
+class Clock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def highest(_low: float, high: float) -> float:
+    return high
+
+
+def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) -> Cluster:
+    file = api.kubeconfig(folder / "kubeconfig")
+    return Cluster(
+        Kubeconfig({}, file).connect,
+        timeout=timeout,
+        backoff=Backoff(tries=1000, base=1, cap=4, uniform=highest),
+        clock=clock,
+        sleep=clock.sleep,
+    )
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_sent_away_it_comes_back_after_the_time_asked_for(
+    api: StandinApi, tmp_path: Path, status: int
+) -> None:
+    """The body of a 429 is plain text, and jitter comes on top of what was asked for."""
+    api.faults += [Fault(status, {"Retry-After": "7"}, "Too many requests")] * 2
+    clock = Clock()
+    assert connect(api, tmp_path, clock).get(SECRETS, "a", "x") is None
+    assert len(api.requests) == 3
+    assert all(7 < pause < 10 for pause in clock.slept)
+
+
+def test_without_a_word_when_it_waits_longer_each_time(api: StandinApi, tmp_path: Path) -> None:
+    api.faults += [Fault(503)] * 4
+    clock = Clock()
+    connect(api, tmp_path, clock).get(SECRETS, "a", "x")
+    assert clock.slept == [1, 2, 4, 4]
+
+
+def test_a_connection_that_is_reset_is_made_again(api: StandinApi, tmp_path: Path) -> None:
+    api.faults += [RESET, RESET]
+    manifest = {"metadata": {"name": "x", "namespace": "a"}}
+    assert connect(api, tmp_path, Clock()).apply(SECRETS, manifest).status == 201
+    assert [method for method, _ in api.requests] == ["PATCH"] * 3
+
+
+def test_after_the_timeout_it_gives_up_and_says_what_the_last_answer_was(
+    api: StandinApi, tmp_path: Path
+) -> None:
+    api.faults += [Fault(429, {"Retry-After": "1"})] * 100
+    clock = Clock()
+    with pytest.raises(ClusterError, match="too many requests") as caught:
+        connect(api, tmp_path, clock, timeout=10).get(SECRETS, "a", "x")
+    assert "again" in (caught.value.hint or "")
+    assert clock.now <= 10
+
+
+def test_asked_to_wait_beyond_the_timeout_it_does_not_wait(api: StandinApi, tmp_path: Path) -> None:
+    api.faults.append(Fault(503, {"Retry-After": "3600"}))
+    clock = Clock()
+    with pytest.raises(ClusterUnreachableError, match="503"):
+        connect(api, tmp_path, clock).get(SECRETS, "a", "x")
+    assert clock.slept == []
+
+
+def test_a_server_given_up_once_is_not_tried_for_every_namespace_in_turn(
+    api: StandinApi, tmp_path: Path
+) -> None:
+    api.faults += [Fault(503)] * 1000
+    cluster = connect(api, tmp_path, Clock(), timeout=5)
+    with pytest.raises(ClusterUnreachableError):
+        cluster.get(SECRETS, "a", "x")
+    asked = len(api.requests)
+    with pytest.raises(ClusterUnreachableError):
+        cluster.get(SECRETS, "b", "x")
+    assert len(api.requests) == asked
+
+
+def test_a_slow_answer_is_waited_for_until_the_timeout(api: StandinApi, tmp_path: Path) -> None:
+    released = threading.Event()
+    api.before = lambda _method, _path: [released.wait()].clear()
+    file = api.kubeconfig(tmp_path / "kubeconfig")
+    cluster = Cluster.from_environment({}, kubeconfig=file, timeout=0.2)
+    try:
+        with pytest.raises(ClusterUnreachableError, match="time is up"):
+            cluster.get(SECRETS, "a", "x")
+    finally:
+        released.set()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(200, {}, "<html>proxy</html>"), Fault(200, {}, "[]"), Fault(404, {}, "<html>")]
+)
+def test_what_is_no_api_server_is_named_and_its_words_not_shown(
+    api: StandinApi, tmp_path: Path, fault: Fault
+) -> None:
+    api.faults.append(fault)
+    with pytest.raises(ClusterError, match="not a Kubernetes API server") as caught:
+        connect(api, tmp_path, Clock()).get(SECRETS, "a", "x")
+    assert "html" not in caught.value.message
+
+
+def test_interrupted_every_item_is_answered_for() -> None:
+    """Ctrl-C while pieces run: those under way finish, the others come back as not begun."""
+    stopped = threading.Event()
+
+    def piece(number: int) -> int:
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        stopped.wait()
+        return number
+
+    answered: list[tuple[int, Any]] = []
+
+    def collect() -> None:
+        answers = parallel.run(piece, range(20), workers=2, stop=stopped.set)
+        answered.extend(iter(lambda: next(answers), None))
+
+    with pytest.raises(KeyboardInterrupt):
+        collect()
+    assert sorted(number for number, _ in answered) == list(range(20))
+    assert sum(result is parallel.INTERRUPTED for _, result in answered) >= 16
+
+
+def test_ctrl_c_prints_what_was_done_and_what_was_not(api: StandinApi, tmp_path: Path) -> None:
+    """The second namespace's PATCH brings the signal; the others are never begun."""
+    process: list[subprocess.Popen[str]] = []
+    started = threading.Event()
+
+    def interrupt(method: str, path: str) -> None:
+        started.wait()
+        if method == "PATCH" and "/ns-1/" in path:
+            process[0].send_signal(signal.SIGINT)
+
+    api.before = interrupt
+    spaces = ",".join(f"ns-{number}" for number in range(6))
+    environ = {
+        **os.environ,
+        "KUBECONFIG": str(api.kubeconfig(tmp_path / "kubeconfig")),
+        "REGCTL_PASSWORD": "hunter2",
+    }
+    flags = ["--server", "r.io", "--username", "alice", "--workers", "1", "-n", spaces]
+    process.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "regctl", "secret", "create", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+        )
+    )
+    started.set()
+    out, err = process[0].communicate()
+    assert process[0].returncode == 130, err
+    done = [f"ns-{number}/secret/r.io created" for number in range(len(out.splitlines()))]
+    assert out.splitlines() == done
+    assert len(api.secrets) == len(done)
+    assert err.count("was not begun") == 6 - len(done)
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
+    assert json.dumps("hunter2") not in err
