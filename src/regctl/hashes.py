@@ -212,11 +212,23 @@ def is_good_enough(secret: str, scheme: str | None = None, cost: int | None = No
 _MEASURED_COST = 8
 
 
-def seconds_per_check(clock: Callable[[], float] = time.thread_time) -> dict[int, float]:
-    """
-    Measure what one check costs on this machine, in seconds of CPU for each cost of bcrypt.
+class Price(NamedTuple):
+    """What a cost of bcrypt costs a server: seconds of CPU for a check, a pull, a first push."""
 
-    One cost is timed, the best of five; each step doubles it, which is what the cost means.
+    cost: int
+    check: float
+    pull: float
+    push: float
+
+
+def prices(layers: int, clock: Callable[[], float] = time.thread_time) -> list[Price]:
+    """
+    Measure on this machine what each cost costs, for an image of *layers*.
+
+    A server checks the password on every request. A pull is the index, the manifest, the config,
+    each layer, and one request more that containerd 1.6 sends. The first push is, for each layer
+    and the config, two HEAD (but one), POST, PATCH and PUT, and two for the manifest. One cost is
+    timed, the best of five; each step doubles it, which is what the cost means.
     """
     secret = make("measured", cost=_MEASURED_COST)
     timed = []
@@ -224,25 +236,9 @@ def seconds_per_check(clock: Callable[[], float] = time.thread_time) -> dict[int
         start = clock()
         verify("measured", secret)
         timed.append(clock() - start)
-    return {cost: min(timed) * 2.0 ** (cost - _MEASURED_COST) for cost in BCRYPT_COSTS}
-
-
-def checks_per_pull(layers: int) -> int:
-    """
-    Return how many requests with a password a pull of an image with *layers* sends.
-
-    Its index, its manifest, its config and each layer, and one more that containerd 1.6 sends.
-    """
-    return layers + 4
-
-
-def checks_per_push(layers: int) -> int:
-    """
-    Return how many requests with a password the first push of an image sends.
-
-    For each layer and the config two HEAD (but one), POST, PATCH and PUT, and two for the manifest.
-    """
-    return 5 * (layers + 1) + 1
+    checks = {cost: min(timed) * 2.0 ** (cost - _MEASURED_COST) for cost in BCRYPT_COSTS}
+    pull, push = layers + 4, 5 * (layers + 1) + 1
+    return [Price(cost, check, check * pull, check * push) for cost, check in checks.items()]
 
 
 # Verifying

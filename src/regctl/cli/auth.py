@@ -1,8 +1,6 @@
 """`regctl auth …`: the auth file as a whole."""
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +14,7 @@ from regctl.cli._options import (
     dry_run_flag,
     file_option,
     hashing_options,
+    option,
     output_option,
     writing_options,
     yes_option,
@@ -24,6 +23,8 @@ from regctl.cli._output import Column, Result
 from regctl.errors import BadListError, FileAccessError, InvalidInputError, MalformedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from regctl.userlist import Entry, Format, Written
 
 _KIND = "user"
@@ -42,7 +43,7 @@ def auth() -> None:
 @output_option("json", "yaml", "name")
 @pass_app
 def lock(
-    app: App, *, names: tuple[str, ...], path: Path | None, writing: WritingOptions, dry_run: bool
+    app: App, *, names: tuple[str, ...], path: "Path | None", writing: WritingOptions, dry_run: bool
 ) -> None:
     """
     Shut users out and keep their hashes.
@@ -60,7 +61,7 @@ def lock(
 @output_option("json", "yaml", "name")
 @pass_app
 def unlock(
-    app: App, *, names: tuple[str, ...], path: Path | None, writing: WritingOptions, dry_run: bool
+    app: App, *, names: tuple[str, ...], path: "Path | None", writing: WritingOptions, dry_run: bool
 ) -> None:
     """Let locked users in again, with the passwords that they had."""
     _mark(app, names, path, writing, locked=False, dry_run=dry_run)
@@ -69,7 +70,7 @@ def unlock(
 def _mark(
     app: App,
     names: tuple[str, ...],
-    path: Path | None,
+    path: "Path | None",
     writing: WritingOptions,
     *,
     locked: bool,
@@ -106,7 +107,7 @@ def _mark(
 @dry_run_flag
 @output_option("json", "yaml", "name")
 @pass_app
-def expire(app: App, *, path: Path | None, writing: WritingOptions, dry_run: bool) -> None:
+def expire(app: App, *, path: "Path | None", writing: WritingOptions, dry_run: bool) -> None:
     """
     Lock the users whose day has come, as `adduser --expires` set it.
 
@@ -131,18 +132,18 @@ def expire(app: App, *, path: Path | None, writing: WritingOptions, dry_run: boo
 )
 @click.argument("source", default="-")
 @file_option
-@click.option(
+@option(
     "--format",
     "form",
     type=click.Choice(["lines", "csv", "json", "yaml"]),
     help="What SOURCE is in.  [default: by its name, or its first line]",
 )
-@click.option(
+@option(
     "--generate-missing",
     is_flag=True,
     help="Make passwords for new users that have none, and print them to standard output.",
 )
-@click.option("--exclusive", is_flag=True, help="Remove every user that is not in SOURCE.")
+@option("--exclusive", is_flag=True, help="Remove every user that is not in SOURCE.")
 @hashing_options
 @writing_options
 @dry_run_flag
@@ -153,7 +154,7 @@ def write(
     app: App,
     *,
     source: str,
-    path: Path | None,
+    path: "Path | None",
     form: "Format | None",
     generate_missing: bool,
     exclusive: bool,
@@ -201,6 +202,8 @@ def _text(app: App, source: str, label: str) -> str:
         raise InvalidInputError(
             "no list of users", hint="name a file, or pipe NAME:PASSWORD lines in"
         )
+    from pathlib import Path
+
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
@@ -212,7 +215,7 @@ def _text(app: App, source: str, label: str) -> str:
         raise MalformedError(f"cannot read {label}, line {line}: not UTF-8") from error
 
 
-def _agreed(app: App, file: Path, entries: "list[Entry]", *, yes: bool) -> list[str]:
+def _agreed(app: App, file: "Path", entries: "list[Entry]", *, yes: bool) -> list[str]:
     """Show whom an exclusive write removes, and ask."""
     from regctl import userlist
 
@@ -252,25 +255,14 @@ def _report(app: App, written: "list[Written]", *, dry_run: bool) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Price:
-    """What a cost costs: seconds of CPU, and how many users of the file have it."""
-
-    cost: int
-    check: float
-    pull: float
-    push: float
-    users: int
-
-
 @auth.command(cls=Command, examples=["regctl auth cost", "regctl auth cost --layers 20 -o json"])
 @file_option
-@click.option(
+@option(
     "--layers", type=click.IntRange(1), default=5, show_default=True, help="Layers of an image."
 )
 @output_option("table", "json", "yaml")
 @pass_app
-def cost(app: App, *, path: Path | None, layers: int) -> None:
+def cost(app: App, *, path: "Path | None", layers: int) -> None:
     """
     Tell what each cost of bcrypt costs the server, measured on this machine.
 
@@ -282,25 +274,15 @@ def cost(app: App, *, path: Path | None, layers: int) -> None:
     file = app.auth_file(path)
     users = htpasswd.HtpasswdFile.read(file).users() if file.exists() else []
     in_force = [user.scheme.cost for user in users if user.scheme.name == "bcrypt"]
-    prices = [
-        _Price(
-            exponent,
-            seconds,
-            seconds * hashes.checks_per_pull(layers),
-            seconds * hashes.checks_per_push(layers),
-            in_force.count(exponent),
-        )
-        for exponent, seconds in hashes.seconds_per_check().items()
-    ]
     app.output.listing(
-        prices,
+        hashes.prices(layers),
         [
             Column("COST", lambda price: str(price.cost), right=True),
             Column("CHECK MS", lambda price: f"{price.check * 1000:.1f}", right=True),
             Column("PULL CPU S", lambda price: f"{price.pull:.3f}", right=True),
             Column("PUSH CPU S", lambda price: f"{price.push:.3f}", right=True),
             Column("PULLS/S/CORE", lambda price: f"{1 / price.pull:.2g}", right=True),
-            Column("USERS", lambda price: str(price.users or "-"), right=True),
+            Column("USERS", lambda price: str(in_force.count(price.cost) or "-"), right=True),
         ],
         key="costs",
         name=lambda price: str(price.cost),
@@ -310,7 +292,7 @@ def cost(app: App, *, path: Path | None, layers: int) -> None:
             "pull_cpu_seconds": round(price.pull, 6),
             "push_cpu_seconds": round(price.push, 6),
             "pulls_per_second_per_core": round(1 / price.pull, 3),
-            "users": price.users,
+            "users": in_force.count(price.cost),
         },
     )
     if in_force:

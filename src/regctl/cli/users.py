@@ -1,8 +1,6 @@
 """`regctl adduser`, `deluser`, `users`, `verify`: the users of the auth file."""
 
-from datetime import date
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +14,7 @@ from regctl.cli._options import (
     dry_run_flag,
     file_option,
     hashing_options,
+    option,
     output_option,
     password_options,
     prompt_password,
@@ -26,6 +25,9 @@ from regctl.cli._output import Column, Result
 from regctl.errors import InvalidInputError, UnknownUserError
 
 if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
     from regctl.htpasswd import User
 
 _KIND = "user"
@@ -43,12 +45,12 @@ _KIND = "user"
 @click.argument("password", required=False)
 @file_option
 @password_options
-@click.option("--generate", is_flag=True, help="Make a password and print it to standard output.")
+@option("--generate", is_flag=True, help="Make a password and print it to standard output.")
 @hashing_options
-@click.option(
+@option(
     "--expires", metavar="WHEN", help="Lock the user on a day: 90d, 12w, 2027-01-31, or 'never'."
 )
-@click.option("--no-update", is_flag=True, help="Fail when the user is there already.")
+@option("--no-update", is_flag=True, help="Fail when the user is there already.")
 @writing_options
 @dry_run_flag
 @output_option("json", "yaml", "name")
@@ -58,7 +60,7 @@ def adduser(
     *,
     name: str,
     password: str | None,
-    path: Path | None,
+    path: "Path | None",
     password_options: PasswordOptions,
     generate: bool,
     hashing: HashingOptions,
@@ -131,7 +133,7 @@ def _new_password(
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @file_option
-@click.option("--ignore-not-found", is_flag=True, help="A user that is not there is no error.")
+@option("--ignore-not-found", is_flag=True, help="A user that is not there is no error.")
 @writing_options
 @dry_run_flag
 @yes_option
@@ -141,7 +143,7 @@ def deluser(
     app: App,
     *,
     names: tuple[str, ...],
-    path: Path | None,
+    path: "Path | None",
     ignore_not_found: bool,
     writing: WritingOptions,
     dry_run: bool,
@@ -170,7 +172,7 @@ def deluser(
     app.output.results(results, dry_run="client" if dry_run else None)
 
 
-def _absent(name: str, file: Path) -> Result:
+def _absent(name: str, file: "Path") -> Result:
     error = UnknownUserError(
         f"cannot remove {name}: no such user in {file}", hint="`regctl users` lists them"
     )
@@ -182,10 +184,10 @@ def _absent(name: str, file: Path) -> Result:
     examples=["regctl users", "regctl users --wide", "regctl users -f keys/auth -o json"],
 )
 @file_option
-@click.option("--wide", is_flag=True, help="Show the lines too, as -o wide.")
+@option("--wide", is_flag=True, help="Show the lines too, as -o wide.")
 @output_option("table", "wide", "json", "yaml", "name")
 @pass_app
-def users(app: App, *, path: Path | None, wide: bool) -> None:
+def users(app: App, *, path: "Path | None", wide: bool) -> None:
     """List the users of the auth file and what is wrong with them."""
     from regctl.htpasswd import HtpasswdFile
 
@@ -206,7 +208,7 @@ def users(app: App, *, path: Path | None, wide: bool) -> None:
         app.output.warning(f"{file}, line {line.number}: not NAME:HASH")
 
 
-def _columns(today: date) -> list["Column[User]"]:
+def _columns(today: "date") -> list["Column[User]"]:
     return [
         Column("USER", attrgetter("name")),
         Column("SCHEME", attrgetter("scheme.name")),
@@ -217,12 +219,16 @@ def _columns(today: date) -> list["Column[User]"]:
             style=lambda user: "" if user.state(today) == "open" else "yellow",
         ),
         Column("EXPIRES", lambda user: str(user.expires or "-")),
-        Column("FINDINGS", lambda user: ", ".join(user.findings) or "-", style=lambda _: "yellow"),
+        Column("FINDINGS", lambda user: ", ".join(user.findings) or "-", style=_finding_style),
         Column("LINE", lambda user: ",".join(map(str, user.lines)), wide=True),
     ]
 
 
-def _record(user: "User", today: date) -> dict[str, Any]:
+def _finding_style(user: "User") -> str:
+    return "yellow" if user.findings else ""
+
+
+def _record(user: "User", today: "date") -> dict[str, Any]:
     return {
         "name": user.name,
         "scheme": user.scheme.name,
@@ -248,7 +254,7 @@ def verify(
     *,
     name: str,
     password: str | None,
-    path: Path | None,
+    path: "Path | None",
     password_options: PasswordOptions,
 ) -> None:
     """
