@@ -75,7 +75,7 @@ def test_every_format_says_the_same(text: str, source: str) -> None:
             "name,password\na,b,c\n,x\n",
             "x.csv",
             [
-                "x.csv, line 2: the password of a is not text: put it in quotes",
+                "x.csv, line 2: more fields than the header: put a password with a comma in quotes",
                 "x.csv, line 3: not a user name: '': it is empty",
             ],
         ),

@@ -105,6 +105,8 @@ def _entry(place: str, name: Any, value: Any) -> Entry:
     htpasswd.check_name(name)
     if value is None or value == "":
         return Entry(name, place)
+    if value is ...:
+        raise MalformedError("more fields than the header: put a password with a comma in quotes")
     if not isinstance(value, str):
         raise MalformedError(f"the password of {name} is not text: put it in quotes")
     if _HASHED.match(value):
@@ -148,7 +150,6 @@ def _from_csv(text: str, source: str) -> _Rows:
         )
     try:
         for row in reader:
-            # More fields than columns: a comma in a password that is not in quotes.
             value = ... if None in row else row.get(password or "")
             yield f"line {reader.line_num}", row[name], value
     except csv.Error as error:

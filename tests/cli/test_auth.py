@@ -119,6 +119,13 @@ def test_users_are_locked_and_unlocked(auth: Path) -> None:
     assert "open" in run("users").stdout.splitlines()[1]
 
 
+def test_setting_the_password_of_a_locked_user_says_that_it_stays_locked(auth: Path) -> None:
+    auth.write_text(f"#regctl:locked alice:{SECRET}\n")
+    result = run("adduser", "alice", "--password-stdin", "--cost", "4", stdin="new")
+    assert result.stdout == "user/alice configured\n"
+    assert result.stderr == "note: alice is locked: `regctl auth unlock alice` lets it in\n"
+
+
 def test_a_user_expires_on_its_day() -> None:
     run("adduser", "guest", "--expires", "30d", "--cost", "4", "--password-stdin", stdin="secret")
     listed = run("users", "-o", "json", today="2026-01-30").stdout

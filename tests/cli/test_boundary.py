@@ -141,6 +141,18 @@ def test_a_full_disk_under_stdout_is_an_error_and_no_traceback() -> None:
     assert run.stderr == "error: cannot write to standard output: No space left on device\n"
 
 
+def test_a_closed_stdout_is_an_error_and_no_traceback() -> None:
+    run = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -c "$1" end flood >&-', sys.executable, PROCESS],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert run.returncode == 1
+    assert run.stderr == "error: cannot write to standard output: it is closed\n"
+
+
 def test_regctl_alone_shows_its_commands() -> None:
     run = CliRunner().invoke(main, [], prog_name="regctl")
     assert run.exit_code == 2

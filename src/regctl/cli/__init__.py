@@ -9,7 +9,7 @@ program: silently, with 141 (128 + SIGPIPE).
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -126,6 +126,8 @@ def _one_sentence(message: str) -> str:
 
 def _abandon_stdout() -> None:
     """Let the interpreter's last flush go nowhere: the reader is gone."""
+    if cast("object", sys.stdout) is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import click
 
@@ -153,8 +153,11 @@ class Output:
 
     @property
     def stdout(self) -> IO[str]:
-        """Standard output as it is now: tests and shells replace it."""
-        return sys.stdout
+        """Standard output as it is now: tests and shells replace it, or close it."""
+        stream = cast("IO[str] | None", sys.stdout)
+        if stream is None:
+            raise OutputError("cannot write to standard output: it is closed")
+        return stream
 
     @property
     def on_terminal(self) -> bool:
@@ -184,8 +187,10 @@ class Output:
 
     def flush(self) -> None:
         """Push what was written on its way; errors as in `write`."""
-        with _writing():
-            self.stdout.flush()
+        stream = cast("IO[str] | None", sys.stdout)
+        if stream is not None:
+            with _writing():
+                stream.flush()
 
     def line(self, text: str) -> None:
         """Write one line of data to stdout, untouched: a generated password, a script."""

@@ -100,6 +100,9 @@ def adduser(
         dry_run="client" if dry_run else None,
         aside=printed,
     )
+    user = htpasswd.HtpasswdFile.read(file).user(name) if outcome != "created" else None
+    if user is not None and user.locked:
+        app.output.note(f"{name} is locked: `regctl auth unlock {name}` lets it in")
     if hashing.scheme in _WEAK and not generate:
         app.output.warning(
             f"{hashing.scheme} gives a password away when the file leaks, unless it is a generated "
