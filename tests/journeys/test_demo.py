@@ -1,11 +1,14 @@
 """The demo goes through to its end, on the real programs and without them, and leaves nothing."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.servers.process import cache_folder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -14,6 +17,7 @@ def demo(*flags: str) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "demo", *flags],
         cwd=ROOT,
+        env={**os.environ, "REGCTL_TEST_CACHE": str(cache_folder())},
         capture_output=True,
         text=True,
         check=False,
