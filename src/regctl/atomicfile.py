@@ -78,8 +78,10 @@ def editing(path: Path, how: Writing = _BY_DEFAULT) -> Iterator[Draft]:
     """
     target = Path(os.path.realpath(path))
     with _locked(target, path, how):
+        # Where it can't be removed, nothing can be made in its place either: that will be said.
+        with suppress(OSError):
+            _temporary(target).unlink()
         with _explained(f"cannot write {path}"):
-            _temporary(target).unlink(missing_ok=True)
             before = _state(target)
         if before is not None and not stat.S_ISREG(before.st_mode):
             what = "a directory" if stat.S_ISDIR(before.st_mode) else "not a regular file"
@@ -101,6 +103,27 @@ def editing(path: Path, how: Writing = _BY_DEFAULT) -> Iterator[Draft]:
                 _overwrite(target, draft.content, original or b"", before)
             else:
                 _replace(target, draft.content, like=before)
+
+
+def swap(path: Path, before: bytes | None, after: bytes, how: Writing = _BY_DEFAULT) -> None:
+    """
+    Write *after* to *path*, which must still hold *before*: what somebody looked at and agreed to.
+
+    None stands for no file. Raises FileAccessError where it holds something else by now, and what
+    `editing` raises.
+    """
+    try:
+        with editing(path, how) as draft:
+            if draft.original != before:
+                raise FileAccessError(
+                    f"cannot write {path}: another program changed it meanwhile",
+                    hint="run the same command again",
+                )
+            draft.content = after
+    except MountPointError as error:
+        raise MountPointError(
+            error.message, hint=f"{error.hint}; or pass --in-place, which readers can notice"
+        ) from error
 
 
 @contextmanager

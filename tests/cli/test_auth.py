@@ -5,12 +5,14 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from regctl import hashes
 from regctl.cli import main
 from regctl.cli._app import App
+from regctl.cli.users import adduser
 from regctl.htpasswd import HtpasswdFile
 
 SECRET = hashes.make("secret", cost=4)
@@ -176,6 +178,12 @@ def test_scheme_and_cost_are_obeyed_and_what_is_weak_is_said() -> None:
     assert run("adduser", "a", "pw", "--scheme", "apr1", "--cost", "5").exit_code == 2
     assert run("adduser", "a", "pw", "--cost", "3").exit_code == 2
     assert run("adduser", "a", "pw", "--scheme", "md4").exit_code == 2
+
+
+def test_every_scheme_that_can_be_written_can_be_asked_for() -> None:
+    choices = {option.name: option.type for option in adduser.params}["scheme"]
+    assert isinstance(choices, click.Choice)
+    assert tuple(choices.choices) == hashes.WRITABLE
 
 
 def test_no_update_fails_for_a_user_that_is_there(auth: Path) -> None:

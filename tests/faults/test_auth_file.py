@@ -249,6 +249,24 @@ def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
     ]  # fmt: skip
 
 
+def test_a_file_in_a_read_only_folder_is_written_in_place_when_asked(tmp_path: Path) -> None:
+    """As in a container: a read-only root, and one file of it mounted from a volume."""
+    (tmp_path / "volume").write_text(f"alice:{SECRET}\n")
+    with mounted(tmp_path / "root", "-t", "tmpfs", "tmpfs") as root:
+        file = root / "auth"
+        file.touch()
+        with mounted(file, "--bind", str(tmp_path / "volume")):
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(root)], check=True)
+            add = ["adduser", "bob", "--password-stdin", "--cost", "4", "-f", str(file)]
+            code, said = ended(*add)
+            assert code == 1
+            assert f"error: cannot write {file}: Read-only file system" in said
+            assert ended(*add, "--in-place") == (0, "")
+        assert names(root) == {"auth"}
+    listed = HtpasswdFile.read(tmp_path / "volume").users()
+    assert [user.name for user in listed] == ["alice", "bob"]
+
+
 def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
     file = tmp_path / "auth"
     script = """

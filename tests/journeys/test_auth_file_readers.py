@@ -90,3 +90,27 @@ def test_a_server_lets_the_user_in_and_keeps_the_removed_one_out(
     regctl("deluser", "alice", "--yes", "-f", file)
     assert not let_in("alice", "changed")
     assert let_in("Zoë", AWKWARD["Zoë"])
+
+
+def test_a_server_keeps_a_locked_user_out_and_lets_the_others_in(
+    let_in: Callable[[str, str], bool], tmp_path: Path
+) -> None:
+    """What regctl notes of locks and days stands in comments, which the server skips."""
+    file = tmp_path / "auth"
+    regctl("adduser", "guest", "--password-stdin", "--expires", "30d", "-f", file, stdin="secret")
+    assert let_in("guest", "secret")
+    regctl("auth", "lock", "guest", "-f", file)
+    assert not let_in("guest", "secret")
+    assert let_in("first", "x")
+    regctl("auth", "unlock", "guest", "-f", file)
+    assert let_in("guest", "secret")
+
+
+def test_a_server_reads_a_list_that_was_written_at_once(
+    let_in: Callable[[str, str], bool], tmp_path: Path
+) -> None:
+    file = tmp_path / "auth"
+    users = "".join(f"{name}:{password}\n" for name, password in AWKWARD.items())
+    regctl("auth", "write", "--cost", "4", "--exclusive", "--yes", "-f", file, stdin=users)
+    assert all(let_in(name, password) for name, password in AWKWARD.items())
+    assert not let_in("first", "x")
