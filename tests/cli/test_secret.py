@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from regctl import hashes
 from regctl.cli import main
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
 
 PASSWORD = "p'\"<>&\\é:🔑 $x"
@@ -302,3 +305,298 @@ def test_the_password_is_no_argument_of_any_process_and_in_no_output(
     assert process.returncode == 0, err
     assert PASSWORD not in out + err
     assert decoded(kubernetes.secret(namespace, "registry.foo.com"))
+
+
+# Targets
+
+
+def test_namespaces_come_from_commas_repeats_files_and_standard_input(
+    namespace: str, tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_text(f"# ours\nnamespace/{namespace}\n\n")
+    flags = ["--dry-run=client", "-o", "json", "-n", "a,b", "-n", "c"]
+    listed = json.loads(create(*flags, "--namespaces-from", str(tmp_path / "list")).stdout)
+    found = [item["metadata"]["namespace"] for item in listed["items"]]
+    assert found == ["a", "b", "c", namespace]
+    piped = create("--namespaces-from", "-", stdin=f"{namespace}\n")
+    assert piped.stdout == f"{namespace}/secret/registry.foo.com created\n"
+
+
+def test_a_selector_finds_namespaces_and_globs_leave_some_out(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    for suffix in ("a", "b", "c"):
+        kubernetes.create_namespace(f"{namespace}-{suffix}", {"test": namespace})
+    kubernetes.terminate_namespace(f"{namespace}-c")
+    result = create("-l", f"test={namespace}", "--exclude", "*-b")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"{namespace}-a/secret/registry.foo.com created\n"
+        f"{namespace}-c/secret/registry.foo.com skipped (terminating)\n"
+    )
+
+
+# From another Secret, and several registries in one
+
+
+def test_a_secret_is_copied_from_another_namespace(kubernetes: ApiServer, namespace: str) -> None:
+    there = kubernetes.create_namespace(f"{namespace}-there")
+    assert create("pull", "--server", "a.io", "-n", namespace).exit_code == 0
+    assert create("pull", "--server", "b.io", "--merge", "-n", namespace).exit_code == 0
+    source = f"{namespace}/pull"
+    copied = create("--from-secret", source, "--server", "b.io", "-n", there)
+    assert copied.stdout == f"{there}/secret/pull created\n"
+    assert set(decoded(kubernetes.secret(there, "pull"))["auths"]) == {"b.io"}
+    assert create("all", "--from-secret", source, "-n", there).exit_code == 0
+    assert set(decoded(kubernetes.secret(there, "all"))["auths"]) == {"a.io", "b.io"}
+    for flags, code, said in (
+        (["--from-secret", source, "--server", "c.io"], 2, "no credential for c.io"),
+        (["--from-secret", f"{namespace}/none"], 1, "not there"),
+        (["--from-secret", "pull"], 2, "NAMESPACE/NAME"),
+        (["--from-secret", source, "--username", "x"], 2, "at once"),
+    ):
+        refused(create(*flags, "-n", there), code, said)
+
+
+def test_merging_adds_one_registry_and_keeps_the_others(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    assert create("pull", "--server", "a.io", "-n", namespace).exit_code == 0
+    merged = create("pull", "--server", "b.io", "--merge", "-n", namespace)
+    assert merged.stdout == f"{namespace}/secret/pull configured\n"
+    assert set(decoded(kubernetes.secret(namespace, "pull"))["auths"]) == {"a.io", "b.io"}
+    again = create("pull", "--server", "b.io", "--merge", "-n", namespace)
+    assert again.stdout == f"{namespace}/secret/pull unchanged\n"
+
+
+# secret diff
+
+
+def test_diff_says_what_differs_never_the_password_and_exits_with_1(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    kubernetes.create_service_account(namespace)
+    flags = ["-n", namespace, "--service-account", "default"]
+    missing = run("secret", "diff", *flags)
+    assert missing.exit_code == 1
+    assert f"{namespace}\tsecret/registry.foo.com\tcreated\tmissing\n" in missing.stdout
+    assert "does not use registry.foo.com" in missing.stdout
+    assert create(*flags).exit_code == 0
+    same = run("secret", "diff", *flags)
+    assert (same.exit_code, same.stdout) == (0, "")
+    changed = run("secret", "diff", *flags, "--username", "bob")
+    assert changed.exit_code == 1
+    assert "user is alice, not bob" in changed.stdout
+    piped = run("secret", "diff", *flags, "--password-stdin", stdin="hunter2")
+    assert "registry.foo.com: password differs" in piped.stdout
+    assert "hunter2" not in piped.output
+    record = json.loads(run("secret", "diff", *flags, "--username", "bob", "-o", "json").stdout)
+    assert record["differences"][0]["differences"] == ["registry.foo.com: user is alice, not bob"]
+
+
+# secret list
+
+
+def test_list_shows_registries_users_accounts_and_state(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    kubernetes.create_service_account(namespace)
+    assert create("-n", namespace, "--service-account", "default").exit_code == 0
+    broken = {"metadata": {"name": "broken"}, "type": "kubernetes.io/dockerconfigjson"}
+    data = {KEY: base64.b64encode(b'{"auths": 5}').decode()}
+    kubernetes.create_secret(namespace, {**broken, "data": data})
+    lines = run("secret", "list", "-n", namespace).stdout.splitlines()
+    fields = [line.split("\t") for line in lines]
+    assert [[*line[:4], *line[5:]] for line in fields] == [
+        [namespace, "broken", "", "", "", "broken"],
+        [namespace, "registry.foo.com", "registry.foo.com", "alice", "default", "ours"],
+    ]
+    only = run("secret", "list", "-n", namespace, "--server", "https://registry.foo.com/v1/")
+    assert [line.split("\t")[1] for line in only.stdout.splitlines()] == ["registry.foo.com"]
+    record = json.loads(run("secret", "list", "-n", namespace, "-o", "json").stdout)["secrets"][0]
+    assert "auths" in record["problem"]
+    assert PASSWORD not in run("secret", "list", "-n", namespace, "-o", "yaml").stdout
+
+
+# secret check
+
+
+def test_check_names_what_the_kubelet_would_stumble_over(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    kubernetes.create_service_account(
+        namespace, pull_secrets=["good", "broken", "gone", "registry.foo.com"]
+    )
+    assert create("-n", namespace).exit_code == 0
+    for name, content in (
+        ("broken", '{"auths": {"a.io": {"auth": "bm9jb2xvbg=="}}}'),
+        ("trap", '{"auths": {"https://a.io/v2": {"auth": "YTpi"}, "b.io": {}}}'),
+        ("empty", "{}"),
+    ):
+        data = {KEY: base64.b64encode(content.encode()).decode()}
+        kind = {"metadata": {"name": name}, "type": "kubernetes.io/dockerconfigjson"}
+        kubernetes.create_secret(namespace, {**kind, "data": data})
+    result = run("secret", "check", "-n", namespace, "--offline")
+    assert result.exit_code == 1
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    found = [(subject, key, why) for _, subject, key, _, _, why in rows]
+    told = {(subject, key): why for subject, key, why in found if "spoilt" not in why}
+    assert "every pod that lists it fails" in told["secret/broken", ""]
+    assert "takes the end of the key for a path" in told["secret/trap", "https://a.io/v2"]
+    assert told["secret/trap", "b.io"] == "holds no user or no password"
+    assert told["secret/empty", ""] == "holds no registry"
+    assert "reads well" in told["secret/registry.foo.com", "registry.foo.com"]
+    assert any("is spoilt by broken" in why for _, _, why in found)
+    assert any("lists gone" in why for _, _, why in found)
+
+
+def test_check_tries_each_credential_once_at_its_registry(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text(f"alice:{hashes.make('right', cost=4)}\n")
+    server = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    there = kubernetes.create_namespace(f"{namespace}-there")
+    flags = ["--server", server.host, "--password-stdin", "-n", f"{namespace},{there}"]
+    assert create("pull", *flags, stdin="wrong").exit_code == 0
+    result = run("secret", "check", "pull", "-n", f"{namespace},{there}", "--plain-http", "-v")
+    assert result.exit_code == 1
+    verdicts = [line.split("\t")[4] for line in result.stdout.splitlines()]
+    assert verdicts == ["problem", "problem"]
+    assert result.stderr.count(f"{server.host}/v2/") <= 2
+    assert "wrong" not in result.stdout
+
+
+def test_check_explains_which_secret_an_image_gets(kubernetes: ApiServer, namespace: str) -> None:
+    names = ["registry.foo.com", "team"]
+    kubernetes.create_service_account(namespace, pull_secrets=names)
+    assert create("-n", namespace).exit_code == 0
+    assert create("team", "--server", "registry.foo.com/team", "-n", namespace).exit_code == 0
+    result = run("secret", "check", "--image", "registry.foo.com/team/app:1", "-n", namespace)
+    assert result.exit_code == 0
+    assert [line.split("\t")[1:3] for line in result.stdout.splitlines()] == [
+        ["team", "registry.foo.com/team"],
+        ["registry.foo.com", "registry.foo.com"],
+    ]
+    none = run("secret", "check", "--image", "registry.foo.com:5000/app", "-n", namespace)
+    assert none.exit_code == 1
+    assert "pulled without a password" in none.stderr
+    assert "regctl secret create --server registry.foo.com:5000" in none.stderr
+
+
+# secret delete
+
+
+def test_delete_detaches_first_asks_and_says_when_there_is_nothing(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    kubernetes.create_service_account(namespace, pull_secrets=["theirs"])
+    assert create("-n", namespace, "--service-account", "default").exit_code == 0
+    command = ["secret", "delete", "registry.foo.com", "-n", namespace]
+    asked = run(*command)
+    refused(asked, 1, "not confirmed", "--yes", f"{namespace}/registry.foo.com, used by default")
+    dry = run(*command, "--dry-run")
+    assert f"{namespace}/secret/registry.foo.com deleted (dry run)" in dry.stdout
+    assert kubernetes.secret(namespace, "registry.foo.com")
+    done = run(*command, "--yes")
+    assert done.stdout == (
+        f"{namespace}/secret/registry.foo.com deleted\n"
+        f"{namespace}/serviceaccount/default configured (no longer uses registry.foo.com)\n"
+    )
+    account = kubernetes.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+    assert account["imagePullSecrets"] == [{"name": "theirs"}]
+    again = run(*command, "--yes")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "there is no secret registry.foo.com to delete" in again.stderr
+
+
+def test_delete_leaves_other_peoples_secrets(kubernetes: ApiServer, namespace: str) -> None:
+    kind = {"metadata": {"name": "hand"}, "type": "kubernetes.io/dockerconfigjson"}
+    kubernetes.create_secret(namespace, {**kind, "data": {KEY: "e30="}})
+    command = ["secret", "delete", "hand", "-n", namespace, "--yes"]
+    refused(run(*command), 1, "was not made by regctl", "--adopt")
+    assert run(*command, "--adopt").stdout == f"{namespace}/secret/hand deleted\n"
+
+
+# secret sync
+
+
+def sync_file(folder: Path, namespaces: Sequence[str], name: str = "pull") -> str:
+    path = folder / "sync.yaml"
+    document = {
+        "name": f"set-{namespaces[0]}",
+        "secrets": [
+            {
+                "name": name,
+                "registries": [
+                    {
+                        "server": "registry.foo.com",
+                        "credential": {
+                            "env": {"username": "REGCTL_USERNAME", "password": "REGCTL_PASSWORD"}
+                        },
+                    },
+                    {
+                        "server": "b.io",
+                        "credential": {"file": {"username": "bob", "path": "word"}},
+                    },
+                ],
+                "targets": {"namespaces": list(namespaces)},
+                "serviceAccounts": ["default"],
+            }
+        ],
+    }
+    path.write_text(yaml.safe_dump(document))
+    (folder / "word").write_text("from a file\n")
+    return str(path)
+
+
+def test_sync_brings_about_what_the_file_says_and_prunes_the_rest(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    there = kubernetes.create_namespace(f"{namespace}-there")
+    for one in (namespace, there):
+        kubernetes.create_service_account(one)
+    path = sync_file(tmp_path, [namespace, there])
+    drift = run("secret", "sync", path, "--check")
+    assert drift.exit_code == 1
+    assert drift.stdout.count("missing") == 2
+    done = run("secret", "sync", path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("created") == 2
+    auths = decoded(kubernetes.secret(namespace, "pull"))["auths"]
+    assert auths["b.io"]["password"] == "from a file"
+    assert auths["registry.foo.com"]["password"] == PASSWORD
+    assert run("secret", "sync", path, "--check").exit_code == 0
+    assert run("secret", "sync", path).stdout.count("unchanged") == 4
+    # Made otherwise, with our label too: not this file's to prune.
+    assert create("-n", there).exit_code == 0
+    path = sync_file(tmp_path, [namespace])
+    assert run("secret", "sync", path).stdout.count("unchanged") == 2
+    refused(run("secret", "sync", path, "--prune"), 1, "not confirmed", f"{there}/pull")
+    assert run("secret", "sync", path, "--prune", "--check").exit_code == 1
+    pruned = run("secret", "sync", path, "--prune", "--yes")
+    assert f"{there}/secret/pull deleted" in pruned.stdout
+    assert kubernetes.secret(there, "registry.foo.com")
+    account = kubernetes.get(f"/api/v1/namespaces/{there}/serviceaccounts/default")
+    assert not account.get("imagePullSecrets")
+
+
+def test_sync_with_a_credential_that_is_missing_does_the_rest_and_prunes_nothing(
+    namespace: str, tmp_path: Path
+) -> None:
+    path = sync_file(tmp_path, [namespace])
+    (tmp_path / "word").unlink()
+    refused(run("secret", "sync", path, "--prune", "--yes"), 1, "word", "No such file")
+
+
+def test_a_sync_file_with_a_fault_is_refused_with_its_line(
+    kubernetes: ApiServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "sync.yaml"
+    path.write_text("name: x\nsecrets:\n  - registry: a.io\n")
+    mark = kubernetes.audit_mark()
+    refused(run("secret", "sync", str(path)), 1, "line 3", "registry: is not known here")
+    assert kubernetes.audit(mark) == []

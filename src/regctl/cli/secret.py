@@ -2,7 +2,6 @@
 
 import dataclasses
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from regctl.cli._app import App, pass_app
 from regctl.cli._options import (
+    Bundle,
     ClusterOptions,
     CredentialOptions,
     Noun,
@@ -49,8 +49,7 @@ def secret() -> None:
     """Pull secrets: the registry's password in every namespace that pulls from it."""
 
 
-@dataclass(frozen=True)
-class WantedOptions:
+class WantedOptions(Bundle):
     """The pull secret that is wanted, and what may be done for it."""
 
     name: str | None
@@ -71,12 +70,13 @@ class WantedOptions:
         from regctl.reference import Registry
 
         server = self.server or app.environ.get("REGCTL_REGISTRY")
-        key = registry_key(server) if server else None
         if self.from_secret is not None:
-            name, credentials = self._copied(app, cluster_options, key)
-        elif key is None:
+            only = registry_key(self.server) if self.server else None
+            name, credentials = self._copied(app, cluster_options, only)
+        elif not server:
             raise InvalidInputError("which registry?", hint="pass --server or set $REGCTL_REGISTRY")
         else:
+            key = registry_key(server)
             name = default_name(key)
             if self.name is not None:
                 PullSecret(self.name, {})

@@ -1,0 +1,136 @@
+"""
+How long pull secrets take in 1,000 namespaces, beside kubectl applying the same Secrets.
+
+Against a real kube-apiserver on loopback, and once more with 20 ms added to each round trip.
+`python benchmarks/pull_secrets.py 10000` prints the peak memory at 10,000 namespaces as well.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from side_by_side import Row, command, compare, report
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from regctl import parallel
+from regctl.cluster import NAMESPACES, SECRETS, Cluster
+from tests.servers.kubernetes import ApiServer, api_server
+from tests.servers.process import find, on_free_port
+
+COUNT = 1000
+LATENCY_MS = 20
+NAME = "registry.foo.com"
+REGCTL = str(Path(sys.executable).with_name("regctl"))
+ENVIRON = {**os.environ, "REGCTL_USERNAME": "alice", "REGCTL_PASSWORD": "secret"}
+CREATE = [REGCTL, "secret", "create", "--server", NAME, "-A", "--exclude", "default", "--quiet"]
+PEER = "kubectl apply --server-side"
+
+
+def fill(server: ApiServer, first: int, last: int) -> None:
+    """Make namespaces by number."""
+    cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
+
+    def make(number: int) -> None:
+        metadata = {"name": f"team-{number:05d}"}
+        cluster.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    list(parallel.run(make, range(first, last)))
+
+
+def empty(server: ApiServer) -> None:
+    """Delete every Secret that a run made."""
+    cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
+    found = [
+        item["metadata"]["namespace"]
+        for item in cluster.objects(SECRETS, field_selector=f"metadata.name={NAME}")
+    ]
+    list(parallel.run(lambda namespace: cluster.delete(SECRETS, namespace, NAME), found))
+
+
+def far_kubeconfig(server: ApiServer, port: int) -> Path:
+    """Return a kubeconfig that goes through the relay on *port*."""
+    document = json.loads(server.kubeconfig.read_text())
+    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
+    path = server.folder / "kubeconfig-far"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def rows(server: ApiServer) -> list[Row]:
+    """Time the first run, a run with nothing to do, and a first run from far away."""
+    near = {**ENVIRON, "KUBECONFIG": str(server.kubeconfig)}
+    manifests = server.folder / "manifests.yaml"
+    flags = ["--dry-run=client", "-o", "yaml"]
+    made = subprocess.run([*CREATE, *flags], env=near, check=True, capture_output=True)
+    manifests.write_bytes(made.stdout)
+    apply = [find("kubectl"), "apply", "--server-side", "-f", str(manifests)]
+    ours, theirs = command(*CREATE, env=near), command(*apply, env=near)
+    task = f"{COUNT} Secrets"
+    found = [
+        compare(
+            f"{task}, first time",
+            ours,
+            PEER,
+            theirs,
+            runs=5,
+            bound=0.7,
+            before=lambda: empty(server),
+        ),
+        compare(f"{task}, nothing to do", ours, PEER, theirs, runs=5, bound=0.35),
+    ]
+    relay = [sys.executable, str(Path(__file__).with_name("delay.py"))]
+    relay += [server.url.rpartition(":")[2], str(LATENCY_MS)]
+    with on_free_port(lambda port: [*relay, str(port)], log=server.folder / "relay.log") as (
+        _,
+        port,
+    ):
+        far = {**near, "KUBECONFIG": str(far_kubeconfig(server, port))}
+        found.append(
+            compare(
+                f"{task}, {LATENCY_MS} ms away, 16 workers",
+                command(*CREATE, "--workers", "16", env=far),
+                PEER,
+                command(*apply, env=far),
+                runs=1,
+                bound=0.15,
+                before=lambda: empty(server),
+            )
+        )
+    return found
+
+
+def peak_megabytes(server: ApiServer, count: int) -> tuple[float, float]:
+    """Return the peak memory of a first run and of one with nothing to do, in MB."""
+    fill(server, COUNT, count)
+    empty(server)
+    environ = {**ENVIRON, "KUBECONFIG": str(server.kubeconfig)}
+    peaks = []
+    for _ in range(2):
+        process = subprocess.Popen(CREATE, env=environ)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit("regctl failed")
+        peaks.append(usage.ru_maxrss / 1024)
+    return peaks[0], peaks[1]
+
+
+def main() -> None:
+    """Start the API server, time, and report."""
+    with tempfile.TemporaryDirectory() as folder, api_server(Path(folder)) as server:
+        fill(server, 0, COUNT)
+        report(rows(server))
+        for count in map(int, sys.argv[1:]):
+            first, again = peak_megabytes(server, count)
+            print(
+                f"peak memory, {count} namespaces: {first:.0f} MB the first time, "
+                f"{again:.0f} MB with nothing to do"
+            )
+
+
+if __name__ == "__main__":
+    main()

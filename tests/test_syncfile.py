@@ -1,0 +1,115 @@
+"""The file of `secret sync`: what it may say, and the line of what it may not."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from regctl import schema, syncfile
+from regctl.documents import Located
+from regctl.errors import FileAccessError, MalformedError
+from regctl.rollout import Accounts
+from regctl.syncfile import DeclaredRegistry, DeclaredSecret, Source
+from regctl.targets import Targets
+
+GOOD = """\
+name: registries
+secrets:
+  - registries:
+      - server: https://registry.foo.com/v2/
+        email: ci@foo.com
+        credential: {env: {username: CI_USER, password: CI_PASSWORD}}
+      - server: docker.io
+    targets:
+      selector: pulls=yes
+      exclude: ["*-test"]
+    serviceAccounts: [default, "*"]
+  - name: regcred
+    registries:
+      - server: "*.foo.com"
+        credential: {secret: infra/regcred}
+    targets: {namespaces: [team-a], all: true}
+    merge: true
+"""
+
+
+def test_a_file_is_read_whole() -> None:
+    declared = syncfile.parse(GOOD, source="sync.yaml")
+    assert declared.name == "registries"
+    env = Source("env", {"username": "CI_USER", "password": "CI_PASSWORD"})
+    docker = Source("docker", True)
+    assert declared.secrets == (
+        DeclaredSecret(
+            "registry.foo.com",
+            (
+                DeclaredRegistry("registry.foo.com", env, "ci@foo.com"),
+                DeclaredRegistry("https://index.docker.io/v1/", docker),
+            ),
+            Targets(selector="pulls=yes", exclude=("*-test",)),
+            Accounts(("default",), every=True),
+        ),
+        DeclaredSecret(
+            "regcred",
+            (DeclaredRegistry("*.foo.com", Source("secret", "infra/regcred")),),
+            Targets(("team-a",), everywhere=True),
+            Accounts(),
+            merge=True,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("name: registries\n", "", 1, "name is missing"),
+        ("name: registries", "name: [a]", 1, "name: must be text"),
+        ("name: registries", "name: -a-", 1, "name: '-a-' is not of the form"),
+        ("server: docker.io", "sever: docker.io", 7, "sever: is not known here; there is server"),
+        ("server: docker.io", "password: hunter2", 7, "password: is not known here"),
+        ("server: docker.io", "server: 5", 7, "must be text"),
+        ("server: docker.io", "server: a b", 3, "not a registry"),
+        ("exclude: [", "excludes: [", 10, "there is namespaces, all, selector, exclude"),
+        ("[default,", "[[default],", 11, "serviceAccounts.0: must be text"),
+        ("name: regcred", "name: Reg_Cred", 12, "name: 'Reg_Cred'"),
+        ("name: regcred", "name: registry.foo.com", 12, "a second Secret"),
+        ("{secret: infra/regcred}", "{}", 15, "must have one of docker, env, file, secret"),
+        ("{secret: infra/regcred}", "{secret: a/b, docker: true}", 15, "must have only one of"),
+        ("{secret: infra/regcred}", "{secret: regcred}", 15, "is not of the form"),
+        ("[team-a], all: true", "[Team_A]", 12, "not a namespace"),
+        ("{namespaces: [team-a], all: true}", "{}", 16, "must have one of"),
+        ("merge: true", "merge: maybe", 17, "must be true or false"),
+        ("merge: true", "merge: true\n    merge: false", 18, "merge again"),
+        ("merge: true", "merge: [", 18, "expected"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(old: str, new: str, line: int, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(MalformedError) as caught:
+        syncfile.parse(GOOD.replace(old, new, 1), source="sync.yaml")
+    assert f"sync.yaml, line {line}: " in caught.value.message
+    assert said in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "[]", "text", "name: x\nsecrets: []\n"])
+def test_what_is_no_such_file_at_all_is_told(text: str) -> None:
+    with pytest.raises(MalformedError):
+        syncfile.parse(text, source="sync.yaml")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileAccessError, match="No such file"):
+        syncfile.read(tmp_path / "none")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MalformedError, match="not UTF-8"):
+        syncfile.read(tmp_path / "binary")
+
+
+def test_the_schema_for_editors_is_the_one_that_is_checked_by() -> None:
+    """Every keyword in it is one that the check knows; and it is a schema of the current draft."""
+    document = json.loads(resources.files("regctl").joinpath(syncfile.SCHEMA_FILE).read_text())
+    assert document["$schema"].endswith("2020-12/schema")
+    unknown = {**document, "oneOf": []}
+    with pytest.raises(NotImplementedError):
+        schema.check(unknown, Located({}, {}), source="x")
