@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from side_by_side import Row, command, compare, report
@@ -28,6 +30,14 @@ REGCTL = str(Path(sys.executable).with_name("regctl"))
 ENVIRON = {**os.environ, "REGCTL_USERNAME": "alice", "REGCTL_PASSWORD": "secret"}
 CREATE = [REGCTL, "secret", "create", "--server", NAME, "-A", "--exclude", "default", "--quiet"]
 PEER = "kubectl apply --server-side"
+
+
+@contextmanager
+def filled_server() -> Iterator[ApiServer]:
+    """Run an API server with as many namespaces as the rows need."""
+    with tempfile.TemporaryDirectory() as folder, api_server(Path(folder)) as server:
+        fill(server, 0, COUNT)
+        yield server
 
 
 def fill(server: ApiServer, first: int, last: int) -> None:
@@ -60,7 +70,13 @@ def far_kubeconfig(server: ApiServer, port: int) -> Path:
     return path
 
 
-def rows(server: ApiServer) -> list[Row]:
+def rows() -> list[Row]:
+    """Time all of it on an API server of its own."""
+    with filled_server() as server:
+        return rows_on(server)
+
+
+def rows_on(server: ApiServer) -> list[Row]:
     """Time the first run, a run with nothing to do, and a first run from far away."""
     near = {**ENVIRON, "KUBECONFIG": str(server.kubeconfig)}
     manifests = server.folder / "manifests.yaml"
@@ -121,9 +137,8 @@ def peak_megabytes(server: ApiServer, count: int) -> tuple[float, float]:
 
 def main() -> None:
     """Start the API server, time, and report."""
-    with tempfile.TemporaryDirectory() as folder, api_server(Path(folder)) as server:
-        fill(server, 0, COUNT)
-        report(rows(server))
+    with filled_server() as server:
+        report(rows_on(server))
         for count in map(int, sys.argv[1:]):
             first, again = peak_megabytes(server, count)
             print(

@@ -151,6 +151,13 @@ def test_an_object_that_is_gone_is_a_conflict(cluster: Cluster, namespace: str) 
     refused(ConflictError, lambda: cluster.apply(SECRETS, gone))
 
 
+def test_creating_what_is_there_is_a_conflict(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(SECRETS, manifest(namespace))
+    path = SECRETS.path(namespace)
+    error = refused(ConflictError, lambda: cluster.create(path, manifest(namespace), "cannot try"))
+    assert error.message == "cannot try: it exists already"
+
+
 def test_a_field_of_another_manager_names_it(
     cluster: Cluster, kubernetes: ApiServer, namespace: str
 ) -> None:

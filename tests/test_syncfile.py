@@ -113,3 +113,10 @@ def test_the_schema_for_editors_is_the_one_that_is_checked_by() -> None:
     unknown = {**document, "oneOf": []}
     with pytest.raises(NotImplementedError):
         schema.check(unknown, Located({}, {}), source="x")
+
+
+def test_the_example_of_the_manual_is_a_good_file() -> None:
+    manual = Path(__file__).parent.parent / "docs" / "secret-sync.md"
+    example = manual.read_text().split("```yaml\n")[1].split("```")[0]
+    declared = syncfile.parse(example, source="docs/secret-sync.md")
+    assert [secret.name for secret in declared.secrets] == ["regcred", "registry.baz.com"]

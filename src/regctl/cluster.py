@@ -123,7 +123,7 @@ class Cluster:
     """
 
     connect: Callable[[], Connection] = field(repr=False)
-    context_namespace: str = "default"
+    namespace_of_context: Callable[[], str] = field(default=lambda: "default", repr=False)
     timeout: float = DEFAULT_TIMEOUT
     observer: Observer = field(default=lambda _exchange: None, repr=False)
     backoff: Backoff = field(default=Backoff(tries=1000, cap=2.0), repr=False)
@@ -156,7 +156,7 @@ class Cluster:
         configuration = Kubeconfig(environ, kubeconfig, context)
         return cls(
             configuration.connect,
-            context_namespace=configuration.namespace(),
+            namespace_of_context=configuration.namespace,
             timeout=timeout,
             observer=observer,
         )
@@ -165,6 +165,11 @@ class Cluster:
     def server(self) -> str:
         """The API server's URL."""
         return self._connection.host
+
+    @property
+    def context_namespace(self) -> str:
+        """The namespace of the kubeconfig's context, or `default`; the file is read for it."""
+        return self.namespace_of_context()
 
     def stop(self) -> None:
         """Let requests that wait for another try give up: the run was interrupted."""

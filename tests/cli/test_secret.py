@@ -336,6 +336,19 @@ def test_a_selector_finds_namespaces_and_globs_leave_some_out(
     )
 
 
+def test_many_namespaces_are_shown_to_a_person_before_they_are_changed(
+    kubernetes: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regctl.cli._app.App.interactive", True)
+    spaces = ",".join(f"many-{number}" for number in range(21))
+    mark = kubernetes.audit_mark()
+    result = create("-n", spaces, stdin="n\n")
+    assert result.exit_code == 1
+    assert "21 namespaces: many-0 many-1 many-10" in result.stderr
+    assert "nothing was changed" in result.stderr
+    assert "patch" not in {event.verb for event in kubernetes.audit(mark)}
+
+
 # From another Secret, and several registries in one
 
 

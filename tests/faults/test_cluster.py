@@ -14,9 +14,13 @@ import pytest
 
 from regctl import parallel
 from regctl.cluster import SECRETS, Cluster
+from regctl.credentials import Credential
 from regctl.errors import ClusterError, ClusterUnreachableError
 from regctl.exchange import Backoff
 from regctl.kubeconfig import Kubeconfig
+from regctl.pullsecrets import PullSecret
+from tests.conftest import Servers
+from tests.servers.kubernetes import api_server
 from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api
 
 
@@ -136,6 +140,33 @@ def test_what_is_no_api_server_is_named_and_its_words_not_shown(
     with pytest.raises(ClusterError, match="not a Kubernetes API server") as caught:
         connect(api, tmp_path, Clock()).get(SECRETS, "a", "x")
     assert "html" not in caught.value.message
+
+
+@pytest.mark.slow
+def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
+    serve: Servers, tmp_path: Path
+) -> None:
+    """One request at a time, and 429 in plain text for every other."""
+    flags = ["--max-requests-inflight=1", "--max-mutating-requests-inflight=1"]
+    server = serve(api_server(tmp_path / "busy", *flags, "--enable-priority-and-fairness=false"))
+    verbs = ["get", "list", "create", "patch"]
+    server.grant_cluster("bob", [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}])
+    seen: list[int | None] = []
+    cluster = Cluster.from_environment(
+        {},
+        kubeconfig=server.kubeconfig_for("bob"),
+        observer=lambda exchange: seen.append(exchange.status),
+    )
+    wanted = PullSecret("x", {"r.io": Credential("alice", "secret")})
+
+    def apply(number: int) -> int:
+        manifest = wanted.manifest("default")
+        manifest["metadata"]["name"] = f"x-{number}"
+        return cluster.apply(SECRETS, manifest).status
+
+    results = [status for _, status in parallel.run(apply, range(300), workers=16)]
+    assert results == [201] * 300
+    assert 429 in seen
 
 
 def test_interrupted_every_item_is_answered_for() -> None:

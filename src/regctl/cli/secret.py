@@ -591,7 +591,11 @@ def sync(
     workers: int,
     cluster_options: ClusterOptions,
 ) -> None:
-    """Bring about the pull secrets that a file declares: several registries and targets."""
+    """
+    Bring about the pull secrets that a file declares: several registries and targets.
+
+    The file is YAML; docs/secret-sync.md describes it, and a JSON schema for editors is beside it.
+    """
     from regctl import inventory, syncfile
     from regctl.pullsecrets import Policy
 
