@@ -82,12 +82,14 @@ class Shape(NamedTuple):
     The Secret that a consumer reads.
 
     *key* holds the list; None: each user is a key of its own. With *any_key* the consumer takes the
-    only key there is, whatever its name. *annotations* are those that it looks for.
+    only key there is, whatever its name; *alone* is one that takes no Secret with two.
+    *annotations* are those that it looks for.
     """
 
     type: str = "Opaque"
     key: str | None = "auth"
     any_key: bool = False
+    alone: bool = False
     annotations: tuple[tuple[str, str], ...] = ()
     source: str = ""
 
@@ -327,6 +329,7 @@ _CONSUMERS = (
         _TRAEFIK_LINES,
         Shape(
             any_key=True,
+            alone=True,
             source="traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials",
         ),
         _GO_COST,

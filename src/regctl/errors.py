@@ -118,6 +118,10 @@ class WrongPasswordError(NotAuthenticatedError):
     """The password does not open the auth file."""
 
 
+class UnfitFileError(RegctlError):
+    """The auth file would not do what is meant where it is to go; nothing was sent."""
+
+
 class UnreadableHashError(RegctlError):
     """A hash in a scheme that can't be checked here."""
 

@@ -153,6 +153,7 @@ class Secret:
     immutable: bool = False
     created: datetime | None = None
     keeps_last_applied: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def credentials(self) -> Mapping[str, Credential]:
@@ -196,6 +197,7 @@ def read_secret(item: Mapping[str, Any]) -> Secret:
         immutable=bool(item.get("immutable")),
         created=read_time(metadata.get("creationTimestamp")),
         keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
+        annotations=metadata.get("annotations") or {},
     )
 
 

@@ -3,12 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
-from regctl import atomicfile, hashes
-from regctl.atomicfile import Writing
+from regctl import hashes
 from regctl.consumers import BYTE_ORDER_MARK, UTF16_MARKS, Consumer
-from regctl.errors import FileAccessError, InvalidPasswordError, MountPointError
+from regctl.errors import InvalidPasswordError
 from regctl.htpasswd import HtpasswdFile, Line
 
 _BLANKS = b" \t\v\f"
@@ -66,27 +64,6 @@ def repair(
         mends += [Mend(numbers[name], name, "locked: expired") for name in file.lock_due(today)]
         after = file.content
     return Repair(content, after, tuple(sorted(mends, key=lambda mend: mend.line)))
-
-
-def write(path: Path, done: Repair, *, how: Writing) -> None:
-    """
-    Put what was repaired in the place of the file at *path*.
-
-    Raises FileAccessError where the file is not any more what was repaired, and what
-    atomicfile.editing raises.
-    """
-    try:
-        with atomicfile.editing(path, how) as draft:
-            if draft.original != done.before:
-                raise FileAccessError(
-                    f"cannot mend {path}: another program changed it meanwhile",
-                    hint="run the same command again",
-                )
-            draft.content = done.after
-    except MountPointError as error:
-        raise MountPointError(
-            error.message, hint=f"{error.hint}; or pass --in-place, which readers can notice"
-        ) from error
 
 
 def _losers(file: HtpasswdFile, consumer: Consumer | None) -> dict[int, str]:

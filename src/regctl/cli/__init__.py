@@ -17,6 +17,7 @@ from regctl import __version__
 from regctl.cli._app import App
 from regctl.cli._options import Noun
 from regctl.cli.auth import auth
+from regctl.cli.authsecret import diff, pull, push
 from regctl.cli.catalog import catalog
 from regctl.cli.completion import completion
 from regctl.cli.consumers import check, consumers, fix
@@ -143,7 +144,7 @@ def main() -> None:
     """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""
 
 
-for _of_auth in (check, fix, consumers):
+for _of_auth in (check, fix, consumers, push, pull, diff):
     auth.add_command(_of_auth)
 
 for _commands in SECTIONS.values():

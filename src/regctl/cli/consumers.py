@@ -154,7 +154,7 @@ def fix(
     Shows what it would do, and asks. Of a user's different lines the one is kept that counts for
     the consumer; without --for they are left alone. No other line changes.
     """
-    from regctl import repair
+    from regctl import atomicfile, repair
     from regctl.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
@@ -174,7 +174,7 @@ def fix(
     else:
         app.output.flush()
         app.confirm(f"write {_count(len(done.mends), 'change')} to {file}?", yes=yes)
-        repair.write(file, done, how=writing.how())
+        atomicfile.swap(file, done.before, done.after, writing.how())
         app.output.note(f"{_count(len(done.mends), 'change')} written to {file}")
 
 
