@@ -23,6 +23,8 @@ from regctl.cli.completion import completion
 from regctl.cli.consumers import check, consumers, fix
 from regctl.cli.rbac import rbac
 from regctl.cli.secret import secret
+from regctl.cli.secretcheck import check as check_secrets
+from regctl.cli.secretsync import sync
 from regctl.cli.users import adduser, deluser, users, verify
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
@@ -146,6 +148,9 @@ def main() -> None:
 
 for _of_auth in (check, fix, consumers, push, pull, diff):
     auth.add_command(_of_auth)
+
+for _of_secret in (check_secrets, sync):
+    secret.add_command(_of_secret)
 
 for _commands in SECTIONS.values():
     for _command in _commands:

@@ -1,9 +1,7 @@
 """`regctl secret …`: pull secrets in the cluster."""
 
 import dataclasses
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,30 +13,35 @@ from regctl.cli._options import (
     CredentialOptions,
     Noun,
     TargetOptions,
-    TransportOptions,
     bundle,
     cluster_options,
     credential_options,
     dry_run_option,
     output_option,
     target_options,
-    transport_options,
     workers_option,
     yes_option,
 )
-from regctl.cli._output import Column, DryRun, Result, error_record
-from regctl.errors import DifferenceError, InvalidInputError, PartlyDoneError, RegctlError
+from regctl.cli._outcomes import (
+    carried_out,
+    confirm_deletion,
+    interrupted,
+    look,
+    raise_unlooked,
+    report_drift,
+    results,
+    unlooked,
+)
+from regctl.cli._output import Column, DryRun
+from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from regctl.cluster import Cluster
     from regctl.credentials import Credential
-    from regctl.inventory import Inventory, Item
+    from regctl.inventory import Item
     from regctl.pullsecrets import Policy, PullSecret
-    from regctl.reference import Registry
     from regctl.rollout import Accounts, Outcome, Rollout
-    from regctl.secretcheck import Finding, Trial
     from regctl.targets import Targets
 
 _MANY = 20
@@ -135,6 +138,7 @@ _server_option = click.option(
     help="The registry.  [default: $REGCTL_REGISTRY]",
 )
 
+
 wanted_options = bundle(
     "wanted",
     WantedOptions,
@@ -202,8 +206,8 @@ def create(
         return
     if dry_run is None:
         _show_many(app, [space.name for space in rollout.observed.namespaces], yes=yes)
-    outcomes = _carried_out(app, rollout, dry_run)
-    app.output.results(_results(outcomes), dry_run=dry_run)
+    outcomes = carried_out(app, rollout, dry_run)
+    app.output.results(results(outcomes), dry_run=dry_run)
 
 
 @secret.command(
@@ -229,51 +233,8 @@ def diff(
     """Say what `secret create` would change; exit with 1 where anything would be."""
     targets = _targets(target_options, wanted.credential)
     rollout = _prepared(app, wanted, targets, cluster_options, workers)
-    outcomes = _carried_out(app, rollout, "client")
-    _report_drift(app, outcomes)
-
-
-def _report_drift(app: App, outcomes: "Sequence[Outcome]") -> None:
-    """List what is not as it shall be, and raise DifferenceError where anything is."""
-    ordered = _ordered(outcomes)
-    drifted = [outcome for outcome in ordered if outcome.result not in {"unchanged", "skipped"}]
-    app.output.listing(
-        drifted,
-        [
-            Column("NAMESPACE", lambda o: o.namespace),
-            Column("OBJECT", lambda o: f"{o.kind}/{o.name}"),
-            Column("WOULD BE", lambda o: o.result, style=lambda _: "yellow"),
-            Column("BECAUSE", _because),
-        ],
-        key="differences",
-        name=lambda o: f"{o.namespace}/{o.kind}/{o.name}",
-        record=lambda o: {
-            "namespace": o.namespace,
-            "kind": o.kind,
-            "name": o.name,
-            "result": o.result,
-            "differences": [str(difference) for difference in o.differences],
-            "note": o.note,
-            "error": error_record(o.error) if o.error else None,
-        },
-    )
-    failed = [outcome.error for outcome in drifted if outcome.result == "failed" and outcome.error]
-    if failed:
-        if len(failed) == len(ordered) == 1:
-            raise failed[0]
-        raise PartlyDoneError(f"{len(failed)} of {len(ordered)} could not be compared")
-    if drifted:
-        raise DifferenceError(
-            f"{len(drifted)} of {len(ordered)} differ",
-            hint="the same flags to `regctl secret create` make them the same",
-        )
-
-
-def _because(outcome: "Outcome") -> str:
-    reasons = [str(difference) for difference in outcome.differences]
-    if outcome.error is not None:
-        reasons.append(outcome.error.message)
-    return "; ".join(reasons)
+    outcomes = carried_out(app, rollout, "client")
+    report_drift(app, outcomes)
 
 
 @secret.command(
@@ -304,7 +265,7 @@ def list_(
     from regctl.keyring import effective_key
     from regctl.pullsecrets import registry_key
 
-    found = _inventory(app, name, target_options, cluster_options, workers)
+    found = look(app, name, target_options, cluster_options, workers)
     items = list(found.items)
     if server is not None:
         wanted = effective_key(registry_key(server))
@@ -331,7 +292,7 @@ def list_(
         name=lambda i: f"{i.secret.namespace}/secret/{i.secret.name}",
         record=_item_record,
     )
-    _raise_unlooked(app, found)
+    raise_unlooked(app, found)
 
 
 def _state_style(item: "Item") -> str:
@@ -397,278 +358,19 @@ def delete(
 
     check_object_name(name, "Secret")
     cluster = app.cluster(cluster_options)
-    found = _inventory(app, name, target_options, cluster_options, workers, cluster=cluster)
+    found = look(app, name, target_options, cluster_options, workers, cluster=cluster)
     removable = [item for item in found.items if inventory.deletable(item, adopt=adopt) is None]
     if removable and dry_run is None:
-        _confirm_deletion(app, removable, yes=yes)
+        confirm_deletion(app, removable, yes=yes)
     outcomes: list[Outcome] = []
-    with _interrupted(app, outcomes, dry_run):
+    with interrupted(app, outcomes, dry_run):
         for some in inventory.delete(
             cluster, found.items, adopt=adopt, dry_run=dry_run, workers=workers
         ):
             outcomes += some
     if not found.items and not found.errors:
         app.output.note(f"there is no secret {name} to delete")
-    app.output.results([*_results(outcomes), *_unlooked(name, found)], dry_run=dry_run)
-
-
-def _confirm_deletion(app: App, items: "Sequence[Item]", *, yes: bool) -> None:
-    """Show what is to be deleted, and ask."""
-    if not yes:
-        for item in items:
-            used = ", ".join(item.account_names or ())
-            by = f", used by {used}" if used else ""
-            app.output.note(f"to be deleted: {item.secret.namespace}/{item.secret.name}{by}")
-    count = "1 Secret" if len(items) == 1 else f"{len(items)} Secrets"
-    app.confirm(f"Delete {count}?", yes=yes)
-
-
-@secret.command(
-    examples=[
-        "regctl secret check -A",
-        "regctl secret check registry.foo.com -n team-a --offline",
-        "regctl secret check --image registry.foo.com/team/app:1.0 -n team-a",
-    ],
-)
-@click.argument("name", required=False)
-@click.option("--image", metavar="IMAGE", help="Say which Secret the kubelet uses for this image.")
-@click.option(
-    "--service-account",
-    default="default",
-    show_default=True,
-    metavar="NAME",
-    help="The account of the pod that pulls --image.",
-)
-@click.option("--offline", is_flag=True, help="Try no credential at its registry.")
-@target_options
-@output_option("table", "json", "yaml", "name")
-@workers_option
-@cluster_options
-@transport_options
-@pass_app
-def check(
-    app: App,
-    *,
-    name: str | None,
-    image: str | None,
-    service_account: str,
-    offline: bool,
-    target_options: TargetOptions,
-    workers: int,
-    cluster_options: ClusterOptions,
-    transport: TransportOptions,
-) -> None:
-    """Check that pull secrets work: as the kubelet reads them, and at their registries."""
-    from regctl import secretcheck
-
-    if image is not None:
-        _explain(app, image, service_account, target_options, cluster_options)
-        return
-    found = _inventory(app, name, target_options, cluster_options, workers)
-    trial = None if offline else _trial(app, transport)
-    findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
-    app.output.listing(
-        findings,
-        [
-            Column("NAMESPACE", lambda f: f.namespace),
-            Column("OBJECT", lambda f: f.subject),
-            Column("REGISTRY", lambda f: f.key or ""),
-            Column("USER", lambda f: f.username or ""),
-            Column("VERDICT", lambda f: f.verdict, style=_verdict_style),
-            Column("WHY", lambda f: f.what),
-        ],
-        key="findings",
-        name=lambda f: f"{f.namespace}/{f.subject}",
-        record=lambda f: {
-            "namespace": f.namespace,
-            "object": f.subject,
-            "registry": f.key,
-            "user": f.username,
-            "verdict": f.verdict,
-            "why": f.what,
-        },
-    )
-    if not found.items and not found.errors:
-        app.output.note("there are no pull secrets to check")
-    _raise_unlooked(app, found)
-    problems = sum(finding.verdict == "problem" for finding in findings)
-    if problems:
-        raise DifferenceError(f"{problems} of {len(findings)} checks found a problem")
-
-
-def _trial(app: App, transport: TransportOptions) -> "Trial":
-    """Return what tries a credential at its registry."""
-
-    def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
-        for hidden in credential.secrets:
-            app.output.conceal(hidden)
-        try:
-            app.registry_as(registry, credential, transport).ping()
-        except RegctlError as error:
-            return error
-        return None
-
-    return trial
-
-
-def _verdict_style(finding: "Finding") -> str:
-    return {"ok": "green", "problem": "red", "unknown": "yellow"}[finding.verdict]
-
-
-def _explain(
-    app: App,
-    image: str,
-    account: str,
-    target_options: TargetOptions,
-    cluster_options: ClusterOptions,
-) -> None:
-    """Print what the kubelet would try for one image."""
-    from regctl import secretcheck
-    from regctl.reference import ImageReference
-
-    reference = ImageReference.parse(image)
-    cluster = app.cluster(cluster_options)
-    spaces = target_options.targets().resolve(cluster)
-    if len(spaces) != 1:
-        raise InvalidInputError("--image is for one namespace", hint="name it with -n")
-    told = secretcheck.explain(cluster, reference, spaces[0].name, account)
-    app.output.listing(
-        list(enumerate(told.matches, start=1)),
-        [
-            Column("TRIED", lambda m: str(m[0]), right=True),
-            Column("SECRET", lambda m: m[1].secret),
-            Column("ENTRY", lambda m: m[1].key),
-            Column("USER", lambda m: m[1].credential.username),
-        ],
-        key="tried",
-        name=lambda m: f"{told.namespace}/secret/{m[1].secret}",
-        record=lambda m: {
-            "order": m[0],
-            "secret": m[1].secret,
-            "registry": m[1].key,
-            "user": m[1].credential.username,
-        },
-    )
-    for problem in told.problems:
-        app.output.warning(problem)
-    where = f"by a pod of service account {account} in namespace {told.namespace}"
-    if not told.matches:
-        raise DifferenceError(
-            f"no pull secret is for {reference}: it is pulled without a password {where}",
-            hint=f"`regctl secret create --server {reference.registry} -n {told.namespace} "
-            f"--service-account {account}`",
-        )
-
-
-@secret.command(
-    examples=[
-        "regctl secret sync pull-secrets.yaml",
-        "regctl secret sync pull-secrets.yaml --check",
-        "regctl secret sync pull-secrets.yaml --prune --yes",
-    ],
-)
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--check", "check_only", is_flag=True, help="Change nothing; exit with 1 on drift.")
-@click.option("--prune", is_flag=True, help="Delete what this file made and names no more.")
-@click.option("--adopt", is_flag=True, help="Take over a Secret that somebody made by hand.")
-@click.option("--replace", is_flag=True, help="Delete and create where it can't be changed.")
-@dry_run_option
-@yes_option
-@output_option("json", "yaml", "name")
-@workers_option
-@cluster_options
-@pass_app
-def sync(
-    app: App,
-    *,
-    file: Path,
-    check_only: bool,
-    prune: bool,
-    adopt: bool,
-    replace: bool,
-    dry_run: DryRun | None,
-    yes: bool,
-    workers: int,
-    cluster_options: ClusterOptions,
-) -> None:
-    """
-    Bring about the pull secrets that a file declares: several registries and targets.
-
-    The file is YAML; docs/secret-sync.md describes it, and a JSON schema for editors is beside it.
-    """
-    from regctl import inventory, syncfile
-    from regctl.pullsecrets import Policy
-
-    declared = syncfile.read(file)
-    cluster = app.cluster(cluster_options)
-    mode: DryRun | None = "client" if check_only else dry_run
-    task = syncfile.Sync(declared, cluster, app.environ, Policy(adopt, replace), workers)
-    rollouts: list[Rollout] = []
-    outcomes: list[Outcome] = []
-    failures: list[Result] = []
-    for wanted, rollout in task.rollouts():
-        if isinstance(rollout, RegctlError):
-            failures.append(Result("secret", wanted.name, "failed", error=rollout))
-            continue
-        for credential in rollout.desired.credentials.values():
-            for hidden in credential.secrets:
-                app.output.conceal(hidden)
-        rollouts.append(rollout)
-        outcomes += _carried_out(app, rollout, mode)
-    if prune and failures:
-        app.output.warning("nothing is pruned: some of the file could not be read")
-    elif prune:
-        items = task.prunable(rollouts)
-        if items and mode is None:
-            _confirm_deletion(app, items, yes=yes)
-        with _interrupted(app, outcomes, mode):
-            for some in inventory.delete(cluster, items, dry_run=mode, workers=workers):
-                outcomes += some
-    if check_only and not failures:
-        _report_drift(app, outcomes)
-        return
-    app.output.results([*failures, *_results(outcomes)], dry_run=mode)
-
-
-def _inventory(
-    app: App,
-    name: str | None,
-    target_options: TargetOptions,
-    cluster_options: ClusterOptions,
-    workers: int,
-    *,
-    cluster: "Cluster | None" = None,
-) -> "Inventory":
-    """Look at the pull secrets of the namespaces asked for."""
-    from regctl import inventory
-
-    targets = target_options.targets()
-    cluster = cluster or app.cluster(cluster_options)
-    return inventory.inventory(
-        cluster,
-        targets.resolve(cluster),
-        everywhere=targets.listed,
-        name=name,
-        workers=workers,
-    )
-
-
-def _unlooked(name: str, found: "Inventory") -> list[Result]:
-    return [
-        Result("secret", name, "failed", namespace=namespace, error=error)
-        for namespace, error in sorted(found.errors.items())
-    ]
-
-
-def _raise_unlooked(app: App, found: "Inventory") -> None:
-    """Report the namespaces that can't be looked at."""
-    errors = [error for _, error in sorted(found.errors.items())]
-    if len(errors) == 1 and not found.items:
-        raise errors[0]
-    for error in errors:
-        app.output.error(error)
-    if errors:
-        raise PartlyDoneError(f"{len(errors)} namespaces could not be looked at")
+    app.output.results([*results(outcomes), *unlooked(name, found)], dry_run=dry_run)
 
 
 def _targets(options: TargetOptions, credential: CredentialOptions) -> "Targets":
@@ -705,55 +407,3 @@ def _show_many(app: App, names: "Sequence[str]", *, yes: bool) -> None:
         return
     app.output.note(f"{len(names)} namespaces: {' '.join(names)}")
     app.confirm(f"Go on in {len(names)} namespaces?", yes=yes)
-
-
-def _carried_out(app: App, rollout: "Rollout", dry_run: DryRun | None) -> "list[Outcome]":
-    """Run a rollout under a progress bar; return what became of each namespace."""
-    outcomes: list[Outcome] = []
-    total = len(rollout.observed.namespaces)
-    with (
-        _interrupted(app, outcomes, dry_run),
-        app.output.progress(f"secret {rollout.desired.name}", total) as advance,
-    ):
-        for some in rollout.run(dry_run):
-            outcomes += some
-            advance()
-    if dry_run is None and any(
-        outcome.kind == "serviceaccount" and outcome.result == "configured" for outcome in outcomes
-    ):
-        app.output.note("pods that run already keep the list they started with")
-    return outcomes
-
-
-@contextmanager
-def _interrupted(
-    app: App, outcomes: "Sequence[Outcome]", dry_run: DryRun | None
-) -> "Iterator[None]":
-    """On Ctrl-C print what was done and what was not."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        try:
-            app.output.results(_results(outcomes), dry_run=dry_run)
-        except RegctlError as error:
-            # That it was interrupted is the end of the run; the caller says so.
-            app.output.error(error)
-        raise
-
-
-def _ordered(outcomes: "Iterable[Outcome]") -> "list[Outcome]":
-    return sorted(outcomes, key=lambda o: (o.namespace, o.kind != "secret", o.name))
-
-
-def _results(outcomes: "Iterable[Outcome]") -> list[Result]:
-    return [
-        Result(
-            outcome.kind,
-            outcome.name,
-            outcome.result,
-            namespace=outcome.namespace,
-            note=outcome.note,
-            error=outcome.error,
-        )
-        for outcome in _ordered(outcomes)
-    ]

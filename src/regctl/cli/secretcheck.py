@@ -1,0 +1,164 @@
+"""`regctl secret check`: whether pull secrets work."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli._app import App, pass_app
+from regctl.cli._options import (
+    ClusterOptions,
+    Command,
+    TargetOptions,
+    TransportOptions,
+    cluster_options,
+    output_option,
+    target_options,
+    transport_options,
+    workers_option,
+)
+from regctl.cli._outcomes import look, raise_unlooked
+from regctl.cli._output import Column
+from regctl.errors import DifferenceError, InvalidInputError, RegctlError
+
+if TYPE_CHECKING:
+    from regctl.credentials import Credential
+    from regctl.reference import Registry
+    from regctl.secretcheck import Finding, Trial
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl secret check -A",
+        "regctl secret check registry.foo.com -n team-a --offline",
+        "regctl secret check --image registry.foo.com/team/app:1.0 -n team-a",
+    ],
+)
+@click.argument("name", required=False)
+@click.option("--image", metavar="IMAGE", help="Say which Secret the kubelet uses for this image.")
+@click.option(
+    "--service-account",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="The account of the pod that pulls --image.",
+)
+@click.option("--offline", is_flag=True, help="Try no credential at its registry.")
+@target_options
+@output_option("table", "json", "yaml", "name")
+@workers_option
+@cluster_options
+@transport_options
+@pass_app
+def check(
+    app: App,
+    *,
+    name: str | None,
+    image: str | None,
+    service_account: str,
+    offline: bool,
+    target_options: TargetOptions,
+    workers: int,
+    cluster_options: ClusterOptions,
+    transport: TransportOptions,
+) -> None:
+    """Check that pull secrets work: as the kubelet reads them, and at their registries."""
+    from regctl import secretcheck
+
+    if image is not None:
+        _explain(app, image, service_account, target_options, cluster_options)
+        return
+    found = look(app, name, target_options, cluster_options, workers)
+    trial = None if offline else _trial(app, transport)
+    findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
+    app.output.listing(
+        findings,
+        [
+            Column("NAMESPACE", lambda f: f.namespace),
+            Column("OBJECT", lambda f: f.subject),
+            Column("REGISTRY", lambda f: f.key or ""),
+            Column("USER", lambda f: f.username or ""),
+            Column("VERDICT", lambda f: f.verdict, style=_verdict_style),
+            Column("WHY", lambda f: f.what),
+        ],
+        key="findings",
+        name=lambda f: f"{f.namespace}/{f.subject}",
+        record=lambda f: {
+            "namespace": f.namespace,
+            "object": f.subject,
+            "registry": f.key,
+            "user": f.username,
+            "verdict": f.verdict,
+            "why": f.what,
+        },
+    )
+    if not found.items and not found.errors:
+        app.output.note("there are no pull secrets to check")
+    raise_unlooked(app, found)
+    problems = sum(finding.verdict == "problem" for finding in findings)
+    if problems:
+        raise DifferenceError(f"{problems} of {len(findings)} checks found a problem")
+
+
+def _trial(app: App, transport: TransportOptions) -> "Trial":
+    """Return what tries a credential at its registry."""
+
+    def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
+        for hidden in credential.secrets:
+            app.output.conceal(hidden)
+        try:
+            app.registry_as(registry, credential, transport).ping()
+        except RegctlError as error:
+            return error
+        return None
+
+    return trial
+
+
+def _verdict_style(finding: "Finding") -> str:
+    return {"ok": "green", "problem": "red", "unknown": "yellow"}[finding.verdict]
+
+
+def _explain(
+    app: App,
+    image: str,
+    account: str,
+    target_options: TargetOptions,
+    cluster_options: ClusterOptions,
+) -> None:
+    """Print what the kubelet would try for one image."""
+    from regctl import secretcheck
+    from regctl.reference import ImageReference
+
+    reference = ImageReference.parse(image)
+    cluster = app.cluster(cluster_options)
+    spaces = target_options.targets().resolve(cluster)
+    if len(spaces) != 1:
+        raise InvalidInputError("--image is for one namespace", hint="name it with -n")
+    told = secretcheck.explain(cluster, reference, spaces[0].name, account)
+    app.output.listing(
+        list(enumerate(told.matches, start=1)),
+        [
+            Column("TRIED", lambda m: str(m[0]), right=True),
+            Column("SECRET", lambda m: m[1].secret),
+            Column("ENTRY", lambda m: m[1].key),
+            Column("USER", lambda m: m[1].credential.username),
+        ],
+        key="tried",
+        name=lambda m: f"{told.namespace}/secret/{m[1].secret}",
+        record=lambda m: {
+            "order": m[0],
+            "secret": m[1].secret,
+            "registry": m[1].key,
+            "user": m[1].credential.username,
+        },
+    )
+    for problem in told.problems:
+        app.output.warning(problem)
+    where = f"by a pod of service account {account} in namespace {told.namespace}"
+    if not told.matches:
+        raise DifferenceError(
+            f"no pull secret is for {reference}: it is pulled without a password {where}",
+            hint=f"`regctl secret create --server {reference.registry} -n {told.namespace} "
+            f"--service-account {account}`",
+        )
