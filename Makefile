@@ -52,7 +52,7 @@ docs: $(BIN)/pytest ## Write what is generated: the README's commands, the compl
 	$(BIN)/python -m docs
 
 bench: $(BIN)/pytest ## Time regctl beside its peers.
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove what make made.
 	rm -rf $(VENV) $(FLOORS) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

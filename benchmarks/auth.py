@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from side_by_side import Row, command, compare, report
+from benchmarks.side_by_side import Row, command, compare, report
 
 USERS = 1_000
 LINES = 100_000

@@ -2,7 +2,7 @@
 How long pull secrets take in 1,000 namespaces, beside kubectl applying the same Secrets.
 
 Against a real kube-apiserver on loopback, and once more with 20 ms added to each round trip.
-`python benchmarks/pull_secrets.py 10000` prints the peak memory at 10,000 namespaces as well.
+`python -m benchmarks.pull_secrets 10000` prints the peak memory at 10,000 namespaces as well.
 """
 
 import json
@@ -14,10 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from side_by_side import Row, command, compare, report
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.side_by_side import Row, command, compare, report
 from regctl import parallel
 from regctl.cluster import NAMESPACES, SECRETS, Cluster
 from tests.servers.kubernetes import ApiServer, api_server

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from side_by_side import Row, command, compare, report
+from benchmarks.side_by_side import Row, command, compare, report
 
 
 def rows() -> list[Row]:
