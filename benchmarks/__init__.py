@@ -1,1 +1,1 @@
-"""regctl beside its peers, timed: `make bench`, or `python -m benchmarks startup` for one of them."""
+"""regctl beside its peers, timed: `make bench`, or one with `python -m benchmarks startup`."""
