@@ -328,6 +328,14 @@ def test_a_plug_in_that_fails_is_an_error_and_nobody_goes_on_without_it(
     assert capfd.readouterr().err == ""
 
 
+def test_a_user_who_acts_as_another_is_refused(kubernetes: ApiServer, tmp_path: Path) -> None:
+    """The kubernetes package passes `as` over: requests would have more rights than meant."""
+    token = token_of("admin")
+    path = kubeconfig(tmp_path / "config", kubernetes, {"token": token, "as": "alice"})
+    with pytest.raises(KubeconfigError, match="acts as another"):
+        Cluster.from_environment({}, kubeconfig=path)
+
+
 def test_the_context_says_cluster_and_namespace(kubernetes: ApiServer) -> None:
     path = kubernetes.kubeconfig_for("admin", namespace="elsewhere")
     assert Cluster.from_environment({}, kubeconfig=path).context_namespace == "elsewhere"
@@ -342,6 +350,22 @@ def test_the_file_in_the_home_folder_is_the_last_resort(
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(kubernetes.kubeconfig.read_text())
     assert Cluster.from_environment({"HOME": str(tmp_path)}).server == kubernetes.url
+
+
+def test_in_a_pod_its_service_account_is_used(
+    kubernetes: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a CronJob: no kubeconfig, a token and a namespace in mounted files."""
+    (tmp_path / "token").write_text(token_of("admin"))
+    (tmp_path / "namespace").write_text("infra")
+    module = "regctl.kubeconfig.in_cluster"
+    monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(kubernetes.ca_file))
+    host, _, port = kubernetes.url.removeprefix("https://").partition(":")
+    environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    cluster = Cluster.from_environment(environ)
+    assert cluster.context_namespace == "infra"
+    assert cluster.get(NAMESPACES, None, "default") is not None
 
 
 def test_without_any_kubeconfig_it_says_so(tmp_path: Path) -> None:

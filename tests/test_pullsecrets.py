@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regctl.cluster import Namespace
 from regctl.credentials import (
@@ -31,12 +33,12 @@ from regctl.pullsecrets import (
     Policy,
     PullSecret,
     Secret,
+    copied_credentials,
     default_name,
     plan,
     plan_one,
     read_secret,
     registry_key,
-    copied_credentials,
 )
 
 ALICE = Credential("alice", "secret")
@@ -263,6 +265,26 @@ def test_the_older_type_is_merged_when_it_is_replaced() -> None:
     change = change_for(old, merging, replace=True)
     assert change.action == "replace"
     assert set(entries(change)) == {"other.io", "r.io"}
+
+
+keys = st.sampled_from(["a.io", "b.io:5000", "https://a.io/v1/", "c.io/team", "*.d.io"])
+words = st.text(st.characters(codec="utf-8"), max_size=8)
+sets = st.dictionaries(keys, st.builds(Credential, words.filter(lambda w: ":" not in w), words))
+
+
+@given(sets, sets, st.booleans())
+def test_what_a_plan_writes_needs_nothing_more(
+    wanted: dict[str, Credential], there: dict[str, Credential], merge: bool
+) -> None:
+    """Whatever was there: after the change every wanted entry is right, and a second plan rests."""
+    desired = PullSecret("regcred", wanted, merge=merge)
+    change = change_for(observed(there), desired)
+    if change.action == "unchanged":
+        return
+    after = observed(content=change.content)
+    assert wanted.items() <= after.credentials.items()
+    assert merge or wanted.keys() == after.credentials.keys()
+    assert change_for(after, desired).action == "unchanged"
 
 
 # Names and keys

@@ -241,7 +241,7 @@ def _about(lines: Sequence[Line]) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 
 def _ends_blank(line: Line) -> bool:
-    return line.kind == "user" and line.raw.removesuffix(b"\r").endswith(_BLANKS)
+    return line.kind == "user" and line.raw.rstrip(b"\r").endswith(_BLANKS)
 
 
 def _has_third_field(line: Line) -> bool:

@@ -7,6 +7,7 @@ connection pool, in what is the same from 29 to 37.
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, kube_config
 from kubernetes.config import incluster_config as in_cluster
 
-from regctl.documents import PARSE_ERROR
+from regctl.documents import PARSE_ERROR, load
 from regctl.errors import KubeconfigError
 from regctl.parallel import MAX_WORKERS
 
 if TYPE_CHECKING:
     import urllib3
+
+_IMPERSONATION = re.compile(r"""\bas["']?\s*:""")
 
 
 class Connection:
@@ -65,6 +68,7 @@ class Kubeconfig:
         files = self._files()
         with _package_errors(self._name):
             if files is not None:
+                self._refuse_impersonation(files)
                 # The package's functions have no annotations.
                 load: Any = kube_config.load_kube_config
                 load(config_file=files, context=self.context, client_configuration=configuration)
@@ -98,6 +102,29 @@ class Kubeconfig:
             if context["name"] == wanted:
                 return str((context.get("context") or {}).get("namespace") or "default")
         return "default"
+
+    def _refuse_impersonation(self, files: str) -> None:
+        """
+        Raise KubeconfigError where the user acts as somebody else.
+
+        The package passes `as` over, and requests would go out with more rights than were meant.
+        """
+        texts = {path: Path(path).read_text(encoding="utf-8") for path in files.split(":")}
+        named = {path: text for path, text in texts.items() if _IMPERSONATION.search(text)}
+        if not named:
+            return
+        contexts: Any = kube_config.list_kube_config_contexts
+        listed, active = contexts(files)
+        wanted = self.context or active["name"]
+        users = {one["name"]: one["context"].get("user") for one in listed}
+        for path, text in named.items():
+            for user in load(text, source=path).get("users") or ():
+                if user.get("name") == users.get(wanted) and "as" in (user.get("user") or {}):
+                    raise KubeconfigError(
+                        f"cannot use {self._name} of the kubeconfig: "
+                        f"user {user['name']} acts as another, which regctl can't",
+                        hint="choose another --context",
+                    )
 
     @property
     def _name(self) -> str:

@@ -9,7 +9,7 @@ from regctl.consumers import BYTE_ORDER_MARK, UTF16_MARKS, Consumer
 from regctl.errors import InvalidPasswordError
 from regctl.htpasswd import HtpasswdFile, Line
 
-_BLANKS = b" \t\v\f"
+_BLANKS = b" \t\r\v\f"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def repair(
     if content.startswith(UTF16_MARKS):
         return Repair(content, content, ())
     mends: list[Mend] = []
-    body = content.removeprefix(BYTE_ORDER_MARK)
+    body = content
+    while body.startswith(BYTE_ORDER_MARK):
+        body = body[len(BYTE_ORDER_MARK) :]
     if body != content:
         mends.append(Mend(1, "", "byte order mark removed"))
     dropped = _losers(HtpasswdFile(body), consumer)
@@ -88,7 +90,7 @@ def _losers(file: HtpasswdFile, consumer: Consumer | None) -> dict[int, str]:
 
 def _mended(line: Line) -> tuple[list[bytes], list[str]]:
     """Return the rows that take the place of a line, and what was done."""
-    row = line.raw.removesuffix(b"\r")
+    row = line.raw.rstrip(b"\r")
     done = ["carriage return removed"] if row != line.raw else []
     if line.kind == "malformed":
         return [b"# " + row], [*done, "made a comment: not NAME:HASH"]
@@ -104,7 +106,7 @@ def _mended(line: Line) -> tuple[list[bytes], list[str]]:
     above: list[bytes] = []
     if colon:
         done.append("the third field made a comment")
-        above = [b"# " + name + b": " + note]
+        above = [b"# " + name + b": " + note] if note else []
     bare = secret.strip(_BLANKS)
     if bare != secret and stripped == row:
         done.append("blanks around the hash removed")

@@ -500,6 +500,29 @@ def test_check_explains_which_secret_an_image_gets(kubernetes: ApiServer, namesp
     assert "regctl secret create --server registry.foo.com:5000" in none.stderr
 
 
+def test_check_explains_what_spoils_a_pull(kubernetes: ApiServer, namespace: str) -> None:
+    names = ["registry.foo.com", "gone", "opaque", "broken"]
+    kubernetes.create_service_account(namespace, "build", pull_secrets=names)
+    assert create("-n", namespace).exit_code == 0
+    opaque = {"metadata": {"name": "opaque"}, "type": "Opaque", "data": {"x": "eA=="}}
+    kubernetes.create_secret(namespace, opaque)
+    command = ["secret", "check", "--image", "registry.foo.com/app", "-n", namespace]
+    command += ["--service-account", "build"]
+    told = run(*command)
+    assert told.exit_code == 0
+    assert "gone is listed and not there" in told.stderr
+    assert "opaque is passed over: its type is Opaque" in told.stderr
+    broken = {"metadata": {"name": "broken"}, "type": "kubernetes.io/dockerconfigjson"}
+    data = {KEY: base64.b64encode(b'{"auths": 5}').decode()}
+    kubernetes.create_secret(namespace, {**broken, "data": data})
+    spoilt = run(*command)
+    assert spoilt.exit_code == 1
+    assert "broken spoils the pull" in spoilt.stderr
+    assert spoilt.stdout == ""
+    refused(run(*command[:-1], "none"), 1, "no service account none")
+    refused(run(*command[:4], "-n", "a,b"), 2, "one namespace")
+
+
 # secret delete
 
 
@@ -532,6 +555,22 @@ def test_delete_leaves_other_peoples_secrets(kubernetes: ApiServer, namespace: s
     command = ["secret", "delete", "hand", "-n", namespace, "--yes"]
     refused(run(*command), 1, "was not made by regctl", "--adopt")
     assert run(*command, "--adopt").stdout == f"{namespace}/secret/hand deleted\n"
+
+
+def test_a_secret_stays_where_an_account_cannot_let_go_of_it(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubernetes.create_service_account(namespace)
+    assert create("-n", namespace, "--service-account", "default").exit_code == 0
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "delete"]}
+    accounts = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["list", "get"]}
+    kubernetes.grant("bob", namespace, [secrets, accounts])
+    as_user(kubernetes, "bob", monkeypatch)
+    result = run("secret", "delete", "registry.foo.com", "-n", namespace, "--yes")
+    assert result.exit_code != 0
+    assert "forbidden" in result.stderr
+    assert "is still there: service account default uses it" in result.stderr
+    assert kubernetes.secret(namespace, "registry.foo.com")
 
 
 # secret sync
@@ -613,3 +652,25 @@ def test_a_sync_file_with_a_fault_is_refused_with_its_line(
     mark = kubernetes.audit_mark()
     refused(run("secret", "sync", str(path)), 1, "line 3", "registry: is not known here")
     assert kubernetes.audit(mark) == []
+
+
+def test_sync_takes_credentials_from_docker_and_from_other_secrets(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert create("source", "--server", "a.io", "-n", namespace).exit_code == 0
+    auth = base64.b64encode(b"docker:from-docker").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"b.io": {"auth": auth}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    registries = [
+        {"server": "a.io", "credential": {"secret": f"{namespace}/source"}, "email": "a@b.c"},
+        {"server": "b.io"},
+    ]
+    secrets = [{"registries": registries, "targets": {"namespaces": [namespace]}}]
+    path = tmp_path / "sync.yaml"
+    path.write_text(yaml.safe_dump({"name": "x", "secrets": secrets}))
+    assert run("secret", "sync", str(path)).stdout == f"{namespace}/secret/a.io created\n"
+    auths = decoded(kubernetes.secret(namespace, "a.io"))["auths"]
+    assert (auths["a.io"]["password"], auths["a.io"]["email"]) == (PASSWORD, "a@b.c")
+    assert auths["b.io"]["password"] == "from-docker"
+    (tmp_path / "config.json").unlink()
+    refused(run("secret", "sync", str(path)), 1, "no credential for b.io")

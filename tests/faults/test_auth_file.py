@@ -25,6 +25,7 @@ REWRITES = 1_000
 LOGINS = 4
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     """And nothing else once the next one has run."""
     folder = tmp_path / "folder"
@@ -71,6 +72,7 @@ def at_once(commands: Sequence[tuple[list[str], str]]) -> list[tuple[int, str]]:
     return ends
 
 
+@pytest.mark.slow
 def test_fifty_users_added_at_once_are_fifty_users(tmp_path: Path) -> None:
     file = tmp_path / "auth"
     ends = at_once(

@@ -72,7 +72,7 @@ PASSWORDS = st.one_of(
     st.text("x", min_size=70, max_size=72),
 )
 NAMES = st.one_of(
-    st.sampled_from(["alice", "bob", "two words", "#bob", "Zoë"]),
+    st.sampled_from(["alice", "bob", "two words", "#bob", " lead", "Zoë"]),
     st.text(
         st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=":"),
         min_size=1,

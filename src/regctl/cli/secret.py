@@ -285,13 +285,15 @@ def list_(
                 lambda i: "?" if i.account_names is None else ",".join(i.account_names),
             ),
             Column("STATE", lambda i: i.state, style=_state_style),
-            Column("TYPE", lambda i: i.secret.type, wide=True),
+            Column("TYPE", lambda i: i.secret.type.removeprefix("kubernetes.io/"), wide=True),
             Column("PROBLEM", lambda i: i.broken or "", wide=True),
         ],
         key="secrets",
         name=lambda i: f"{i.secret.namespace}/secret/{i.secret.name}",
         record=_item_record,
     )
+    if not items and not found.errors:
+        app.output.note("there are no such pull secrets")
     raise_unlooked(app, found)
 
 
