@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from regctl.cli import SECTIONS, main
-from regctl.cli._options import Command
+from regctl.cli._command import Command
 from regctl.cli.completion import SHELLS, script
 
 ROOT = Path(__file__).parent.parent

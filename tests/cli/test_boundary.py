@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from regctl import errors
 from regctl.cli import Root, main
 from regctl.cli._app import App, pass_app
-from regctl.cli._options import Command, output_option
+from regctl.cli._command import Command
+from regctl.cli._options import output_option
 
 ENDS = {
     "done": 0,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from docs.__main__ import files
 from regctl.cli import SECTIONS, main
-from regctl.cli._options import Command
+from regctl.cli._command import Command
 
 ROOT = Path(__file__).parent.parent.parent
 

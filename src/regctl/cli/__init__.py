@@ -15,7 +15,7 @@ import click
 
 from regctl import __version__
 from regctl.cli._app import App
-from regctl.cli._options import Noun
+from regctl.cli._command import Noun
 from regctl.cli.auth import auth
 from regctl.cli.authsecret import diff, pull, push
 from regctl.cli.catalog import catalog

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
-    from regctl.cli._options import ClusterOptions, CredentialOptions, TransportOptions
+    from regctl.cli._credentials import CredentialOptions
+    from regctl.cli._options import ClusterOptions, TransportOptions
     from regctl.cluster import Cluster
     from regctl.credentials import Credential, DockerConfig
     from regctl.exchange import Exchange

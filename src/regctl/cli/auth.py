@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command, Noun, option
 from regctl.cli._options import (
-    Command,
     HashingOptions,
-    Noun,
     WritingOptions,
     dry_run_flag,
     file_option,
     hashing_options,
-    option,
     output_option,
     writing_options,
     yes_option,

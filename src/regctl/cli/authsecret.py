@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command, option
 from regctl.cli._options import (
     ClusterOptions,
-    Command,
     WritingOptions,
     cluster_options,
     dry_run_flag,
     dry_run_option,
     file_option,
-    option,
     output_option,
     writing_options,
     yes_option,

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command
+from regctl.cli._credentials import CredentialOptions, credential_options
 from regctl.cli._options import (
-    Command,
-    CredentialOptions,
     TransportOptions,
-    credential_options,
     output_option,
     registry_argument,
     transport_options,

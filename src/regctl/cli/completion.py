@@ -3,7 +3,7 @@
 import click
 
 from regctl.cli._app import App, pass_app
-from regctl.cli._options import Command
+from regctl.cli._command import Command
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command, option
 from regctl.cli._options import (
-    Command,
     WritingOptions,
     dry_run_flag,
     file_option,
-    option,
     output_option,
     writing_options,
     yes_option,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App, pass_app
-from regctl.cli._options import Command, output_option
+from regctl.cli._command import Command
+from regctl.cli._options import output_option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:

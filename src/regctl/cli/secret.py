@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Bundle, Noun, bundle
+from regctl.cli._credentials import CredentialOptions, credential_options
 from regctl.cli._options import (
-    Bundle,
     ClusterOptions,
-    CredentialOptions,
-    Noun,
     TargetOptions,
-    bundle,
     cluster_options,
-    credential_options,
     dry_run_option,
     output_option,
     target_options,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command
 from regctl.cli._options import (
     ClusterOptions,
-    Command,
     TargetOptions,
     TransportOptions,
     cluster_options,

@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._command import Command, option
+from regctl.cli._credentials import PasswordOptions, password_options, prompt_password
 from regctl.cli._options import (
-    Command,
     HashingOptions,
-    PasswordOptions,
     WritingOptions,
     dry_run_flag,
     file_option,
     hashing_options,
-    option,
     output_option,
-    password_options,
-    prompt_password,
     writing_options,
     yes_option,
 )
