@@ -1,28 +1,19 @@
-_regctl_completion() {
-    local IFS=$'\n'
-    local response
+# Completion of regctl for bash.
 
-    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _REGCTL_COMPLETE=bash_complete $1)
-
-    for completion in $response; do
-        IFS=',' read type value <<< "$completion"
-
-        if [[ $type == 'dir' ]]; then
-            COMPREPLY=()
-            compopt -o dirnames
-        elif [[ $type == 'file' ]]; then
-            COMPREPLY=()
-            compopt -o default
-        elif [[ $type == 'plain' ]]; then
-            COMPREPLY+=($value)
-        fi
-    done
-
-    return 0
+_regctl() {
+    local line=${COMP_LINE:0:COMP_POINT} kind value cut=
+    local typed=${line##*[[:space:]]} breaks=${COMP_WORDBREAKS//[^:=]/}
+    # bash replaces what comes after the last of its word breaks only.
+    [[ $breaks && $typed == *["$breaks"]* ]] && cut=${typed%"${typed##*["$breaks"]}"}
+    COMPREPLY=()
+    while IFS=$'\t' read -r kind value _; do
+        case $kind in
+            file) compopt -o default ;;
+            folder) compopt -o dirnames ;;
+            more) compopt -o nospace && COMPREPLY+=("${value#"$cut"}") ;;
+            *) printf -v value %q "${value#"$cut"}" && COMPREPLY+=("$value") ;;
+        esac
+    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
 }
 
-_regctl_completion_setup() {
-    complete -o nosort -F _regctl_completion regctl
-}
-
-_regctl_completion_setup;
+complete -o nosort -F _regctl regctl 2>/dev/null || complete -F _regctl regctl

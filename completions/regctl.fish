@@ -1,17 +1,20 @@
-function _regctl_completion;
-    set -l response (env _REGCTL_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) regctl);
+# Completion of regctl for fish.
 
-    for completion in $response;
-        set -l metadata (string split "," $completion);
+function __regctl_complete
+    set -l line (commandline -cp)
+    set -l program (commandline -po)[1]
+    for candidate in (env REGCTL_COMPLETE_LINE="$line" _REGCTL_COMPLETE=lines_complete \
+            $program 2>/dev/null)
+        set -l parts (string split -m 2 \t -- $candidate)
+        switch $parts[1]
+            case file
+                __fish_complete_path (commandline -ct)
+            case folder
+                __fish_complete_directories (commandline -ct)
+            case '*'
+                printf '%s\t%s\n' $parts[2] $parts[3]
+        end
+    end
+end
 
-        if test $metadata[1] = "dir";
-            __fish_complete_directories $metadata[2];
-        else if test $metadata[1] = "file";
-            __fish_complete_path $metadata[2];
-        else if test $metadata[1] = "plain";
-            echo $metadata[2];
-        end;
-    end;
-end;
-
-complete --no-files --command regctl --arguments "(_regctl_completion)";
+complete --command regctl --no-files --keep-order --arguments '(__regctl_complete)'

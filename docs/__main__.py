@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from regctl.cli import SECTIONS, main
+from regctl.cli import SECTIONS
 from regctl.cli._command import Command
-from regctl.cli.completion import SHELLS, script
+from regctl.cli.completion import SCRIPTS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -41,7 +41,7 @@ def files() -> dict[Path, str]:
     readme = README.read_text()
     head, tail = readme.partition(BEGIN)[0], readme.partition(END)[2]
     named = {"bash": "regctl.bash", "zsh": "_regctl", "fish": "regctl.fish"}
-    scripts = {ROOT / "completions" / named[shell]: script(main, shell) for shell in SHELLS}
+    scripts = {ROOT / "completions" / named[shell]: script for shell, script in SCRIPTS.items()}
     return {README: f"{head}{BEGIN}{commands()}{END}{tail}", **scripts}
 
 

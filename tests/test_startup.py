@@ -49,11 +49,7 @@ def test_help_and_version_load_nothing_heavy(
 
 
 def test_completion_loads_nothing_heavy(plain: dict[str, str], tmp_path: Path) -> None:
-    env = plain | {
-        "_REGCTL_COMPLETE": "bash_complete",
-        "COMP_WORDS": "regctl add",
-        "COMP_CWORD": "1",
-    }
+    env = plain | {"_REGCTL_COMPLETE": "lines_complete", "REGCTL_COMPLETE_LINE": "regctl add"}
     found = loaded(env=env, cwd=tmp_path)
     assert not found & (HEAVY | {"bcrypt", "passlib"})
 

@@ -86,6 +86,16 @@ class Kubeconfig:
                 )
         return Connection(configuration, self._name)
 
+    def contexts(self) -> list[str]:
+        """Return the names of all contexts; none where there is no kubeconfig."""
+        files = self._files()
+        if files is None:
+            return []
+        listing: Any = kube_config.list_kube_config_contexts
+        with _package_errors(self._name):
+            listed, _active = listing(files)
+            return [str(one["name"]) for one in listed]
+
     def namespace(self) -> str:
         """Return the namespace of the context, or `default`."""
         files = self._files()

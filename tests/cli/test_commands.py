@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,21 +97,3 @@ def test_messages_name_only_commands_that_exist() -> None:
         assert any(path.startswith(f"regctl {words[0]}") for path in ALL), named
         if f"regctl {words[0]}" not in ALL and len(words) > 1:
             assert f"regctl {words[0]} {words[1]}" in ALL, named
-
-
-def test_bash_completes_a_command(tmp_path: Path) -> None:
-    """The script is sourced in a real bash and asked what `regctl compl` could become."""
-    script = """
-        source "$0"
-        COMP_WORDS=(regctl compl); COMP_CWORD=1
-        _regctl_completion regctl
-        echo "${COMPREPLY[@]}"
-    """
-    run = subprocess.run(
-        ["/bin/bash", "-c", script, str(ROOT / "completions" / "regctl.bash")],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)},
-    )
-    assert run.stdout.strip() == "completion"

@@ -30,6 +30,8 @@ from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, Regct
 
 INTERRUPTED = 130
 
+COMPLETE = "_REGCTL_COMPLETE"
+
 # Every command of regctl under the heading that its help has in `regctl --help`.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Users of the registry (the auth file)": (adduser, deluser, users, verify, auth),
@@ -65,6 +67,11 @@ class Root(Noun):
     ) -> Any:
         """Run a command line; in standalone mode end the process with the exit code it earned."""
         app = extra.setdefault("obj", App())
+        complete_var = complete_var or COMPLETE
+        if COMPLETE in app.environ:
+            from regctl.cli._complete import register
+
+            register()
 
         def run() -> Any:
             return super(Root, self).main(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App
+from regctl.cli._candidates import contexts, namespaces
 from regctl.cli._command import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
 from regctl.errors import InvalidInputError
 
@@ -126,7 +127,7 @@ cluster_options = bundle(
     "cluster_options",
     ClusterOptions,
     option("--kubeconfig", type=FilePath(), help="The kubeconfig file to use."),
-    option("--context", help="The kubeconfig's context to use."),
+    option("--context", shell_complete=contexts, help="The kubeconfig's context to use."),
     option(
         "--timeout",
         type=click.FloatRange(min=0.1),
@@ -195,6 +196,7 @@ target_options = bundle(
         "--namespace",
         multiple=True,
         metavar="NS[,NS...]",
+        shell_complete=namespaces,
         help="The namespace; may be repeated.  [default: the context's]",
     ),
     option(

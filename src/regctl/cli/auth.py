@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._candidates import users as users_there
 from regctl.cli._command import Command, Noun, option
 from regctl.cli._options import (
     HashingOptions,
@@ -34,7 +35,7 @@ def auth() -> None:
 
 
 @auth.command(cls=Command, examples=["regctl auth lock alice", "regctl auth lock alice bob"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
 @file_option
 @writing_options
 @dry_run_flag
@@ -52,7 +53,7 @@ def lock(
 
 
 @auth.command(cls=Command, examples=["regctl auth unlock alice"])
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
 @file_option
 @writing_options
 @dry_run_flag

@@ -1,11 +1,85 @@
-"""`regctl completion SHELL`."""
+"""
+`regctl completion SHELL`, and the scripts that it prints.
+
+All three do the same: they hand the line, up to the cursor, to regctl in `$REGCTL_COMPLETE_LINE`,
+where other users don't see it, and read a candidate from each line that comes back: a kind, the
+value and its help, between tabs (see _complete).
+"""
 
 import click
 
 from regctl.cli._app import App, pass_app
 from regctl.cli._command import Command
 
-SHELLS = ("bash", "zsh", "fish")
+_BASH = r"""# Completion of regctl for bash.
+
+_regctl() {
+    local line=${COMP_LINE:0:COMP_POINT} kind value cut=
+    local typed=${line##*[[:space:]]} breaks=${COMP_WORDBREAKS//[^:=]/}
+    # bash replaces what comes after the last of its word breaks only.
+    [[ $breaks && $typed == *["$breaks"]* ]] && cut=${typed%"${typed##*["$breaks"]}"}
+    COMPREPLY=()
+    while IFS=$'\t' read -r kind value _; do
+        case $kind in
+            file) compopt -o default ;;
+            folder) compopt -o dirnames ;;
+            more) compopt -o nospace && COMPREPLY+=("${value#"$cut"}") ;;
+            *) printf -v value %q "${value#"$cut"}" && COMPREPLY+=("$value") ;;
+        esac
+    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
+}
+
+complete -o nosort -F _regctl regctl 2>/dev/null || complete -F _regctl regctl
+"""
+
+_ZSH = r"""#compdef regctl
+# Completion of regctl for zsh.
+
+_regctl() {
+    local line="${(j: :)words[1,CURRENT-1]} $PREFIX" kind value help
+    local -a described unfinished
+    while IFS=$'\t' read -r kind value help; do
+        case $kind in
+            file) _files ;;
+            folder) _files -/ ;;
+            more) unfinished+=("$value") ;;
+            *) described+=("${value//:/\\:}${help:+:$help}") ;;
+        esac
+    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete $words[1] 2>/dev/null)
+    (( $#unfinished )) && compadd -S '' -- $unfinished
+    (( $#described )) && _describe -V regctl described
+}
+
+if [[ $funcstack[1] == _regctl ]]; then
+    _regctl "$@"
+else
+    compdef _regctl regctl
+fi
+"""
+
+_FISH = r"""# Completion of regctl for fish.
+
+function __regctl_complete
+    set -l line (commandline -cp)
+    set -l program (commandline -po)[1]
+    for candidate in (env REGCTL_COMPLETE_LINE="$line" _REGCTL_COMPLETE=lines_complete \
+            $program 2>/dev/null)
+        set -l parts (string split -m 2 \t -- $candidate)
+        switch $parts[1]
+            case file
+                __fish_complete_path (commandline -ct)
+            case folder
+                __fish_complete_directories (commandline -ct)
+            case '*'
+                printf '%s\t%s\n' $parts[2] $parts[3]
+        end
+    end
+end
+
+complete --command regctl --no-files --keep-order --arguments '(__regctl_complete)'
+"""
+
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 @click.command(
@@ -16,21 +90,8 @@ SHELLS = ("bash", "zsh", "fish")
         "regctl completion fish > ~/.config/fish/completions/regctl.fish",
     ],
 )
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(list(SCRIPTS)))
 @pass_app
-@click.pass_context
-def completion(ctx: click.Context, app: App, shell: str) -> None:
+def completion(app: App, shell: str) -> None:
     """Print the completion script of a shell."""
-    app.output.write(script(ctx.find_root().command, shell))
-
-
-def script(root: click.Command, shell: str) -> str:
-    """Return the completion script of one of SHELLS for the command *root*."""
-    from click.shell_completion import get_completion_class
-
-    complete = get_completion_class(shell)
-    if complete is None:
-        raise click.BadParameter(f"no completion for {shell}")
-    made = complete(root, {}, "regctl", "_REGCTL_COMPLETE")
-    # The template alone: click's source() starts bash to learn its version.
-    return (made.source_template % made.source_vars()).strip() + "\n"
+    app.output.write(SCRIPTS[shell])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._candidates import users as users_there
 from regctl.cli._command import Command, option
 from regctl.cli._credentials import PasswordOptions, password_options, prompt_password
 from regctl.cli._options import (
@@ -38,7 +39,7 @@ _KIND = "user"
         "pass show registry/bob | regctl adduser bob --password-stdin",
     ],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=users_there)
 @click.argument("password", required=False)
 @file_option
 @password_options
@@ -131,7 +132,7 @@ def _new_password(
 @click.command(
     cls=Command, examples=["regctl deluser alice", "regctl deluser bob carol --yes -f keys/auth"]
 )
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
 @file_option
 @option("--ignore-not-found", is_flag=True, help="A user that is not there is no error.")
 @writing_options
@@ -244,7 +245,7 @@ def _record(user: "User", today: "date") -> dict[str, Any]:
     cls=Command,
     examples=["regctl verify alice", "regctl verify ci --password-file ci-password && echo right"],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=users_there)
 @click.argument("password", required=False)
 @file_option
 @password_options

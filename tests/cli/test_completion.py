@@ -1,0 +1,126 @@
+"""Completion, by the Tab key of real shells."""
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.kubernetes import ApiServer
+
+SCRIPTS = Path(__file__).parent.parent.parent / "completions"
+HASH = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+
+# How each starts without anybody's settings, and what it is told first.
+INTERACTIVE = {
+    "bash": (["--norc", "--noprofile", "-i"], f". {shlex.quote(str(SCRIPTS / 'regctl.bash'))}"),
+    "zsh": (
+        ["-f", "-i"],
+        f"fpath+=({shlex.quote(str(SCRIPTS))}); autoload -Uz compinit; compinit -u -D",
+    ),
+}
+
+Complete = Callable[[str], str]
+
+
+@pytest.fixture(params=["bash", "zsh", "fish"])
+def complete(
+    request: pytest.FixtureRequest, program: Callable[[str], str], tmp_path: Path
+) -> Complete:
+    """Return what a shell makes of a line when Tab is pressed at its end."""
+    shell: str = request.param
+    path = program(shell)
+    where = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def fish(line: str) -> str:
+        script = f"source {SCRIPTS / 'regctl.fish'}; complete -C {shlex.quote(line)}"
+        run = subprocess.run(
+            [path, "--no-config", "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PATH": where},
+            cwd=tmp_path,
+        )
+        values = [answer.partition("\t")[0] for answer in run.stdout.splitlines()]
+        return f"{line[: line.rindex(' ') + 1]}{' '.join(values)}"
+
+    def typed(line: str) -> str:
+        arguments, prepare = INTERACTIVE[shell]
+        found = tmp_path / "found"
+        home, end = "\x01", "\x05"
+        keys = f"{prepare}\n{line}\t{home}printf %s\\\\n {end} >{found}\nexit\n"
+        _press(keys, [path, *arguments], {"PATH": where, "HISTFILE": ""}, tmp_path)
+        return " ".join(found.read_text().splitlines())
+
+    return fish if shell == "fish" else typed
+
+
+def _press(keys: str, command: list[str], env: dict[str, str], cwd: Path) -> None:
+    """Run a program on a terminal, press the keys and wait for its end."""
+    ours, theirs = pty.openpty()
+    environ = os.environ | env | {"TERM": "dumb"}
+    with subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environ,
+        cwd=cwd,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, keys.encode())
+        while True:
+            try:
+                if not os.read(ours, 4096):
+                    break
+            except OSError:  # EIO: nobody has the other end any more.
+                break
+        os.close(ours)
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("regctl compl", "regctl completion"),
+        ("regctl auth unl", "regctl auth unlock"),
+        ("regctl adduser x --no-upd", "regctl adduser x --no-update"),
+        ("regctl completion z", "regctl completion zsh"),
+        ("regctl users --output js", "regctl users --output json"),
+    ],
+)
+def test_the_words_of_the_command_line(complete: Complete, line: str, completed: str) -> None:
+    assert complete(line) == completed
+
+
+def test_users_of_the_auth_file(complete: Complete, tmp_path: Path) -> None:
+    (tmp_path / "auth").write_text(f"alice:{HASH}\nbob:{HASH}\n#regctl:locked carol:{HASH}\n")
+    assert complete("regctl deluser al") == "regctl deluser alice"
+    assert complete("regctl deluser alice ca") == "regctl deluser alice carol"
+    (tmp_path / "other").write_text(f"robot$ci:{HASH}\n")
+    assert complete("regctl verify -f other rob") == "regctl verify -f other robot$ci"
+
+
+def test_namespaces_and_contexts(
+    complete: Complete, kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    kubernetes.create_namespace(f"{namespace}-and-more")
+    line = f"regctl secret list -n default,{namespace}-a"
+    assert complete(line) == f"{line}nd-more"
+    assert complete("regctl secret list --context te") == "regctl secret list --context test"
+
+
+def test_silent_where_nothing_answers(
+    complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken").write_text("}{")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "broken"))
+    for line in ("regctl secret list -n te", "regctl secret list --context te"):
+        assert complete(line).strip() in {line, line.rpartition(" ")[0]}
