@@ -13,7 +13,7 @@ _regctl() {
             more) compopt -o nospace && COMPREPLY+=("${value#"$cut"}") ;;
             *) printf -v value %q "${value#"$cut"}" && COMPREPLY+=("$value") ;;
         esac
-    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
+    done < <(_REGCTL_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
 }
 
 complete -o nosort -F _regctl regctl 2>/dev/null || complete -F _regctl regctl

@@ -3,7 +3,7 @@
 function __regctl_complete
     set -l line (commandline -cp)
     set -l program (commandline -po)[1]
-    for candidate in (env REGCTL_COMPLETE_LINE="$line" _REGCTL_COMPLETE=lines_complete \
+    for candidate in (env _REGCTL_LINE="$line" _REGCTL_COMPLETE=lines_complete \
             $program 2>/dev/null)
         set -l parts (string split -m 2 \t -- $candidate)
         switch $parts[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from regctl.cli import SECTIONS
+from regctl.cli import SECTIONS, main
 from regctl.cli._command import Command
 from regctl.cli.completion import SCRIPTS
 
@@ -28,8 +28,8 @@ def commands() -> str:
     lines = ["\n## Commands\n\nEvery command has `--help` with its options and more examples.\n"]
     for heading, members in SECTIONS.items():
         lines.append(f"\n### {heading}\n\n| command | does | for example |\n| --- | --- | --- |\n")
-        for member in members:
-            for path, command in leaves(member, f"regctl {member.name}"):
+        for name in members:
+            for path, command in leaves(main.commands[name], f"regctl {name}"):
                 does = command.get_short_help_str(limit=200).removesuffix(".")
                 example = command.examples[0].replace("|", "\\|")
                 lines.append(f"| `{path}` | {does} | `{example}` |\n")

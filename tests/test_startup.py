@@ -13,12 +13,12 @@ from regctl.cli import main
 try:
     main(sys.argv[1:], prog_name="regctl")
 finally:
-    print("\\n".join(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+    print("\\n".join(sys.modules), file=sys.stderr)
 """
 
 
 def loaded(*args: str, env: dict[str, str], cwd: Path, stdin: str = "") -> set[str]:
-    """The top-level packages that `regctl ARGS` has loaded by its end."""
+    """The modules that `regctl ARGS` has loaded by its end."""
     run = subprocess.run(
         [sys.executable, "-c", PROBE, *args],
         input=stdin,
@@ -48,8 +48,15 @@ def test_help_and_version_load_nothing_heavy(
     assert not found & (HEAVY | {"bcrypt", "passlib"})
 
 
+def test_only_the_command_that_runs_is_loaded(plain: dict[str, str], tmp_path: Path) -> None:
+    for args, own in ((["--version"], set()), (["users", "--help"], {"users"})):
+        found = loaded(*args, env=plain, cwd=tmp_path)
+        named = {name.removeprefix("regctl.cli.") for name in found if "regctl.cli." in name}
+        assert {name for name in named if not name.startswith("_")} == own
+
+
 def test_completion_loads_nothing_heavy(plain: dict[str, str], tmp_path: Path) -> None:
-    env = plain | {"_REGCTL_COMPLETE": "lines_complete", "REGCTL_COMPLETE_LINE": "regctl add"}
+    env = plain | {"_REGCTL_COMPLETE": "lines_complete", "_REGCTL_LINE": "regctl add"}
     found = loaded(env=env, cwd=tmp_path)
     assert not found & (HEAVY | {"bcrypt", "passlib"})
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from docs.__main__ import files
-from regctl.cli import SECTIONS, main
+from regctl.cli import main
 from regctl.cli._command import Command
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,9 +84,16 @@ def test_the_same_flag_means_the_same_everywhere() -> None:
     assert "-p" not in seen
 
 
-def test_every_command_is_listed_under_a_heading() -> None:
-    listed = [command.name for commands in SECTIONS.values() for command in commands]
-    assert sorted(listed, key=str) == sorted(main.commands)
+@pytest.mark.parametrize("path", ALL)
+def test_a_command_goes_by_the_name_that_it_is_listed_under(path: str) -> None:
+    assert ALL[path].name == path.rpartition(" ")[2]
+
+
+@pytest.mark.parametrize("mistyped", ["secrt", "auth pus", "secret creat"])
+def test_a_mistyped_command_is_guessed(mistyped: str) -> None:
+    run = CliRunner().invoke(main, mistyped.split(), prog_name="regctl")
+    assert run.exit_code == 2
+    assert "Did you mean" in run.stderr
 
 
 def test_messages_name_only_commands_that_exist() -> None:

@@ -15,29 +15,53 @@ import click
 
 from regctl import __version__
 from regctl.cli._app import App
-from regctl.cli._command import Noun
-from regctl.cli.auth import auth
-from regctl.cli.authsecret import diff, pull, push
-from regctl.cli.catalog import catalog
-from regctl.cli.completion import completion
-from regctl.cli.consumers import check, consumers, fix
-from regctl.cli.rbac import rbac
-from regctl.cli.secret import secret
-from regctl.cli.secretcheck import check as check_secrets
-from regctl.cli.secretsync import sync
-from regctl.cli.users import adduser, deluser, users, verify
+from regctl.cli._command import Members, Noun, noun
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
 
 COMPLETE = "_REGCTL_COMPLETE"
 
-# Every command of regctl under the heading that its help has in `regctl --help`.
-SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Users of the registry (the auth file)": (adduser, deluser, users, verify, auth),
-    "Pull secrets in the cluster": (secret,),
-    "The registry and its images": (catalog,),
-    "The whole": (rbac, completion),
+# Every command of regctl, and the module and function where it is, under its heading in the help.
+SECTIONS: dict[str, dict[str, str | Noun]] = {
+    "Users of the registry (the auth file)": {
+        "adduser": "users:adduser",
+        "deluser": "users:deluser",
+        "users": "users:users",
+        "verify": "users:verify",
+        "auth": noun(
+            "Keep the auth file: write, check, mend, lock, and bring it to the cluster.",
+            write="auth:write",
+            lock="auth:lock",
+            unlock="auth:unlock",
+            expire="auth:expire",
+            cost="auth:cost",
+            check="consumers:check",
+            fix="consumers:fix",
+            consumers="consumers:consumers",
+            push="authsecret:push",
+            pull="authsecret:pull",
+            diff="authsecret:diff",
+        ),
+    },
+    "Pull secrets in the cluster": {
+        "secret": noun(
+            "Pull secrets: the registry's password in every namespace that pulls from it.",
+            create="secret:create",
+            diff="secret:diff",
+            list="secret:list_",
+            check="secretcheck:check",
+            delete="secret:delete",
+            sync="secretsync:sync",
+        ),
+    },
+    "The registry and its images": {
+        "catalog": "catalog:catalog",
+    },
+    "The whole": {
+        "rbac": "rbac:rbac",
+        "completion": "completion:completion",
+    },
 }
 
 
@@ -48,14 +72,8 @@ class Root(Noun):
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are about."""
-        for heading, commands in SECTIONS.items():
-            with formatter.section(heading):
-                formatter.write_dl(
-                    [
-                        (command.name or "", command.get_short_help_str(formatter.width))
-                        for command in commands
-                    ]
-                )
+        for heading, names in SECTIONS.items():
+            self.write_section(formatter, heading, names)
 
     def main(
         self,
@@ -145,20 +163,10 @@ def _abandon_stdout() -> None:
 
 @click.group(
     cls=Root,
+    commands=Members({name: at for section in SECTIONS.values() for name, at in section.items()}),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
 )
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 def main() -> None:
     """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""
-
-
-for _of_auth in (check, fix, consumers, push, pull, diff):
-    auth.add_command(_of_auth)
-
-for _of_secret in (check_secrets, sync):
-    secret.add_command(_of_secret)
-
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        main.add_command(_command)

@@ -6,7 +6,8 @@ have it, and a bundle is no dataclass: each of those takes a millisecond to defi
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -56,10 +57,60 @@ class Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
+class Members(MutableMapping[str, click.Command]):
+    """
+    The commands of a group by name, each imported when it is asked for.
+
+    Where one is, stands as `module:function` of regctl.cli. To click this is the mapping that it
+    would make itself, so that help, completion and "did you mean" know every name.
+    """
+
+    def __init__(self, places: Mapping[str, str | click.Command]) -> None:
+        self._places = dict(places)
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return the command; KeyError where there is none."""
+        place = self._places[name]
+        if isinstance(place, click.Command):
+            return place
+        module, _, function = place.partition(":")
+        command: click.Command = getattr(import_module(f"regctl.cli.{module}"), function)
+        self[name] = command
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._places[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._places[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 class Noun(click.Group):
     """A group of commands about one thing: `regctl secret …`."""
 
-    command_class = Command
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with its whole sentence."""
+        self.write_section(formatter, "Commands", sorted(self.commands))
+
+    def write_section(
+        self, formatter: click.HelpFormatter, heading: str, names: Iterable[str]
+    ) -> None:
+        """Write the commands that are named under a heading."""
+        with formatter.section(heading):
+            formatter.write_dl(
+                [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
+            )
+
+
+def noun(summary: str, **places: str) -> Noun:
+    """Return a group with its one-sentence help and where its commands are, as Members has it."""
+    return Noun(help=summary, commands=Members(places))
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:

@@ -11,7 +11,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-LINE = "REGCTL_COMPLETE_LINE"
+LINE = "_REGCTL_LINE"
 
 # Seconds: a plug-in of the kubeconfig or a name server may take any time, and somebody waits.
 PATIENCE = 5.0

@@ -7,7 +7,7 @@ import click
 
 from regctl.cli._app import App, pass_app
 from regctl.cli._candidates import users as users_there
-from regctl.cli._command import Command, Noun, option
+from regctl.cli._command import Command, option
 from regctl.cli._options import (
     HashingOptions,
     WritingOptions,
@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 _KIND = "user"
 
 
-@click.group(cls=Noun)
-def auth() -> None:
-    """Keep the auth file: write, check, mend, lock, and bring it to the cluster."""
-
-
-@auth.command(cls=Command, examples=["regctl auth lock alice", "regctl auth lock alice bob"])
+@click.command(cls=Command, examples=["regctl auth lock alice", "regctl auth lock alice bob"])
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
 @file_option
 @writing_options
@@ -52,7 +47,7 @@ def lock(
     _mark(app, names, path, writing, locked=True, dry_run=dry_run)
 
 
-@auth.command(cls=Command, examples=["regctl auth unlock alice"])
+@click.command(cls=Command, examples=["regctl auth unlock alice"])
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
 @file_option
 @writing_options
@@ -100,7 +95,7 @@ def _mark(
             )
 
 
-@auth.command(cls=Command, examples=["regctl auth expire", "regctl auth expire --dry-run"])
+@click.command(cls=Command, examples=["regctl auth expire", "regctl auth expire --dry-run"])
 @file_option
 @writing_options
 @dry_run_flag
@@ -121,7 +116,7 @@ def expire(app: App, *, path: "Path | None", writing: WritingOptions, dry_run: b
     )
 
 
-@auth.command(
+@click.command(
     cls=Command,
     examples=[
         "regctl auth write users.csv --exclusive",
@@ -254,7 +249,7 @@ def _report(app: App, written: "list[Written]", *, dry_run: bool) -> None:
     )
 
 
-@auth.command(cls=Command, examples=["regctl auth cost", "regctl auth cost --layers 20 -o json"])
+@click.command(cls=Command, examples=["regctl auth cost", "regctl auth cost --layers 20 -o json"])
 @file_option
 @option(
     "--layers", type=click.IntRange(1), default=5, show_default=True, help="Layers of an image."

@@ -1,7 +1,7 @@
 """
 `regctl completion SHELL`, and the scripts that it prints.
 
-All three do the same: they hand the line, up to the cursor, to regctl in `$REGCTL_COMPLETE_LINE`,
+All three do the same: they hand the line, up to the cursor, to regctl in `$_REGCTL_LINE`,
 where other users don't see it, and read a candidate from each line that comes back: a kind, the
 value and its help, between tabs (see _complete).
 """
@@ -26,7 +26,7 @@ _regctl() {
             more) compopt -o nospace && COMPREPLY+=("${value#"$cut"}") ;;
             *) printf -v value %q "${value#"$cut"}" && COMPREPLY+=("$value") ;;
         esac
-    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
+    done < <(_REGCTL_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
 }
 
 complete -o nosort -F _regctl regctl 2>/dev/null || complete -F _regctl regctl
@@ -45,7 +45,7 @@ _regctl() {
             more) unfinished+=("$value") ;;
             *) described+=("${value//:/\\:}${help:+:$help}") ;;
         esac
-    done < <(REGCTL_COMPLETE_LINE=$line _REGCTL_COMPLETE=lines_complete $words[1] 2>/dev/null)
+    done < <(_REGCTL_LINE=$line _REGCTL_COMPLETE=lines_complete $words[1] 2>/dev/null)
     (( $#unfinished )) && compadd -S '' -- $unfinished
     (( $#described )) && _describe -V regctl described
 }
@@ -62,7 +62,7 @@ _FISH = r"""# Completion of regctl for fish.
 function __regctl_complete
     set -l line (commandline -cp)
     set -l program (commandline -po)[1]
-    for candidate in (env REGCTL_COMPLETE_LINE="$line" _REGCTL_COMPLETE=lines_complete \
+    for candidate in (env _REGCTL_LINE="$line" _REGCTL_COMPLETE=lines_complete \
             $program 2>/dev/null)
         set -l parts (string split -m 2 \t -- $candidate)
         switch $parts[1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli._app import App, pass_app
-from regctl.cli._command import Bundle, Noun, bundle
+from regctl.cli._command import Bundle, Command, bundle
 from regctl.cli._credentials import CredentialOptions, credential_options
 from regctl.cli._options import (
     ClusterOptions,
@@ -42,11 +42,6 @@ if TYPE_CHECKING:
     from regctl.targets import Targets
 
 _MANY = 20
-
-
-@click.group(cls=Noun)
-def secret() -> None:
-    """Pull secrets: the registry's password in every namespace that pulls from it."""
 
 
 class WantedOptions(Bundle):
@@ -164,7 +159,8 @@ wanted_options = bundle(
 )
 
 
-@secret.command(
+@click.command(
+    cls=Command,
     examples=[
         "regctl secret create --server registry.foo.com --username alice -n team-a,team-b",
         "regctl secret create --server registry.foo.com -A --service-account default",
@@ -207,7 +203,8 @@ def create(
     app.output.results(results(outcomes), dry_run=dry_run)
 
 
-@secret.command(
+@click.command(
+    cls=Command,
     examples=[
         "regctl secret diff --server registry.foo.com -A",
         "regctl secret diff regcred --server registry.foo.com -n team-a --service-account default",
@@ -234,8 +231,9 @@ def diff(
     report_drift(app, outcomes)
 
 
-@secret.command(
-    name="list",
+@click.command(
+    "list",
+    cls=Command,
     examples=[
         "regctl secret list -A",
         "regctl secret list registry.foo.com -n team-a,team-b",
@@ -324,7 +322,8 @@ def _age(created: datetime | None) -> str:
     return f"{seconds}s"
 
 
-@secret.command(
+@click.command(
+    cls=Command,
     examples=[
         "regctl secret delete registry.foo.com -n team-a",
         "regctl secret delete registry.foo.com -A --dry-run",
