@@ -6,9 +6,10 @@ have it, and a bundle is no dataclass: each of those takes a millisecond to defi
 """
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 BARE_DRY_RUN = "--dry-run"
+
+_OUTPUT = "Output"
+
+
+class Option(click.Option):
+    """An option that stands under a heading of its own in the help."""
+
+    def __init__(self, *args: Any, heading: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading = heading
 
 
 class Command(click.Command):
@@ -48,13 +59,44 @@ class Command(click.Command):
             ]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those that other commands share under what they are about."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:
+                heading = getattr(param, "heading", None)
+                if param in (*_common_options(), self.get_help_option(ctx)):
+                    heading = _OUTPUT
+                sections.setdefault(heading or "Options", []).append(record)
+        shared = sections.pop(_OUTPUT)
+        for heading, records in (*sections.items(), (_OUTPUT, shared)):
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples below the options."""
+        """Write the examples below the options; long ones are folded as a shell reads them."""
         if self.examples:
             with formatter.section("Examples"):
+                indent = " " * formatter.current_indent
                 for example in self.examples:
-                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+                    lines = _folded(example, formatter.width - len(indent))
+                    formatter.write(
+                        f" \\\n{indent}    ".join([indent + lines[0], *lines[1:]]) + "\n"
+                    )
         super().format_epilog(ctx, formatter)
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Break a command line where a shell may, best before an option; quoted words stay whole."""
+    lines = [""]
+    for words in re.findall(r"""-[-\w]+ (?![-"'])\S+|(?:"[^"]*"|'[^']*'|[^\s"'])+""", line):
+        if lines[-1] and len(f"{lines[-1]} {words}") + len("     \\") > width:
+            lines.append(words)
+        else:
+            lines[-1] += f" {words}" if lines[-1] else words
+    return lines
 
 
 class Members(MutableMapping[str, click.Command]):
@@ -115,7 +157,7 @@ def noun(summary: str, **places: str) -> Noun:
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """Add an option, as click.option does, but the same object to every command that has it."""
-    made = click.Option(names, **attributes)
+    made = Option(names, **attributes)
 
     def decorate(function: F) -> F:
         # Where click's own decorators collect the parameters of a function to be.
@@ -166,7 +208,13 @@ def _common_options() -> tuple[click.Parameter, ...]:
 
 
 class Bundle:
-    """Options that belong together: an attribute for each name that the class annotates."""
+    """
+    Options that belong together: an attribute for each name that the class annotates.
+
+    *heading* is what stands above them in the help.
+    """
+
+    heading: ClassVar[str | None] = None
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.__dict__.update(values)
@@ -174,7 +222,7 @@ class Bundle:
 
 def bundle(name: str, build: type[Bundle], *options: Callable[[F], F]) -> Callable[[F], F]:
     """Add *options* and pass them on as one argument *name*: the *build* of their values."""
-    keys = tuple(build.__annotations__)
+    keys = tuple(key for key in build.__annotations__ if key != "heading")
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -183,8 +231,12 @@ def bundle(name: str, build: type[Bundle], *options: Callable[[F], F]) -> Callab
             return function(*args, **kwargs, **{name: build(values)})
 
         decorated = cast("F", wrapper)
+        there = len(getattr(function, "__click_params__", ()))
         for add in reversed(options):
             decorated = add(decorated)
+        for made in decorated.__dict__["__click_params__"][there:]:
+            if isinstance(made, Option):
+                made.heading = made.heading or build.heading
         return decorated
 
     return decorate

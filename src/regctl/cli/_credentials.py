@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class PasswordOptions(Bundle):
     """Where the password comes from, as asked for."""
 
+    heading = "Credentials"
+
     password_stdin: bool
     password_file: "Path | None"
 
@@ -121,6 +123,8 @@ def _one_line(data: bytes, source: str) -> str:
 
 class CredentialOptions(Bundle):
     """Who to be at a registry, as asked for."""
+
+    heading = "Credentials"
 
     username: str | None
     docker_password: str | None

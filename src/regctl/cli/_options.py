@@ -33,6 +33,7 @@ def output_option(*formats: "Format") -> Callable[[F], F]:
         expose_value=False,
         is_eager=True,
         callback=callback,
+        heading="Output",
         help="Output format.",
     )
 
@@ -66,6 +67,8 @@ yes_option = option("-y", "--yes", is_flag=True, help="Do not ask.")
 class WritingOptions(Bundle):
     """How to write the auth file."""
 
+    heading = "Writing"
+
     backup: bool
     in_place: bool
 
@@ -90,6 +93,8 @@ writing_options = bundle(
 
 class HashingOptions(Bundle):
     """What to hash with; None is the default."""
+
+    heading = "Hashing"
 
     scheme: str | None
     cost: int | None
@@ -118,6 +123,8 @@ hashing_options = bundle(
 class ClusterOptions(Bundle):
     """Which cluster, as kubectl takes it."""
 
+    heading = "Cluster"
+
     kubeconfig: "Path | None"
     context: str | None
     timeout: float
@@ -143,6 +150,7 @@ workers_option = option(
     type=click.IntRange(1, 16),
     default=8,
     show_default=True,
+    heading="Cluster",
     help="How many requests at once.",
 )
 
@@ -152,6 +160,8 @@ workers_option = option(
 
 class TargetOptions(Bundle):
     """Which namespaces, as asked for."""
+
+    heading = "Namespaces"
 
     namespace: tuple[str, ...]
     all_namespaces: bool
@@ -234,6 +244,8 @@ def _read_text(source: str) -> str:
 
 class TransportOptions(Bundle):
     """How to speak to a registry. HTTPS with a trusted certificate unless told otherwise."""
+
+    heading = "Connection to the registry"
 
     ca_file: "Path | None"
     client_cert: "Path | None"
