@@ -14,7 +14,7 @@ cache=${REGCTL_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/regctl-test-servers}
 programs=( # package=program
   docker-registry=docker-registry apache2-utils=htpasswd apache2=apache2 nginx-light=nginx
   haproxy=haproxy caddy=caddy skopeo=skopeo etcd-server=etcd
-  zsh=zsh fish=fish
+  zsh=zsh fish=fish groff-base=groff
 )
 build_packages=(
   golang-go golang-github-modern-go-reflect2-dev golang-github-json-iterator-go-dev

@@ -59,21 +59,23 @@ class Command(click.Command):
             ]
         return super().parse_args(ctx, args)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those that other commands share under what they are about."""
+    def options_by_heading(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return how each option is written and what it does, under what it is about."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        common = (*_common_options(), self.get_help_option(ctx))
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record:
-                heading = getattr(param, "heading", None)
-                if param in (*_common_options(), self.get_help_option(ctx)):
-                    heading = _OUTPUT
+                heading = _OUTPUT if param in common else getattr(param, "heading", None)
                 sections.setdefault(heading or "Options", []).append(record)
-        shared = sections.pop(_OUTPUT)
-        for heading, records in (*sections.items(), (_OUTPUT, shared)):
-            if records:
-                with formatter.section(heading):
-                    formatter.write_dl(records)
+        sections[_OUTPUT] = sections.pop(_OUTPUT)
+        return {heading: records for heading, records in sections.items() if records}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those that other commands share under what they are about."""
+        for heading, records in self.options_by_heading(ctx).items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples below the options; long ones are folded as a shell reads them."""
