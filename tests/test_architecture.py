@@ -14,7 +14,7 @@ TIERS: list[set[str]] = [
     {"errors"},
     {"reference", "atomicfile", "exchange", "documents", "parallel", "ownership", "rbac"},
     {"hashes", "credentials", "apistatus", "kubeconfig", "schema"},
-    {"htpasswd", "keyring", "consumers", "registry", "cluster"},
+    {"dockerconfig", "htpasswd", "keyring", "consumers", "registry", "cluster"},
     {"targets", "serviceaccounts", "userlist", "audit", "repair"},
     {"pullsecrets", "upload", "library"},
     {"rollout", "authsecret"},

@@ -9,7 +9,8 @@ from typing import Any
 
 from regctl import parallel, schema
 from regctl.cluster import Cluster
-from regctl.credentials import Credential, DockerConfig, check_username
+from regctl.credentials import Credential, check_username
+from regctl.dockerconfig import DockerConfig
 from regctl.documents import load_located
 from regctl.errors import (
     FileAccessError,

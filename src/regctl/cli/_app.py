@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from regctl.cli._credentials import CredentialOptions
     from regctl.cli._options import ClusterOptions, TransportOptions
     from regctl.cluster import Cluster
-    from regctl.credentials import Credential, DockerConfig
+    from regctl.credentials import Credential
+    from regctl.dockerconfig import DockerConfig
     from regctl.exchange import Exchange
     from regctl.reference import Registry
     from regctl.registry import RegistryClient
@@ -51,7 +52,7 @@ class App:
 
     def docker_config(self) -> "DockerConfig":
         """Return docker's `config.json`; each call reads it again."""
-        from regctl.credentials import DockerConfig
+        from regctl.dockerconfig import DockerConfig
 
         return DockerConfig.load(self.environ)
 

@@ -1,0 +1,273 @@
+"""
+docker's `config.json`: who one is at which registry, with the credential helpers that it names.
+
+It is the file that docker, skopeo, podman, crane and regctl share; there is no other of ours.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regctl import atomicfile
+from regctl.credentials import Credential, decode_auth, encode_auth, json_object, text_fields
+from regctl.errors import (
+    CredentialHelperError,
+    FileAccessError,
+    InvalidReferenceError,
+    MalformedError,
+)
+from regctl.reference import Registry
+
+_HELPER_SECONDS = 120.0
+_HELPER_HAS_NONE = "credentials not found in native keychain"
+_TOKEN_USER = "<token>"  # noqa: S105 - the user name that marks a token, not a token
+
+
+class Kept(NamedTuple):
+    """Where a credential is kept, or was: with a *helper*, or in the file where that is None."""
+
+    helper: str | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class DockerConfig:
+    """
+    docker's client configuration: the credentials of `docker login`.
+
+    *path* is None where the environment names no home folder. The document is docker's own
+    (docker/cli, cli/config/configfile/file.go); credential helpers run with *environ*.
+    """
+
+    path: Path | None
+    document: Mapping[str, Any] = field(repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def locate(cls, environ: Mapping[str, str]) -> Path | None:
+        """Return where the file is: in `$DOCKER_CONFIG`, else in `.docker` of the home folder."""
+        if folder := environ.get("DOCKER_CONFIG"):
+            return Path(folder, "config.json")
+        if home := environ.get("HOME"):
+            return Path(home, ".docker", "config.json")
+        return None
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> "DockerConfig":
+        """
+        Read the configuration; a file that is not there is an empty one.
+
+        Raises FileAccessError where it can't be read, MalformedError where it is not docker's.
+        """
+        path = cls.locate(environ)
+        document: dict[str, Any] = {}
+        if path is not None:
+            try:
+                document = json_object(path.read_bytes(), str(path))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+        for name in ("auths", "credHelpers"):
+            if not isinstance(document.get(name) or {}, dict):
+                raise MalformedError(f"cannot read {path}: `{name}` is not an object")
+        return cls(path, document, environ)
+
+    def credential_for(self, registry: Registry) -> Credential | None:
+        """
+        Return the credential that docker would use for *registry*, or None where it has none.
+
+        `$DOCKER_AUTH_CONFIG` first, then the helper of this registry, then the common helper, then
+        what stands in `auths`. Raises CredentialHelperError where a helper is missing or fails,
+        MalformedError where an entry can't be read.
+        """
+        if text := self.environ.get("DOCKER_AUTH_CONFIG"):
+            source = "$DOCKER_AUTH_CONFIG"
+            entry = _entry_for(registry, json_object(text.encode(), source).get("auths"))
+            if credential := _docker_credential(entry, f"{source}, registry {registry}"):
+                return credential
+        if (helper := self._helper_for(registry)) and (found := self._ask(helper, registry.key)):
+            return found
+        entry = _entry_for(registry, self.document.get("auths"))
+        return _docker_credential(entry, f"{self.path}, registry {registry}")
+
+    def _helper_for(self, registry: Registry) -> str | None:
+        helper = _entry_for(registry, self.document.get("credHelpers"))
+        helper = helper or self.document.get("credsStore")
+        if helper is not None and not isinstance(helper, str):
+            raise MalformedError(f"cannot read {self.path}: a helper's name is not a string")
+        return helper or None
+
+    # Writing
+
+    def store(self, registry: Registry, credential: Credential) -> Kept:
+        """
+        Keep *credential* for *registry* where docker would: with its helper, else in the file.
+
+        The file is written as docker writes it (docker/cli, cli/config): the key is the registry's
+        host, Docker Hub's its old URL; a helper's registry is marked by an empty entry. All else
+        in the file stays. Raises FileAccessError, MalformedError, CredentialHelperError.
+        """
+        helper = self._helper_for(registry)
+        entry: dict[str, str] = {}
+        if helper:
+            secret = credential.identity_token or credential.password
+            user = _TOKEN_USER if credential.identity_token else credential.username
+            document = {"ServerURL": registry.key, "Username": user, "Secret": secret}
+            self._run(helper, "store", json.dumps(document), f"keep the credential for {registry}")
+        elif credential.identity_token:
+            entry = {"auth": encode_auth("", ""), "identitytoken": credential.identity_token}
+        else:
+            entry = {"auth": encode_auth(credential.username, credential.password)}
+        with self._auths() as auths:
+            before = auths.get(registry.key)
+            auths[registry.key] = entry
+        return Kept(helper, changed=before != entry)
+
+    def erase(self, registry: Registry) -> Kept:
+        """
+        Forget the credential for *registry*, in the helper and in the file, older keys included.
+
+        Raises what `store` raises.
+        """
+        helper = self._helper_for(registry)
+        had = helper is not None and self._ask(helper, registry.key) is not None
+        if helper and had:
+            self._run(helper, "erase", registry.key, f"remove the credential for {registry}")
+        with self._auths() as auths:
+            for key in [key for key in auths if _is_docker_s(key, registry)]:
+                had = auths.pop(key) is not None or had
+        return Kept(helper, changed=had)
+
+    @contextmanager
+    def _auths(self) -> Iterator[dict[str, Any]]:
+        """Lock and read the file, and write what the block makes of its `auths`."""
+        if self.path is None:
+            raise FileAccessError(
+                "cannot keep a credential: there is no home folder", hint="set $DOCKER_CONFIG"
+            )
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileAccessError(f"cannot make {self.path.parent}: {error.strerror}") from error
+        with atomicfile.editing(self.path) as draft:
+            document = json_object(draft.original or b"{}", str(self.path))
+            auths = document.get("auths") or {}
+            if not isinstance(auths, dict):
+                raise MalformedError(f"cannot read {self.path}: `auths` is not an object")
+            before = dict(auths)
+            yield auths
+            if auths != before:
+                # Go marshals a map with its keys sorted, and indents with tabs.
+                document["auths"] = dict(sorted(auths.items()))
+                text = json.dumps(document, indent="\t", ensure_ascii=False)
+                draft.content = text.encode()
+
+    # Helpers (docker/docker-credential-helpers): the action is the argument, all else is stdin
+
+    def _ask(self, helper: str, key: str) -> Credential | None:
+        attempt = f"get the credential for {key}"
+        output = self._run(helper, "get", key, attempt)
+        if output is None:
+            return None
+        program = f"docker-credential-{helper}"
+        try:
+            fields = text_fields(json.loads(output), program, ("Username", "Secret"))
+        except (ValueError, MalformedError):
+            raise CredentialHelperError(
+                f"cannot {attempt}: {program}: its answer is not a credential"
+            ) from None
+        if not fields["Secret"]:
+            return None
+        if fields["Username"] == _TOKEN_USER:
+            return Credential("", "", identity_token=fields["Secret"])
+        return Credential(fields["Username"], fields["Secret"])
+
+    def _run(self, helper: str, action: str, text: str, attempt: str) -> str | None:
+        """Run a helper and return what it printed, or None where it has no such credential."""
+        program = f"docker-credential-{helper}"
+        failed = f"cannot {attempt}: {program}"
+        try:
+            process = subprocess.run(
+                [program, action],
+                input=text.encode(),
+                capture_output=True,
+                env=dict(self.environ),
+                timeout=_HELPER_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise CredentialHelperError(
+                f"{failed}: no such program",
+                hint=f"install it, or take {helper!r} out of {self.path}",
+            ) from error
+        except subprocess.TimeoutExpired:
+            # Not chained: the cause carries what the helper wrote.
+            raise CredentialHelperError(
+                f"{failed}: no answer within {_HELPER_SECONDS:.0f} s"
+            ) from None
+        except OSError as error:
+            raise CredentialHelperError(f"{failed}: {error.strerror}") from error
+        output = process.stdout.decode(errors="replace").strip()
+        if process.returncode:
+            if _HELPER_HAS_NONE in output:
+                return None
+            said = output or process.stderr.decode(errors="replace").strip()
+            reason = said.splitlines()[0][:200] if said else f"exit code {process.returncode}"
+            raise CredentialHelperError(f"{failed}: {reason}")
+        return output
+
+
+def _entry_for(registry: Registry, entries: object) -> Any:
+    """Return the value for *registry*: its own key first, then the older keys with a URL."""
+    if not isinstance(entries, dict):
+        return None
+    for key in (registry.key, *_legacy_keys(registry, entries)):
+        if entries.get(key):
+            return entries[key]
+    return None
+
+
+def _legacy_keys(registry: Registry, entries: Mapping[str, Any]) -> Iterator[str]:
+    # docker/cli, cli/config/credentials/file_store.go: scheme and path are dropped.
+    return (key for key in sorted(entries) if _registry_in(key) == registry)
+
+
+def _is_docker_s(key: str, registry: Registry) -> bool:
+    """Whether docker means *registry* by *key*; podman's keys may have a repository's path."""
+    path = key.partition("://")[2] or key
+    return _registry_in(key) == registry and path.partition("/")[2] in {"", "v1/", "v2/"}
+
+
+def _registry_in(key: str) -> Registry | None:
+    try:
+        return Registry.parse(key)
+    except InvalidReferenceError:
+        return None
+
+
+def _docker_credential(entry: object, source: str) -> Credential | None:
+    """Decode an entry of `auths`; `{}` is docker's marker for one that a helper keeps."""
+    if not entry:
+        return None
+    fields = text_fields(
+        entry, source, ("username", "password", "email", "auth", "identitytoken", "registrytoken")
+    )
+    username, password = fields["username"], fields["password"]
+    if fields["auth"]:
+        username, password = decode_auth(fields["auth"], source=source)
+        password = password.strip("\0")
+    if fields["identitytoken"] or fields["registrytoken"]:
+        return Credential(
+            "",
+            "",
+            identity_token=fields["identitytoken"] or None,
+            registry_token=fields["registrytoken"] or None,
+        )
+    if not username or not password:
+        return None
+    return Credential(username, password, fields["email"] or None)

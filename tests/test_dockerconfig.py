@@ -1,0 +1,316 @@
+"""docker's config.json: what is found in it, and that it is written as docker writes it."""
+
+import base64
+import json
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regctl.credentials import (
+    Credential,
+    encode_auth,
+)
+from regctl.dockerconfig import DockerConfig
+from regctl.errors import (
+    CredentialHelperError,
+    FileAccessError,
+    MalformedError,
+)
+from regctl.reference import Registry
+
+FOO = Registry("registry.foo.com")
+LOGIN = ("alice", "correct horse")
+ALICE = Credential(*LOGIN)
+KNOWN = {"auths", "credHelpers", "credsStore"}
+
+
+def config(folder: Path, document: Any, **environ: str) -> DockerConfig:
+    """Write config.json and load it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(document))
+    return DockerConfig.load({"DOCKER_CONFIG": str(folder), **environ})
+
+
+def helper(folder: Path, name: str, script: str) -> dict[str, str]:
+    """Install a credential helper; return the environment that finds it."""
+    program = folder / f"docker-credential-{name}"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:/usr/bin:/bin"}
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "registry.foo.com",
+        "https://registry.foo.com",
+        "https://registry.foo.com/v1/",
+        "http://registry.foo.com/v2/",
+        "registry.foo.com/v2/",
+    ],
+)
+def test_a_credential_is_found_under_every_key_that_docker_wrote(tmp_path: Path, key: str) -> None:
+    document = {"auths": {key: {"auth": encode_auth("alice", "secret")}}}
+    assert config(tmp_path, document).credential_for(FOO) == Credential("alice", "secret")
+
+
+def test_its_own_key_wins_over_an_older_one_with_a_url(tmp_path: Path) -> None:
+    document = {
+        "auths": {
+            "https://registry.foo.com/v1/": {"auth": encode_auth("old", "old")},
+            "registry.foo.com": {"auth": encode_auth("new", "new")},
+        }
+    }
+    assert config(tmp_path, document).credential_for(FOO) == Credential("new", "new")
+
+
+def test_another_port_is_another_registry(tmp_path: Path) -> None:
+    document = {"auths": {"registry.foo.com:5000": {"auth": encode_auth("a", "b")}}}
+    assert config(tmp_path, document).credential_for(FOO) is None
+
+
+def test_docker_hub_is_known_by_its_own_key(tmp_path: Path) -> None:
+    document = {"auths": {"https://index.docker.io/v1/": {"auth": encode_auth("a", "b")}}}
+    hub = Registry.parse("docker.io")
+    assert config(tmp_path, document).credential_for(hub) == Credential("a", "b")
+
+
+def test_user_and_password_fields_nuls_and_tokens_are_read(tmp_path: Path) -> None:
+    document = {
+        "auths": {
+            "a.io": {"username": "a", "password": "p", "email": "a@b.c"},
+            "b.io": {"auth": base64.b64encode(b"b:p\0\0").decode()},
+            "c.io": {"auth": encode_auth("c", ""), "identitytoken": "token"},
+            "d.io": {},
+        }
+    }
+    loaded = config(tmp_path, document)
+    assert loaded.credential_for(Registry("a.io")) == Credential("a", "p", "a@b.c")
+    assert loaded.credential_for(Registry("b.io")) == Credential("b", "p")
+    assert loaded.credential_for(Registry("c.io")) == Credential("", "", identity_token="token")
+    assert loaded.credential_for(Registry("d.io")) is None
+
+
+def test_the_file_is_in_docker_config_or_in_the_home_folder(tmp_path: Path) -> None:
+    assert DockerConfig.locate({"DOCKER_CONFIG": "/x", "HOME": "/h"}) == Path("/x/config.json")
+    assert DockerConfig.locate({"HOME": "/h"}) == Path("/h/.docker/config.json")
+    assert DockerConfig.load({"HOME": str(tmp_path)}).credential_for(FOO) is None
+    assert DockerConfig.load({}).credential_for(FOO) is None
+
+
+def test_the_environment_variable_of_ci_systems_wins(tmp_path: Path) -> None:
+    variable = json.dumps({"auths": {"registry.foo.com": {"auth": encode_auth("ci", "token")}}})
+    document = {"auths": {"registry.foo.com": {"auth": encode_auth("alice", "secret")}}}
+    loaded = config(tmp_path, document, DOCKER_AUTH_CONFIG=variable)
+    assert loaded.credential_for(FOO) == Credential("ci", "token")
+
+
+def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": "secret"')
+    with pytest.raises(MalformedError, match=r"config\.json: not JSON"):
+        DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
+    with pytest.raises(MalformedError, match="auths"):
+        config(tmp_path, {"auths": []} | {"auths": [1]})
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(FileAccessError, match="Is a directory"):
+        DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
+
+
+# Helpers
+
+
+def test_a_helper_is_given_the_host_on_its_standard_input(tmp_path: Path) -> None:
+    environ = helper(
+        tmp_path,
+        "mine",
+        'test "$1" = get || exit 9\nread host\n'
+        'printf \'{"ServerURL":"%s","Username":"u","Secret":"of %s"}\' "$host" "$host"',
+    )
+    loaded = config(tmp_path, {"credsStore": "mine"}, **environ)
+    assert loaded.credential_for(FOO) == Credential("u", "of registry.foo.com")
+    hub = loaded.credential_for(Registry.parse("docker.io"))
+    assert hub == Credential("u", "of https://index.docker.io/v1/")
+
+
+def test_the_helper_of_a_registry_wins_over_the_common_one(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "one", 'echo \'{"Username":"one","Secret":"p"}\'')
+    helper(tmp_path, "all", 'echo \'{"Username":"all","Secret":"p"}\'')
+    document = {"credsStore": "all", "credHelpers": {"registry.foo.com": "one"}}
+    loaded = config(tmp_path, document, **environ)
+    assert loaded.credential_for(FOO) == Credential("one", "p")
+    assert loaded.credential_for(Registry("b.io")) == Credential("all", "p")
+
+
+def test_a_helper_without_the_credential_is_no_error(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "x", "echo credentials not found in native keychain; exit 1")
+    assert config(tmp_path, {"credsStore": "x"}, **environ).credential_for(FOO) is None
+
+
+def test_a_helpers_token_is_an_identity_token(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "x", 'echo \'{"Username":"<token>","Secret":"t"}\'')
+    loaded = config(tmp_path, {"credsStore": "x"}, **environ)
+    assert loaded.credential_for(FOO) == Credential("", "", identity_token="t")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo the keychain is locked; exit 2", "the keychain is locked"),
+        ("echo is broken >&2; exit 2", "is broken"),
+        ("exit 3", "exit code 3"),
+        ("echo s3cr3t", "not a credential"),
+        ("echo '[]'", "not a credential"),
+    ],
+)
+def test_a_helper_that_fails_is_named_with_its_reason(
+    tmp_path: Path, script: str, said: str
+) -> None:
+    environ = helper(tmp_path, "x", script)
+    with pytest.raises(CredentialHelperError) as caught:
+        config(tmp_path, {"credsStore": "x"}, **environ).credential_for(FOO)
+    assert "docker-credential-x" in caught.value.message
+    assert said in caught.value.message
+    assert "s3cr3t" not in str(caught.value)
+    assert "s3cr3t" not in str(caught.value.__cause__)
+
+
+def test_a_helper_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CredentialHelperError, match="docker-credential-gone: no such program"):
+        config(tmp_path, {"credsStore": "gone"}, PATH=str(tmp_path)).credential_for(FOO)
+
+
+# Writing
+
+
+def test_a_new_file_is_docker_s_own_and_for_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / ".docker"
+    kept = DockerConfig.load({"DOCKER_CONFIG": str(folder)}).store(FOO, ALICE)
+    assert kept == (None, True)
+    path = folder / "config.json"
+    auth = encode_auth("alice", "correct horse")
+    assert path.read_text() == (
+        '{\n\t"auths": {\n\t\t"registry.foo.com": {\n\t\t\t"auth": "' + auth + '"\n\t\t}\n\t}\n}'
+    )
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_docker_hub_is_kept_under_its_old_url(tmp_path: Path) -> None:
+    config(tmp_path, {}).store(Registry.parse("docker.io"), ALICE)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert list(written["auths"]) == ["https://index.docker.io/v1/"]
+
+
+entries = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8).filter(lambda k: k not in KNOWN), entries))
+def test_all_else_in_the_file_stays(others: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        other = {"auths": {"other.io": {"auth": encode_auth("o", "p"), "email": "x"}}}
+        loaded = config(Path(folder), {**others, **other})
+        loaded.store(FOO, ALICE)
+        path = Path(folder, "config.json")
+        written = json.loads(path.read_text())
+        assert list(written) == [*others, "auths"]
+        assert written["auths"].pop("registry.foo.com") == {"auth": encode_auth(*LOGIN)}
+        assert written == {**others, **other}
+        assert loaded.erase(FOO) == (None, True)
+        assert json.loads(path.read_text()) == {**others, **other}
+
+
+def test_a_symlink_and_the_mode_stay(tmp_path: Path) -> None:
+    real = tmp_path / "real.json"
+    real.write_text("{}")
+    real.chmod(0o640)
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    (folder / "config.json").symlink_to(real)
+    DockerConfig.load({"DOCKER_CONFIG": str(folder)}).store(FOO, ALICE)
+    assert (folder / "config.json").is_symlink()
+    assert "registry.foo.com" in real.read_text()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_the_same_login_again_writes_nothing(tmp_path: Path) -> None:
+    loaded = config(tmp_path, {})
+    assert loaded.store(FOO, ALICE).changed
+    before = (tmp_path / "config.json").stat()
+    assert not loaded.store(FOO, ALICE).changed
+    assert (tmp_path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_broken_file_is_left_alone_and_its_line_named(tmp_path: Path) -> None:
+    loaded = config(tmp_path, {})
+    broken = '{\n"auths": {},,\n}'
+    (tmp_path / "config.json").write_text(broken)
+    with pytest.raises(MalformedError, match="line 2"):
+        loaded.store(FOO, ALICE)
+    assert (tmp_path / "config.json").read_text() == broken
+
+
+def test_logout_takes_older_keys_along_and_no_other_registry(tmp_path: Path) -> None:
+    auth = {"auth": encode_auth("a", "b")}
+    keys = ["registry.foo.com", "https://registry.foo.com/v1/", "http://registry.foo.com"]
+    others = ["registry.foo.com:5000", "registry.foo.com/team", "foo.com"]
+    loaded = config(tmp_path, {"auths": dict.fromkeys([*keys, *others], auth)})
+    assert loaded.erase(FOO).changed
+    assert set(json.loads((tmp_path / "config.json").read_text())["auths"]) == set(others)
+    assert not loaded.erase(FOO).changed
+
+
+KEEPER = """
+case $1 in
+    store) cat > "$KEPT" ;;
+    get)
+        read -r host
+        test -s "$KEPT" || { echo "credentials not found in native keychain"; exit 1; }
+        cat "$KEPT" ;;
+    erase) read -r host; test "$host" = registry.foo.com && rm "$KEPT" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "document", [{"credsStore": "mine"}, {"credHelpers": {"registry.foo.com": "mine"}}]
+)
+def test_a_helper_keeps_the_password_and_the_file_only_a_mark(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    kept = tmp_path / "kept"
+    loaded = config(tmp_path, document, **helper(tmp_path, "mine", KEEPER), KEPT=str(kept))
+    assert loaded.store(FOO, ALICE).helper == "mine"
+    assert json.loads(kept.read_text()) == {
+        "ServerURL": "registry.foo.com",
+        "Username": "alice",
+        "Secret": "correct horse",
+    }
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written == {**document, "auths": {"registry.foo.com": {}}}
+    assert loaded.credential_for(FOO) == ALICE
+    assert loaded.erase(FOO) == ("mine", True)
+    assert not kept.exists()
+    assert json.loads((tmp_path / "config.json").read_text()) == {**document, "auths": {}}
+    assert loaded.erase(FOO) == ("mine", False)
+
+
+def test_a_helper_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "mine", "echo locked keychain; exit 1")
+    loaded = config(tmp_path, {"credsStore": "mine"}, **environ)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(CredentialHelperError, match="locked keychain"):
+        loaded.store(FOO, ALICE)
+    assert (tmp_path / "config.json").read_bytes() == before
