@@ -6,6 +6,7 @@ command. `exit_code` is what the process ends with: 1 failed, 2 usage, 3 partly 
 authenticated or not permitted. Nothing here ever holds a password.
 """
 
+import shlex
 from typing import ClassVar
 
 
@@ -156,12 +157,36 @@ class CertificateError(RegistryError):
     """The registry's certificate is not to be trusted."""
 
 
+class BrokenOffError(UnreachableError):
+    """The connection ended before the answer did; asking again may help."""
+
+
+class UntrustedRealmError(RegistryError):
+    """The registry names a token server that must not see the password."""
+
+
 class NotARegistryError(RegistryError):
     """Something answers there that does not speak the registry's protocol."""
 
 
 class NotFoundError(RegistryError):
     """No such repository, tag or manifest."""
+
+
+class NoCatalogError(RegistryError):
+    """The registry does not list its repositories, to this user or to anybody."""
+
+
+class DigestMismatchError(RegistryError):
+    """What came is not what its digest says."""
+
+
+class UnfinishedListError(PartlyDoneError):
+    """A list broke off; *last* is the last name that came."""
+
+    def __init__(self, message: str, *, last: str) -> None:
+        super().__init__(message, hint=f"--last {shlex.quote(last)} goes on from there")
+        self.last = last
 
 
 # The cluster

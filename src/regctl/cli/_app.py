@@ -92,7 +92,8 @@ class App:
         transport: "TransportOptions",
     ) -> "RegistryClient":
         """Return the client of *registry* for just this credential, or as nobody."""
-        from regctl.registry import RegistryClient, Transport
+        from regctl.registry import RegistryClient
+        from regctl.transport import Transport
 
         return RegistryClient(
             registry,

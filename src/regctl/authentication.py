@@ -1,0 +1,290 @@
+"""
+Who we say we are, URL by URL: Basic, Bearer with a token server, or nobody.
+
+A registry may want different things for its list of repositories and for an image, so each 401's
+own challenge is obeyed, and what worked is remembered for that part of the API only. How tokens
+are asked for follows distribution's token specification (docs/spec/auth/token.md and oauth.md).
+"""
+
+import ipaddress
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from regctl.challenges import Challenge, parse_challenges
+from regctl.credentials import Credential, encode_auth
+from regctl.errors import (
+    NotAuthenticatedError,
+    NotPermittedError,
+    RegctlError,
+    RegistryError,
+    UntrustedRealmError,
+)
+from regctl.transport import Reply
+
+_CLIENT_ID = "regctl"
+_MAX_TOKEN_ANSWER = 1024 * 1024
+# Seconds: what a token lives at least, by the specification, and what is left for its way.
+_MIN_LIFE = 60.0
+_MARGIN = 5.0
+
+Send = Callable[..., Reply]
+
+
+class Want(NamedTuple):
+    """
+    What a request is about: the *part* of the API that authenticates alike, the *scope* that a
+    token needs for it where the challenge names none, and what is attempted.
+    """
+
+    part: str
+    scope: str
+    attempt: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where tokens come from."""
+
+    realm: str
+    service: str
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str = field(repr=False)
+    expires: float
+
+
+class Authenticator:
+    """
+    The `Authorization` header for each request to one registry.
+
+    *send* sends a request as transport.Wire.send does. Tokens are kept until shortly before they
+    expire; threads that want the same one wait for the first that asks. *clock* is in seconds.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        name: str,
+        credential: Credential | None,
+        send: Send,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._origin = origin
+        self._name = name
+        self._credential = credential
+        self._send = send
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sources: dict[str, _Source] = {}
+        self._tokens: dict[tuple[_Source, str], _Token] = {}
+        self._asking: dict[tuple[_Source, str], threading.Lock] = {}
+
+    def first(self, want: Want) -> str | None:
+        """
+        Return the header to begin with, or None to go as nobody.
+
+        For a part of the API where a token server was named before, a token. Else
+        the password, where there is one: a registry that shows less to nobody gives no challenge.
+        """
+        with self._lock:
+            source = self._sources.get(want.part)
+        if source is not None:
+            return f"Bearer {self._token(source, want.scope, want.attempt)}"
+        return self._own()
+
+    def after(self, reply: Reply, tried: Sequence[str], want: Want) -> str | None:
+        """
+        Return the header that the challenges of a 401 ask for, or None where we have none.
+
+        What was *tried* for this request is not offered again. Raises UntrustedRealmError for a
+        token server that must not see a password, and what asking it raises.
+        """
+        challenges = parse_challenges(reply.challenges)
+        for challenge in challenges:
+            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+                header = self._bearer(challenge, reply.url, tried, want)
+                if header is not None:
+                    return header
+        basic = self._basic()
+        if any(challenge.scheme == "basic" for challenge in challenges) and basic not in tried:
+            with self._lock:
+                self._sources.pop(want.part, None)
+            return basic
+        return None
+
+    # Basic
+
+    def _own(self) -> str | None:
+        """Return what a credential says by itself."""
+        credential = self._credential
+        if credential is not None and credential.registry_token:
+            return f"Bearer {credential.registry_token}"
+        return self._basic()
+
+    def _basic(self) -> str | None:
+        credential = self._credential
+        if credential is None or not credential.password:
+            return None
+        return f"Basic {encode_auth(credential.username, credential.password)}"
+
+    # Bearer
+
+    def _bearer(
+        self, challenge: Challenge, url: str, tried: Sequence[str], want: Want
+    ) -> str | None:
+        source = self._checked(challenge, url, want.attempt)
+        wanted = challenge.parameters.get("scope") or want.scope
+        bearers = sum(header.startswith("Bearer ") for header in tried)
+        if bearers and challenge.parameters.get("error") == "insufficient_scope":
+            if bearers > 1 or wanted == want.scope:
+                raise NotPermittedError(f"{want.attempt}: forbidden for {self._whom()}")
+        elif bearers > 1:
+            return None
+        key = (source, wanted)
+        with self._lock:
+            known = self._tokens.get(key)
+            if known is not None and f"Bearer {known.text}" in tried:
+                # It was refused before its time.
+                del self._tokens[key]
+        header = f"Bearer {self._token(source, wanted, want.attempt)}"
+        with self._lock:
+            self._sources[want.part] = source
+        return None if header in tried else header
+
+    def _checked(self, challenge: Challenge, url: str, attempt: str) -> _Source:
+        """Return the token server of a challenge, where it may be trusted with a password."""
+        realm = urljoin(url, challenge.parameters["realm"])
+        reason = refused_realm(self._origin, realm)
+        if reason is not None:
+            raise UntrustedRealmError(
+                f"{attempt}: {self._name} sends us for a token to {realm}, {reason}: "
+                "no password was sent there"
+            )
+        return _Source(realm, challenge.parameters.get("service", ""))
+
+    def _token(self, source: _Source, scope: str, attempt: str) -> str:
+        key = (source, scope)
+        with self._lock:
+            asking = self._asking.setdefault(key, threading.Lock())
+        with asking:
+            with self._lock:
+                known = self._tokens.get(key)
+            if known is not None and known.expires > self._clock():
+                return known.text
+            token = self._ask(source, scope, attempt)
+            with self._lock:
+                self._tokens[key] = token
+            return token.text
+
+    def _ask(self, source: _Source, scope: str, attempt: str) -> _Token:
+        """Ask for a token; one that can't be had for the catalog is asked for without a scope."""
+        began = self._clock()
+        reply = self._asked(source, scope, attempt)
+        if reply.status == HTTPStatus.BAD_REQUEST and scope.startswith("registry:"):
+            # Quay knows scopes for repositories only.
+            reply = self._asked(source, "", attempt)
+        if reply.status != HTTPStatus.OK:
+            raise self._refused(reply, attempt)
+        document = _json_object(reply.body)
+        text = document.get("token") or document.get("access_token")
+        if not isinstance(text, str) or not text.isprintable():
+            raise RegistryError(f"{attempt}: the token server {_host(source)} gives no token")
+        life = document.get("expires_in")
+        seconds = float(life) if isinstance(life, int | float) else 0.0
+        return _Token(text, began + max(seconds, _MIN_LIFE) - _MARGIN)
+
+    def _asked(self, source: _Source, scope: str, attempt: str) -> Reply:
+        credential = self._credential
+        token = credential.identity_token if credential is not None else None
+        scopes = scope.split(" ") if scope else []
+        if token is not None:
+            form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": _CLIENT_ID}
+            form |= {"service": source.service} if source.service else {}
+            form |= {"scope": scope} if scope else {}
+            reply = self._send(
+                "POST",
+                source.realm,
+                attempt,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode(form).encode(),
+                limit=_MAX_TOKEN_ANSWER,
+            )
+            if reply.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+                return reply
+        query = [("service", source.service)] if source.service else []
+        query += [("scope", one) for one in scopes]
+        basic = self._basic()
+        if basic is not None and credential is not None:
+            query.append(("account", credential.username))
+        joiner = "&" if urlsplit(source.realm).query else "?"
+        url = f"{source.realm}{joiner if query else ''}{urlencode(query, quote_via=quote)}"
+        headers = {"Authorization": basic} if basic is not None else {}
+        return self._send("GET", url, attempt, headers=headers, limit=_MAX_TOKEN_ANSWER)
+
+    def _refused(self, reply: Reply, attempt: str) -> RegctlError:
+        host = urlsplit(reply.url).netloc
+        match reply.status:
+            case HTTPStatus.UNAUTHORIZED if self._credential is None:
+                return NotAuthenticatedError(
+                    f"{attempt}: the token server {host} asks for a user and password",
+                    hint="pass --username and --password-stdin",
+                )
+            case HTTPStatus.UNAUTHORIZED:
+                return NotAuthenticatedError(
+                    f"{attempt}: the token server {host} refuses the password of {self._whom()}"
+                )
+            case HTTPStatus.FORBIDDEN:
+                return NotPermittedError(f"{attempt}: {self._whom()} may not")
+        return RegistryError(f"{attempt}: the token server {host} answers {reply.status}")
+
+    def _whom(self) -> str:
+        if self._credential is None:
+            return "nobody"
+        return self._credential.username or "the token's user"
+
+
+def refused_realm(origin: str, realm: str) -> str | None:
+    """
+    Return why a password for *origin* must not go to the token server *realm*, or None.
+
+    Plain HTTP is for registries on plain HTTP; an address of this machine or of the link is for
+    registries that are there too.
+    """
+    ours, theirs = urlsplit(origin), urlsplit(realm)
+    if theirs.scheme not in {"https", "http"} or not theirs.hostname:
+        return "which is no address"
+    if theirs.scheme == "http" and ours.scheme != "http":
+        return "which is not HTTPS"
+    if _is_inside(theirs.hostname) and not _is_inside(ours.hostname or ""):
+        return "which is inside this machine or its network"
+    return None
+
+
+def _is_inside(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_link_local or address.is_private
+
+
+def _host(source: _Source) -> str:
+    return urlsplit(source.realm).netloc
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

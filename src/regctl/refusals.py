@@ -1,0 +1,143 @@
+"""What it means that a registry says no."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from regctl.challenges import parse_challenges
+from regctl.credentials import Credential
+from regctl.errors import (
+    NoCatalogError,
+    NotARegistryError,
+    NotAuthenticatedError,
+    NotFoundError,
+    NotPermittedError,
+    RegctlError,
+    RegistryError,
+)
+from regctl.reference import DOCKER_HUB, Registry
+from regctl.transport import Reply
+
+_SAID_BYTES = 200
+
+_WITHOUT_CATALOG = {
+    DOCKER_HUB: ("Docker Hub has no catalog", "its web site lists them"),
+    "ghcr.io": ("GitHub has no catalog", "its web site lists an owner's packages"),
+    "public.ecr.aws": ("the public ECR has no catalog", "its web site lists them"),
+    "registry.gitlab.com": (
+        "GitLab shows the catalog to its administrators only",
+        "its own API lists those of a project or a group",
+    ),
+}
+
+
+def refusal(
+    reply: Reply, attempt: str, registry: Registry, credential: Credential | None
+) -> RegctlError:
+    """
+    Return the error for an answer that is no success: by its status, with its own words.
+
+    *credential* is who asked. The words are those of the distribution specification's errors, or
+    of what Docker Hub, Quay and zot send in their place.
+    """
+    said = _quoted(reply)
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        return _unauthorized(reply, attempt, credential)
+    if reply.status == HTTPStatus.NOT_FOUND:
+        return _missing(reply, attempt)
+    if reply.status == HTTPStatus.BAD_REQUEST:
+        return _bad_request(reply, attempt, registry, credential)
+    if reply.status == HTTPStatus.FORBIDDEN:
+        whom = f" for {credential.username}" if credential and credential.username else ""
+        return NotPermittedError(f"{attempt}: forbidden{whom}{said}")
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RegistryError(
+            f"{attempt}: too many requests{said}",
+            hint="wait, or log in: many registries allow a user more than nobody",
+        )
+    return RegistryError(f"{attempt}: it answers {reply.status}{said}")
+
+
+def no_catalog(registry: Registry, error: RegctlError) -> RegctlError | None:
+    """Return why this registry lists nothing, where it is known for that, or None."""
+    for host, (why, hint) in _WITHOUT_CATALOG.items():
+        if registry.host == host:
+            return NoCatalogError(f"cannot list the repositories of {registry}: {why}", hint=hint)
+    if isinstance(error, NotFoundError):
+        return NoCatalogError(f"{error}: it has no catalog")
+    return None
+
+
+def _unauthorized(reply: Reply, attempt: str, credential: Credential | None) -> RegctlError:
+    if credential is None:
+        return NotAuthenticatedError(
+            f"{attempt}: it asks for a user and password",
+            hint="pass --username and --password-stdin",
+        )
+    user = credential.username or "the token's user"
+    challenges = parse_challenges(reply.challenges)
+    schemes = {challenge.scheme for challenge in challenges}
+    if schemes and not schemes & {"basic", "bearer"}:
+        names = ", ".join(sorted(schemes))
+        return NotAuthenticatedError(f"{attempt}: it takes {names} only, which we have not")
+    if any(c.parameters.get("error") == "insufficient_scope" for c in challenges):
+        return NotPermittedError(f"{attempt}: forbidden for {user}")
+    return NotAuthenticatedError(
+        f"{attempt}: it refuses the password of {user}",
+        hint=f"`regctl verify {user}` tells whether the auth file knows this password",
+    )
+
+
+def _bad_request(
+    reply: Reply, attempt: str, registry: Registry, credential: Credential | None
+) -> RegctlError:
+    # Go's net/http and nginx, to HTTP on their HTTPS port.
+    if b"HTTP request" in reply.body or b"plain HTTP" in reply.body:
+        return NotARegistryError(
+            f"{attempt}: {registry} speaks HTTPS", hint="leave out --plain-http"
+        )
+    if credential is not None and not reply.body:
+        # distribution, registry/auth/htpasswd: a file that is missing or malformed.
+        return RegistryError(
+            f"{attempt}: it answers 400 to a user and password: it can't read its auth file",
+            hint="`regctl auth check` finds the line",
+        )
+    return RegistryError(f"{attempt}: it answers 400{_quoted(reply)}")
+
+
+def _missing(reply: Reply, attempt: str) -> RegctlError:
+    if _said(reply) or reply.method == "HEAD" or "/manifests/" in reply.url:
+        return NotFoundError(f"{attempt}: not found")
+    host = "/".join(reply.url.split("/")[:3])
+    return NotARegistryError(
+        f"{attempt}: what answers at {host} is not a registry",
+        hint="a registry is HOST or HOST:PORT, without a path",
+    )
+
+
+def _said(reply: Reply) -> list[str]:
+    """Return what an error's body says; "error" where it is one of the specification's, unsaid."""
+    try:
+        document: Any = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(document, dict):
+        return []
+    errors = document.get("errors")
+    listed: Sequence[Any] = errors if isinstance(errors, list) else [document]
+    return [
+        next((error[name] for name in _WORDS if isinstance(error.get(name), str)), "error")
+        for error in listed
+        if isinstance(error, dict) and error.keys() & set(_WORDS)
+    ]
+
+
+# The first three are the specification's, the others those of Hub and Quay.
+_WORDS = ("message", "code", "detail", "details", "error")
+
+
+def _quoted(reply: Reply) -> str:
+    """Return what the registry says of its refusal, to stand at the end of a message."""
+    said = "; ".join(_said(reply))[:_SAID_BYTES]
+    return f": {said}" if said else ""
