@@ -1,6 +1,8 @@
 """The registry client, on Debian's docker-registry and, for what that never does, on a stand-in."""
 
 import datetime as dt
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
@@ -39,20 +41,48 @@ def auth_file(tmp_path: Path) -> Path:
     return path
 
 
-NAMES = [f"team-{number:04}/app" for number in range(2_345)]
+NAMES = [f"team-{number:04}/app" for number in range(3_000)]
 
 
-def test_every_repository_comes_once_however_many_pages_there_are(
-    serve: Servers, tmp_path: Path
+@pytest.fixture(scope="module")
+def large(
+    serve_module: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DockerRegistry]:
+    """A registry with NAMES in it, gone from the disk with the last test of this file."""
+    folder = tmp_path_factory.mktemp("large")
+    registry = serve_module(docker_registry(folder / "registry"))
+    registry.push_image(NAMES[0], "1.0")
+    registry.copy_repository(NAMES[0], NAMES[1:])
+    yield registry
+    shutil.rmtree(registry.root)
+
+
+@pytest.mark.parametrize("max_entries", [50, 1_000, None])
+def test_every_repository_comes_once_and_in_order_however_many_pages_there_are(
+    serve: Servers, tmp_path: Path, large: DockerRegistry, max_entries: int | None
 ) -> None:
-    by_default = serve(docker_registry(tmp_path / "registry"))
-    by_default.push_image(NAMES[0], "1.0")
-    by_default.copy_repository(NAMES[0], NAMES[1:])
-    assert list(client(by_default.host).repositories()) == NAMES
-    # This one refuses to be asked for more than it gives.
-    stingy = serve(docker_registry(tmp_path / "stingy", root=by_default.root, max_entries=100))
-    assert list(client(stingy.host).repositories()) == NAMES
-    assert list(client(stingy.host).repositories(last=NAMES[2_000])) == NAMES[2_001:]
+    """Also from a registry that refuses to be asked for more than it gives."""
+    host = serve(docker_registry(tmp_path / "r", root=large.root, max_entries=max_entries)).host
+    assert list(client(host).repositories()) == NAMES
+    assert list(client(host).repositories(last=NAMES[2_500])) == NAMES[2_501:]
+
+
+def test_every_repository_comes_through_nginx_with_tls_and_a_password(
+    serve: Servers, tmp_path: Path, auth_file: Path, large: DockerRegistry
+) -> None:
+    stingy = serve(docker_registry(tmp_path / "r", root=large.root, max_entries=50))
+    certificate = make_certificate(tmp_path / "tls")
+    front = serve(
+        nginx(
+            tmp_path / "nginx",
+            upstream=stingy.host,
+            auth_file=auth_file,
+            certificate=certificate,
+        )
+    )
+    trusting = Transport(ca_file=certificate.ca_file)
+    zoe = Credential("zoë", "zoë:pässword")
+    assert list(client(front.host, credential=zoe, transport=trusting).repositories()) == NAMES
 
 
 def test_tags_of_a_repository_and_of_one_that_lost_them(registry: DockerRegistry) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from regctl.errors import RegistryError
+from regctl.errors import NotAuthenticatedError, RegistryError
 from regctl.transport import Reply
 
 PAGE_SIZE = 100
@@ -26,7 +26,11 @@ def is_harbor(request: Request, attempt: str) -> bool:
 
 
 def repositories(request: Request, attempt: str) -> Iterator[str]:
-    """Yield PROJECT/REPOSITORY, by name, of all that the user may see. Raises RegistryError."""
+    """
+    Yield PROJECT/REPOSITORY, by name, of all that the user may see.
+
+    Raises NotAuthenticatedError, RegistryError.
+    """
     page, given = 1, 0
     while True:
         target = f"/api/v2.0/repositories?page={page}&page_size={PAGE_SIZE}&sort=name"
@@ -41,6 +45,11 @@ def repositories(request: Request, attempt: str) -> Iterator[str]:
 
 
 def _names(reply: Reply, attempt: str) -> Iterator[str]:
+    if reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise NotAuthenticatedError(
+            f"{attempt}: Harbor refuses the user or the password",
+            hint="a robot's name has a $ in it: put it in single quotes",
+        )
     if reply.status != HTTPStatus.OK:
         raise RegistryError(f"{attempt}: Harbor's API answers {reply.status}")
     try:

@@ -1,0 +1,348 @@
+"""Registries that misbehave: what is said of each, and that no password ever leaves for another."""
+
+import gzip
+import json
+import socket
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from regctl import errors
+from regctl.credentials import Credential
+from regctl.exchange import Backoff
+from regctl.reference import Registry
+from regctl.registry import RegistryClient
+from regctl.transport import Transport
+from tests.conftest import Servers
+from tests.servers.products import REFUSED, basic, challenge, filled
+from tests.servers.standin_registry import (
+    Answer,
+    Manifest,
+    Request,
+    StandinRegistry,
+    in_turn,
+    standin_registry,
+)
+
+SECRET = "hunter2"
+CI = Credential("ci", SECRET)
+
+
+def client(
+    host: str, *, credential: Credential | None = CI, read_seconds: float = 30.0
+) -> RegistryClient:
+    return RegistryClient(
+        Registry.parse(host),
+        credential=credential,
+        transport=Transport(plain_http=True, read_seconds=read_seconds),
+        backoff=Backoff(tries=3, base=0),
+    )
+
+
+def page(*names: object, link: str | None = None) -> Answer:
+    headers = {"Link": link} if link else {}
+    return Answer.of({"repositories": list(names)}, headers=headers)
+
+
+def bomb() -> bytes:
+    """40 MiB of blanks in a JSON document, as 40 KiB."""
+    packer = zlib.compressobj(wbits=31)
+    blanks = b" " * (1024 * 1024)
+    return b"".join([*(packer.compress(blanks) for _ in range(40)), packer.flush()])
+
+
+# What a registry answers to a request for its list: the names that come of it, or the error and
+# a part of its message.
+LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]] = {
+    "nothing in it": (page(), []),
+    "null for a list": (Answer.of({"repositories": None}), []),
+    "null among the names": (page("a", None, "b"), ["a", "b"]),
+    "a number among the names": (page("a", 5, "b"), ["a", "b"]),
+    "a name twice": (page("a", "a", "b"), ["a", "b"]),
+    "no order": (page("c", "a", "b", "a", "c"), ["c", "a", "b"]),
+    "text/plain": (Answer(200, b'{"repositories":["a"]}', {"Content-Type": "text/plain"}), ["a"]),
+    "compressed": (
+        Answer(200, gzip.compress(b'{"repositories":["a"]}'), {"Content-Encoding": "gzip"}),
+        ["a"],
+    ),
+    "a bare list": (Answer.of(["a"]), ["a"]),
+    "not compressed as it says": (
+        Answer(200, b"plain", {"Content-Encoding": "gzip"}),
+        (errors.RegistryError, "not compressed as it says"),
+    ),
+    "a bomb": (
+        Answer(200, bomb(), {"Content-Encoding": "gzip"}),
+        (errors.RegistryError, "more than 32 MiB"),
+    ),
+    "HTML": (Answer(200, b"<html>hi</html>"), (errors.NotARegistryError, "not JSON")),
+    "nothing at all": (Answer(200, b""), (errors.NotARegistryError, "not JSON")),
+    "deep nesting": (Answer(200, b"[" * 100_000), (errors.NotARegistryError, "not JSON")),
+    "not UTF-8": (Answer(200, b'{"repositories":["\xff"]}'), (errors.NotARegistryError, "JSON")),
+    "no list": (
+        Answer.of({"repositories": "a"}),
+        (errors.NotARegistryError, "no list of repositories"),
+    ),
+    "another document": (Answer.of({"a": 1}), (errors.NotARegistryError, "no list of")),
+    "half an answer": (
+        Answer(200, b'{"repos', {"Content-Length": "100"}, hang_up=True),
+        (errors.UnreachableError, "broke off"),
+    ),
+    "not found, as HTML": (Answer(404, b"<html>"), (errors.NotARegistryError, "not a registry")),
+    "no catalog": (
+        Answer.of({"errors": [{"code": "NAME_UNKNOWN"}]}, 404),
+        (errors.NoCatalogError, "no catalog"),
+    ),
+    "forbidden": (
+        Answer.of({"errors": [{"code": "DENIED", "message": "not yours"}]}, 403),
+        (errors.NotPermittedError, "forbidden for ci: not yours"),
+    ),
+    "a refusal in Hub's words": (
+        Answer.of({"details": "slow down"}, 429),
+        (errors.RegistryError, "too many requests: slow down"),
+    ),
+    "a refusal in Quay's words": (
+        Answer.of({"error": "not today"}, 500),
+        (errors.RegistryError, "answers 500: not today"),
+    ),
+    "a refusal with odd codes": (
+        Answer.of({"errors": [{"code": 404}, "text", None]}, 500),
+        (errors.RegistryError, "answers 500"),
+    ),
+    "a refusal in HTML": (Answer(502, b"<h1>Bad"), (errors.RegistryError, "answers 502$")),
+    "a broken auth file": (Answer(400, b""), (errors.RegistryError, "can't read its auth file")),
+    "a very long pause": (
+        Answer(503, headers={"Retry-After": "86400"}),
+        (errors.RegistryError, "come back in 86400 s"),
+    ),
+    "a redirect to nowhere": (
+        Answer(302, headers={"Location": "gopher://x"}),
+        (errors.RegistryError, "redirects to what is no address"),
+    ),
+    "a redirect to itself": (
+        Answer(307, headers={"Location": "/v2/_catalog"}),
+        (errors.RegistryError, "redirects more than 5 times"),
+    ),
+    "a redirect without an address": (Answer(301), (errors.RegistryError, "answers 301")),
+    "an unknown status": (Answer(299, b"{}"), (errors.RegistryError, "answers 299")),
+    "a link that is none": (page("a", link="next please"), ["a"]),
+    "a link to the page before": (page("a", link='</v2/_catalog?n=0>; rel="prev"'), ["a"]),
+    "a link to itself": (
+        page("a", link='</v2/_catalog?n=1000>; rel="next"'),
+        (errors.UnfinishedListError, "in a circle"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_from_a_registry_that_misbehaves(serve: Servers, name: str) -> None:
+    answer, expected = LISTS[name]
+
+    def script(request: Request) -> Answer | None:
+        return answer if request.path == "/v2/_catalog" else None
+
+    registry = serve(standin_registry(StandinRegistry(script=script)))
+    names = client(registry.host).repositories()
+    if isinstance(expected, list):
+        assert list(names) == expected
+        return
+    error, said = expected
+    with pytest.raises(error, match=said) as caught:
+        list(names)
+    assert SECRET not in f"{caught.value}{caught.value.hint}{caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "headers", "said"),
+    [
+        (b"{}", {"Docker-Content-Digest": f"sha256:{'0' * 64}"}, "its content has the digest"),
+        (b"x" * 5_000_000, {}, "more than 4 MiB"),
+    ],
+)
+def test_a_manifest_that_is_not_what_it_says(
+    serve: Servers, manifest: bytes, headers: dict[str, str], said: str
+) -> None:
+    registry = serve(
+        standin_registry(StandinRegistry(script=in_turn(Answer(200, manifest, headers))))
+    )
+    with pytest.raises(errors.RegistryError, match=said):
+        client(registry.host).manifest("a", "1.0")
+
+
+def test_a_blob_or_manifest_under_a_false_digest_is_refused(serve: Servers) -> None:
+    state = StandinRegistry()
+    state.put_image("a", "1.0", b"layer")
+    false = f"sha256:{'f' * 64}"
+    state.blobs[false] = b"something else"
+    state.manifests["a"][false] = Manifest(b"{}")
+    host = serve(standin_registry(state)).host
+    with pytest.raises(errors.DigestMismatchError):
+        client(host).blob("a", false)
+    with pytest.raises(errors.DigestMismatchError):
+        client(host).manifest("a", false)
+
+
+def test_a_list_that_breaks_off_says_where_to_go_on(serve: Servers) -> None:
+    """On its third page; nothing that came is lost, and the rest is a request away."""
+    state = StandinRegistry(tags={f"name-{n}": [] for n in range(9)}, page=2)
+    broken = Answer(500, b"disk")
+
+    def script(request: Request) -> Answer | None:
+        return broken if request.query.get("last") == "name-3" and state.script else None
+
+    state.script = script
+    names: list[str] = []
+    host = serve(standin_registry(state)).host
+    with pytest.raises(errors.UnfinishedListError) as caught:
+        names.extend(client(host).repositories())
+    assert caught.value.exit_code == 3
+    assert caught.value.last == "name-3"
+    assert "--last name-3" in (caught.value.hint or "")
+    state.script = None
+    assert list(client(host).repositories(last="name-3")) == [f"name-{n}" for n in range(4, 9)]
+
+
+def test_a_silent_registry_is_given_up() -> None:
+    """Against a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(errors.UnreachableError, match="no answer in time"):
+            client(host, read_seconds=0.05).ping()
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(serve: Servers) -> None:
+    half = Answer(200, b'{"repos', {"Content-Length": "100"}, hang_up=True)
+    state = StandinRegistry(tags={"a": []}, script=in_turn(half, half))
+    assert list(client(serve(standin_registry(state)).host).repositories()) == ["a"]
+    assert len(state.requests) == 3
+
+
+def test_the_pause_that_a_registry_asks_for_is_told(serve: Servers) -> None:
+    state = StandinRegistry(
+        tags={"a": []}, script=in_turn(Answer(429, headers={"Retry-After": "0"}))
+    )
+    told: list[float] = []
+    host = serve(standin_registry(state)).host
+    waiting = RegistryClient(
+        Registry.parse(host), transport=Transport(plain_http=True), waiting=told.append
+    )
+    assert list(waiting.repositories()) == ["a"]
+    assert told == [0.0]
+
+
+def test_what_is_not_safe_is_never_sent_twice(serve: Servers) -> None:
+    state = StandinRegistry(script=lambda _request: Answer(503))
+    reply = client(serve(standin_registry(state)).host).request("POST", "/v2/a/blobs/uploads/", "x")
+    assert reply.status == 503
+    assert len(state.requests) == 1
+
+
+# Where passwords go
+
+
+@pytest.fixture
+def foreign(serve: Servers) -> StandinRegistry:
+    """Another server, which keeps what it is sent."""
+    state = filled()
+    state.tags["stolen"] = []
+    return serve(standin_registry(state))
+
+
+def carried(requests: list[Request]) -> str:
+    """Everything in which a password could have come along."""
+    return json.dumps([[r.path, r.query, r.headers, r.body.decode("latin-1")] for r in requests])
+
+
+def link_away(there: str) -> Callable[[Request], Answer | None]:
+    return lambda r: (
+        page("a", link=f'<{there}/v2/_catalog?last=a>; rel="next"')
+        if (r.path == "/v2/_catalog" and "last" not in r.query)
+        else None
+    )
+
+
+def redirect_away(there: str) -> Callable[[Request], Answer | None]:
+    return lambda r: Answer(307, headers={"Location": f"{there}{r.path}"})
+
+
+ASKS: dict[str, Callable[[RegistryClient], object]] = {
+    "list": lambda c: list(c.repositories()),
+    "tags": lambda c: c.tags("team/app"),
+    "manifest": lambda c: c.manifest("team/app", "1.0"),
+    "ping": lambda c: c.ping(),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_redirect_to_another_host_goes_without_credentials(
+    serve: Servers, foreign: StandinRegistry, ask: str
+) -> None:
+    state = StandinRegistry(script=redirect_away(foreign.url))
+    ASKS[ask](client(serve(standin_registry(state)).host))
+    assert foreign.requests
+    assert basic(state.requests[0]) == ("ci", SECRET)
+    assert all("authorization" not in request.headers for request in foreign.requests)
+    assert SECRET not in carried(foreign.requests)
+
+
+def test_a_challenge_of_another_host_gets_no_password(
+    serve: Servers, foreign: StandinRegistry
+) -> None:
+    foreign.script = lambda _request: challenge(REFUSED, 'Basic realm="give me"')
+    state = StandinRegistry(script=redirect_away(foreign.url))
+    with pytest.raises(errors.NotAuthenticatedError):
+        client(serve(standin_registry(state)).host).ping()
+    assert all("authorization" not in request.headers for request in foreign.requests)
+
+
+def test_a_link_to_another_host_is_asked_of_ours(serve: Servers, foreign: StandinRegistry) -> None:
+    state = filled()
+    registry = serve(standin_registry(state))
+    state.script = link_away(foreign.url)
+    names = list(client(registry.host).repositories())
+    assert names == ["a", "team/app", "team/db", "tools"]
+    assert foreign.requests == []
+
+
+def test_a_redirected_upload_is_not_followed(serve: Servers, foreign: StandinRegistry) -> None:
+    state = StandinRegistry(script=redirect_away(foreign.url))
+    registry = serve(standin_registry(state))
+    reply = client(registry.host).request("PUT", "/v2/a/manifests/1", "x", body=b"{}")
+    assert reply.status == 307
+    assert foreign.requests == []
+    location = client(registry.host).target_of(f"{foreign.url}/v2/a/blobs/uploads/1?s=2", reply)
+    assert location == "/v2/a/blobs/uploads/1?s=2"
+
+
+def test_a_realm_that_must_not_see_the_password_does_not(
+    serve: Servers, foreign: StandinRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry is a public one by its name; a proxy, which is ours, answers for it."""
+    header = f'Bearer realm="{foreign.url}/token",service="x"'
+    proxy = serve(standin_registry(StandinRegistry(script=lambda _r: challenge(REFUSED, header))))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with pytest.raises(errors.UntrustedRealmError, match="inside this machine"):
+        client("registry.example").ping()
+    assert foreign.requests == []
+
+
+def test_a_proxy_is_used_unless_no_proxy_names_the_registry(
+    serve: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, registry = serve(standin_registry()), serve(standin_registry())
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    client(registry.host).ping()
+    assert (len(proxy.requests), len(registry.requests)) == (1, 0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client(registry.host).ping()
+    assert (len(proxy.requests), len(registry.requests)) == (1, 1)
+
+
+def test_netrc_is_never_read(serve: Servers, nobodys_home: Path) -> None:
+    (nobodys_home / ".netrc").write_text("default login eve password mallory\n")
+    registry = serve(standin_registry())
+    client(registry.host, credential=None).ping()
+    assert "authorization" not in registry.requests[0].headers
+    client(registry.host).ping()
+    assert basic(registry.requests[1]) == ("ci", SECRET)

@@ -1,0 +1,273 @@
+"""Who the client says it is: tokens asked for once, kept while they last, and never given away."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from regctl import errors
+from regctl.authentication import refused_realm
+from regctl.credentials import Credential
+from regctl.exchange import Backoff
+from regctl.reference import Registry
+from regctl.registry import RegistryClient
+from regctl.transport import Transport
+from tests.conftest import Servers
+from tests.servers.products import (
+    PASSWORD,
+    REFUSED,
+    USER,
+    Product,
+    TokenServer,
+    basic,
+    bearer,
+    challenge,
+    filled,
+    token_registry,
+)
+from tests.servers.standin_registry import Answer, Request, Script, standin_registry
+
+ALICE = Credential(USER, PASSWORD)
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def client(
+    host: str, credential: Credential | None = ALICE, clock: Callable[[], float] = time.monotonic
+) -> RegistryClient:
+    return RegistryClient(
+        Registry.parse(host),
+        credential=credential,
+        transport=Transport(plain_http=True),
+        backoff=Backoff(base=0),
+        clock=clock,
+    )
+
+
+def asked(product: Product) -> list[Request]:
+    assert product.tokens is not None
+    return product.tokens.server.requests
+
+
+def test_sixteen_threads_ask_for_one_token_once(serve: Servers) -> None:
+    product = serve(token_registry())
+    shared = client(product.host)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: shared.tags("team/app"), range(64)))
+    assert found == [["1.0", "2.0"]] * 64
+    assert len(asked(product)) == 1
+
+
+def test_a_token_is_for_its_scope(serve: Servers) -> None:
+    product = serve(token_registry())
+    shared = client(product.host)
+    assert sorted(shared.repositories()) == ["team/app", "team/db", "tools"]
+    shared.tags("team/app")
+    shared.tags("team/db")
+    assert [request.query["scope"] for request in asked(product)] == [
+        "registry:catalog:*",
+        "repository:team/app:pull",
+        "repository:team/db:pull",
+    ]
+    assert {request.query["account"] for request in asked(product)} == {USER}
+
+
+@pytest.mark.parametrize(("expires_in", "life"), [(300, 300), (None, 60), (5, 60)])
+def test_a_token_is_asked_for_again_when_it_expires(
+    serve: Servers, expires_in: int | None, life: int
+) -> None:
+    """And one that says nothing, or less, lives for a minute, as the specification has it."""
+    product, clock = serve(token_registry(TokenServer(expires_in=expires_in))), Clock()
+    shared = client(product.host, clock=clock)
+    shared.tags("team/app")
+    clock.now += life - 10
+    shared.tags("team/app")
+    assert len(asked(product)) == 1
+    clock.now += 10
+    shared.tags("team/app")
+    assert len(asked(product)) == 2
+
+
+def test_a_token_that_is_refused_before_its_time_is_replaced(serve: Servers) -> None:
+    product = serve(token_registry())
+    assert product.tokens
+    shared = client(product.host)
+    shared.tags("team/app")
+    product.tokens.issued.clear()
+    assert shared.tags("team/app") == ["1.0", "2.0"]
+    assert len(asked(product)) == 2
+
+
+def test_an_access_token_is_a_token(serve: Servers) -> None:
+    product = serve(token_registry(TokenServer(name="access_token")))
+    assert client(product.host).tags("team/db") == ["16"]
+
+
+def test_nobody_gets_a_token_where_nobody_may(serve: Servers) -> None:
+    product = serve(token_registry(TokenServer(anonymous=True)))
+    assert client(product.host, None).tags("team/db") == ["16"]
+    assert "authorization" not in asked(product)[0].headers
+    assert "account" not in asked(product)[0].query
+
+
+def test_a_refresh_token_is_posted_and_never_in_a_url(serve: Servers) -> None:
+    product = serve(token_registry())
+    helper = Credential("", "", identity_token="refresh-me")
+    assert client(product.host, helper).tags("team/db") == ["16"]
+    (request,) = asked(product)
+    assert request.method == "POST"
+    assert b"grant_type=refresh_token&refresh_token=refresh-me" in request.body
+    assert "refresh-me" not in str(request.query)
+
+
+def test_a_bearer_token_of_docker_s_config_is_sent_as_it_is(serve: Servers) -> None:
+    product = serve(token_registry())
+    assert product.tokens
+    product.tokens.issued["given"] = "all"
+    assert client(product.host, Credential("", "", registry_token="given")).tags("tools") == [
+        "latest"
+    ]
+    assert asked(product) == []
+
+
+def registry_with(serve: Servers, header: Callable[[TokenServer], str]) -> tuple[str, TokenServer]:
+    """A registry that lets tokens in and else sends this challenge."""
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+
+    def script(request: Request) -> Answer | None:
+        return None if tokens.knows(request) else challenge(REFUSED, header(tokens))
+
+    return serve(standin_registry(filled(script))).host, tokens
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        lambda tokens: f'Bearer realm="{tokens.server.url}/token"',
+        lambda tokens: f'Negotiate, bearer REALM="{tokens.server.url}/token?a=b", Basic realm="x"',
+    ],
+)
+def test_service_and_scope_may_be_absent_and_others_offered(
+    serve: Servers, header: Callable[[TokenServer], str]
+) -> None:
+    host, tokens = registry_with(serve, header)
+    assert client(host).tags("team/db") == ["16"]
+    assert tokens.issued == {"token-0": "repository:team/db:pull"}
+
+
+def test_a_relative_realm_is_at_the_registry(serve: Servers) -> None:
+    tokens = TokenServer()
+
+    def script(request: Request) -> Answer | None:
+        if request.path == "/auth/token":
+            return tokens.answer(request)
+        if tokens.knows(request):
+            return None
+        return challenge(REFUSED, 'Bearer realm="/auth/token",service="here"')
+
+    assert client(serve(standin_registry(filled(script))).host).tags("team/db") == ["16"]
+
+
+def test_each_part_of_the_api_keeps_what_worked_for_it(serve: Servers) -> None:
+    """Harbor's way: a token for images, and the password for the list."""
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+
+    def script(request: Request) -> Answer | None:
+        if request.path == "/v2/_catalog":
+            return None if basic(request) else challenge(REFUSED, 'Basic realm="harbor"')
+        return None if tokens.knows(request) else bearer(tokens, request)
+
+    registry = serve(standin_registry(filled(script)))
+    shared = client(registry.host)
+    for _ in range(2):
+        assert shared.tags("team/db") == ["16"]
+        assert sorted(shared.repositories()) == ["team/app", "team/db", "tools"]
+    refusals = len(registry.requests) - 4
+    assert refusals == 1, "only the first request for an image goes out with the wrong scheme"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        (REFUSED, errors.NotAuthenticatedError, "the token server .* refuses the password"),
+        (Answer(403), errors.NotPermittedError, "may not"),
+        (Answer(500, b"oops"), errors.RegistryError, "the token server .* answers 500"),
+        (Answer(200, b"<html>"), errors.RegistryError, "gives no token"),
+        (Answer.of({"token": ""}), errors.RegistryError, "gives no token"),
+        (Answer.of({"token": "a\nb"}), errors.RegistryError, "gives no token"),
+        (Answer.of([1]), errors.RegistryError, "gives no token"),
+        (Answer(200, b"x" * 2_000_000), errors.RegistryError, "more than 1 MiB"),
+    ],
+)
+def test_a_token_server_that_gives_none_is_named(
+    serve: Servers, answer: Answer, error: type[errors.RegctlError], said: str
+) -> None:
+    host, tokens = registry_with(serve, lambda t: f'Bearer realm="{t.server.url}/token"')
+    tokens.server.script = lambda _request: answer
+    with pytest.raises(error, match=said):
+        client(host).tags("team/db")
+
+
+def refusing(header: str) -> Script:
+    return lambda _request: challenge(REFUSED, header)
+
+
+def test_a_registry_that_is_never_content_ends_in_a_refusal(serve: Servers) -> None:
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+    registry = serve(
+        standin_registry(filled(refusing(f'Bearer realm="{tokens.server.url}/token"')))
+    )
+    with pytest.raises(errors.NotAuthenticatedError):
+        client(registry.host).tags("team/db")
+    assert len(registry.requests) <= 3
+
+
+def test_a_right_password_without_the_right_is_not_permitted(serve: Servers) -> None:
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+    header = f'Bearer realm="{tokens.server.url}/token",error="insufficient_scope"'
+    registry = serve(standin_registry(filled(refusing(header))))
+    with pytest.raises(errors.NotPermittedError, match=r"forbidden for robot\$ci"):
+        client(registry.host).tags("team/db")
+
+
+def test_a_scheme_that_we_have_not_is_named(serve: Servers) -> None:
+    registry = serve(standin_registry(filled(refusing("Negotiate"))))
+    with pytest.raises(errors.NotAuthenticatedError, match="takes negotiate only"):
+        client(registry.host).tags("team/db")
+
+
+@pytest.mark.parametrize(
+    ("origin", "realm", "reason"),
+    [
+        ("https://registry.foo.com", "https://auth.foo.com/token", None),
+        ("https://registry.foo.com", "https://elsewhere.example/token", None),
+        ("https://registry.foo.com", "http://auth.foo.com/token", "not HTTPS"),
+        ("http://registry.foo.com:5000", "http://auth.foo.com/token", None),
+        ("https://registry.foo.com", "https://localhost/token", "inside"),
+        ("https://registry.foo.com", "https://127.0.0.1/token", "inside"),
+        ("https://registry.foo.com", "https://169.254.169.254/latest", "inside"),
+        ("https://registry.foo.com", "https://[::1]/token", "inside"),
+        ("https://registry.foo.com", "https://[::ffff:127.0.0.1]/token", "inside"),
+        ("https://registry.foo.com", "https://10.0.0.1/token", "inside"),
+        ("https://10.0.0.7:5000", "https://10.0.0.1/token", None),
+        ("https://localhost:5000", "https://127.0.0.1/token", None),
+        ("https://registry.foo.com", "file:///etc/passwd", "no address"),
+        ("https://registry.foo.com", "gopher://x/", "no address"),
+    ],
+)
+def test_where_a_password_may_go_for_a_token(origin: str, realm: str, reason: str | None) -> None:
+    told = refused_realm(origin, realm)
+    assert (told is None) == (reason is None)
+    assert reason is None or reason in (told or "")

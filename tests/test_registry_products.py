@@ -1,0 +1,130 @@
+"""One client for every registry: the same tests on stand-ins of five products and on real ones."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from regctl import errors, hashes
+from regctl.credentials import Credential
+from regctl.exchange import Backoff
+from regctl.reference import Registry
+from regctl.registry import RegistryClient
+from regctl.transport import Transport
+from tests.conftest import Servers
+from tests.servers.certificates import make_certificate
+from tests.servers.docker_registry import docker_registry
+from tests.servers.nginx import nginx
+from tests.servers.products import (
+    IMAGES,
+    PASSWORD,
+    USER,
+    Product,
+    harbor,
+    nexus,
+    quay,
+    token_registry,
+    zot,
+)
+
+
+@dataclass
+class Subject:
+    """A registry with IMAGES in it, for USER with PASSWORD."""
+
+    host: str
+    transport: Transport
+
+    def client(self, password: str | None = PASSWORD) -> RegistryClient:
+        credential = Credential(USER, password) if password is not None else None
+        return RegistryClient(
+            Registry.parse(self.host),
+            credential=credential,
+            transport=self.transport,
+            backoff=Backoff(base=0),
+        )
+
+
+PLAIN = Transport(plain_http=True)
+STANDINS: dict[str, Callable[[], AbstractContextManager[Product]]] = {
+    "token server": token_registry,
+    "harbor": harbor,
+    "quay": quay,
+    "zot": zot,
+    "nexus": nexus,
+}
+
+
+def real(serve: Servers, folder: Path) -> tuple[str, Path]:
+    """Run the real registry with the same user and images; return its host and auth file."""
+    auth_file = folder / "auth"
+    auth_file.write_text(f"{USER}:{hashes.make(PASSWORD, cost=4)}\n")
+    host = serve(docker_registry(folder / "registry", auth_file=auth_file))
+    for repository, tags in IMAGES.items():
+        for tag in tags:
+            host.push_image(repository, tag, user=(USER, PASSWORD))
+    return host.host, auth_file
+
+
+@pytest.fixture(
+    scope="module", params=[*STANDINS, "distribution", "distribution behind nginx with TLS"]
+)
+def subject(
+    request: pytest.FixtureRequest,
+    serve_module: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Subject:
+    if request.param in STANDINS:
+        return Subject(serve_module(STANDINS[request.param]()).host, PLAIN)
+    folder = tmp_path_factory.mktemp("real")
+    host, auth_file = real(serve_module, folder)
+    if request.param == "distribution":
+        return Subject(host, PLAIN)
+    certificate = make_certificate(folder / "tls")
+    front = serve_module(
+        nginx(folder / "nginx", upstream=host, auth_file=auth_file, certificate=certificate)
+    )
+    return Subject(front.host, Transport(ca_file=certificate.ca_file))
+
+
+def test_every_repository_is_listed_once(subject: Subject) -> None:
+    assert sorted(subject.client().repositories()) == sorted(IMAGES)
+
+
+def test_tags_are_listed_sorted(subject: Subject) -> None:
+    client = subject.client()
+    assert {name: client.tags(name) for name in IMAGES} == IMAGES
+
+
+def test_a_manifest_and_its_config_are_what_their_digests_say(subject: Subject) -> None:
+    client = subject.client()
+    by_tag = client.manifest("team/app", "1.0")
+    assert by_tag.digest == f"sha256:{hashlib.sha256(by_tag.body).hexdigest()}"
+    assert client.manifest("team/app", by_tag.digest) == by_tag
+
+
+def test_what_is_not_there_is_not_found(subject: Subject) -> None:
+    for ask in (
+        lambda: subject.client().tags("never/there"),
+        lambda: subject.client().manifest("team/app", "0.0"),
+        lambda: subject.client().blob("team/app", f"sha256:{'0' * 64}"),
+    ):
+        with pytest.raises(errors.NotFoundError):
+            ask()
+
+
+def test_a_wrong_password_is_refused_by_name(subject: Subject) -> None:
+    client = subject.client("wrong")
+    with pytest.raises(errors.NotAuthenticatedError, match=r"password of robot\$ci"):
+        client.tags("team/app")
+    with pytest.raises(errors.AccessError):
+        list(client.repositories())
+    with pytest.raises(errors.NotAuthenticatedError, match=r"password of robot\$ci"):
+        client.ping()
+
+
+def test_the_right_password_is_let_in(subject: Subject) -> None:
+    subject.client().ping()
