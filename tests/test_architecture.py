@@ -21,6 +21,7 @@ TIERS: list[set[str]] = [
         "ownership",
         "rbac",
         "challenges",
+        "pagination",
     },
     {"hashes", "credentials", "apistatus", "kubeconfig", "schema", "transport"},
     {
@@ -47,7 +48,7 @@ OWNERS = {
     "passlib": {"hashes"},
     "requests": {"transport"},
     "kubernetes": {"kubeconfig"},
-    "urllib3": {"cluster", "kubeconfig"},
+    "urllib3": {"cluster", "kubeconfig", "transport"},
     "yaml": {"documents"},
     "rich": {"cli._output"},
     "click": {"cli"},

@@ -6,10 +6,13 @@ own challenge is obeyed, and what worked is remembered for that part of the API 
 are asked for follows distribution's token specification (docs/spec/auth/token.md and oauth.md).
 """
 
+import contextlib
 import ipaddress
 import json
+import socket
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +22,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from regctl.challenges import Challenge, parse_challenges
 from regctl.credentials import Credential, encode_auth
 from regctl.errors import (
+    AccessError,
     NotAuthenticatedError,
     NotPermittedError,
     RegctlError,
@@ -32,6 +36,7 @@ _MAX_TOKEN_ANSWER = 1024 * 1024
 # Seconds: what a token lives at least, by the specification, and what is left for its way.
 _MIN_LIFE = 60.0
 _MARGIN = 5.0
+_KEPT_TOKENS = 256
 
 Send = Callable[..., Reply]
 
@@ -61,6 +66,15 @@ class _Token:
     expires: float
 
 
+@dataclass
+class _Slot:
+    """A token, or why there is none: asked for under its lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: _Token | None = None
+    refusal: AccessError | None = None
+
+
 class Authenticator:
     """
     The `Authorization` header for each request to one registry.
@@ -84,8 +98,7 @@ class Authenticator:
         self._clock = clock
         self._lock = threading.Lock()
         self._sources: dict[str, _Source] = {}
-        self._tokens: dict[tuple[_Source, str], _Token] = {}
-        self._asking: dict[tuple[_Source, str], threading.Lock] = {}
+        self._slots: OrderedDict[tuple[_Source, str], _Slot] = OrderedDict()
 
     def first(self, want: Want) -> str | None:
         """
@@ -108,6 +121,10 @@ class Authenticator:
         token server that must not see a password, and what asking it raises.
         """
         challenges = parse_challenges(reply.challenges)
+        if not challenges and not urlsplit(reply.url).path.endswith("/v2/"):
+            # What is asked for stands at the door, if anywhere.
+            door = self._send("GET", f"{self._origin}/v2/", want.attempt, headers={})
+            challenges = parse_challenges(door.challenges)
         for challenge in challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
                 header = self._bearer(challenge, reply.url, tried, want)
@@ -148,12 +165,9 @@ class Authenticator:
                 raise NotPermittedError(f"{want.attempt}: forbidden for {self._whom()}")
         elif bearers > 1:
             return None
-        key = (source, wanted)
-        with self._lock:
-            known = self._tokens.get(key)
-            if known is not None and f"Bearer {known.text}" in tried:
-                # It was refused before its time.
-                del self._tokens[key]
+        slot = self._slot(source, wanted)
+        if slot.token is not None and f"Bearer {slot.token.text}" in tried:
+            slot.token = None  # it was refused before its time
         header = f"Bearer {self._token(source, wanted, want.attempt)}"
         with self._lock:
             self._sources[want.part] = source
@@ -170,36 +184,44 @@ class Authenticator:
             )
         return _Source(realm, challenge.parameters.get("service", ""))
 
-    def _token(self, source: _Source, scope: str, attempt: str) -> str:
-        key = (source, scope)
+    def _slot(self, source: _Source, scope: str) -> _Slot:
         with self._lock:
-            asking = self._asking.setdefault(key, threading.Lock())
-        with asking:
-            with self._lock:
-                known = self._tokens.get(key)
-            if known is not None and known.expires > self._clock():
-                return known.text
-            token = self._ask(source, scope, attempt)
-            with self._lock:
-                self._tokens[key] = token
-            return token.text
+            slot = self._slots.setdefault((source, scope), _Slot())
+            self._slots.move_to_end((source, scope))
+            while len(self._slots) > _KEPT_TOKENS:
+                self._slots.popitem(last=False)
+            return slot
+
+    def _token(self, source: _Source, scope: str, attempt: str) -> str:
+        slot = self._slot(source, scope)
+        with slot.lock:
+            if slot.refusal is not None:
+                # Asked once: a wrong password, tried by all threads, may lock the user out.
+                raise type(slot.refusal)(slot.refusal.message, hint=slot.refusal.hint)
+            if slot.token is None or slot.token.expires <= self._clock():
+                try:
+                    slot.token = self._ask(source, scope, attempt)
+                except AccessError as error:
+                    slot.refusal = error
+                    raise
+            return slot.token.text
 
     def _ask(self, source: _Source, scope: str, attempt: str) -> _Token:
-        """Ask for a token; one that can't be had for the catalog is asked for without a scope."""
+        """Ask for a token, in Quay's words where the usual ones are not understood."""
         began = self._clock()
         reply = self._asked(source, scope, attempt)
-        if reply.status == HTTPStatus.BAD_REQUEST and scope.startswith("registry:"):
-            # Quay knows scopes for repositories only.
-            reply = self._asked(source, "", attempt)
+        if reply.status == HTTPStatus.BAD_REQUEST and (fewer := _for_quay(scope)) != scope:
+            reply = self._asked(source, fewer, attempt)
         if reply.status != HTTPStatus.OK:
             raise self._refused(reply, attempt)
         document = _json_object(reply.body)
         text = document.get("token") or document.get("access_token")
-        if not isinstance(text, str) or not text.isprintable():
+        # Visible ASCII alone can stand in a header.
+        if not isinstance(text, str) or not text or not all("!" <= c <= "~" for c in text):
             raise RegistryError(f"{attempt}: the token server {_host(source)} gives no token")
         life = document.get("expires_in")
-        seconds = float(life) if isinstance(life, int | float) else 0.0
-        return _Token(text, began + max(seconds, _MIN_LIFE) - _MARGIN)
+        seconds = float(life) if isinstance(life, int | float) and life < 1e9 else 0.0
+        return _Token(text, began + max(seconds - _MARGIN, _MIN_LIFE))
 
     def _asked(self, source: _Source, scope: str, attempt: str) -> Reply:
         credential = self._credential
@@ -217,8 +239,12 @@ class Authenticator:
                 body=urlencode(form).encode(),
                 limit=_MAX_TOKEN_ANSWER,
             )
-            if reply.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
-                return reply
+            if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+                raise NotAuthenticatedError(
+                    f"{attempt}: the token server {_host(source)} takes no refresh tokens",
+                    hint="log in with a user and a password",
+                )
+            return reply
         query = [("service", source.service)] if source.service else []
         query += [("scope", one) for one in scopes]
         basic = self._basic()
@@ -263,19 +289,53 @@ def refused_realm(origin: str, realm: str) -> str | None:
         return "which is no address"
     if theirs.scheme == "http" and ours.scheme != "http":
         return "which is not HTTPS"
-    if _is_inside(theirs.hostname) and not _is_inside(ours.hostname or ""):
-        return "which is inside this machine or its network"
-    return None
+    return closer(origin, realm)
 
 
-def _is_inside(host: str) -> bool:
+def closer(origin: str, url: str) -> str | None:
+    """
+    Return where *url* is, if that is nearer to us than *origin*, or None.
+
+    A registry on the Internet must not make us ask what only we can reach: a private network, the
+    metadata server of a cloud, this machine.
+    """
+    ours, theirs = urlsplit(origin).hostname or "", urlsplit(url).hostname or ""
+    if ours == theirs:
+        return None
+    there = _nearness(theirs)
+    if there <= _nearness(ours):
+        return None
+    return ("", "a private address", "a link-local address", "this machine")[there]
+
+
+def _nearness(host: str) -> int:
+    """Return 0 for a public host, 1 for a private one, 2 for link-local, 3 for this machine."""
     if host == "localhost" or host.endswith(".localhost"):
-        return True
+        return 3
+    with contextlib.suppress(ValueError):
+        return _address_nearness(ipaddress.ip_address(host.partition("%")[0]))
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_link_local or address.is_private
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return 0  # a proxy may know it
+    addresses = {str(entry[4][0]).partition("%")[0] for entry in found}
+    return max(_address_nearness(ipaddress.ip_address(address)) for address in addresses)
+
+
+def _address_nearness(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback or address.is_unspecified:
+        return 3
+    return 2 if address.is_link_local else int(not address.is_global)
+
+
+def _for_quay(scope: str) -> str:
+    """Return *scope* as Quay knows it: its scopes are for repositories, and none is "delete"."""
+    scopes = [one for one in scope.split() if not one.startswith("registry:")]
+    return " ".join(
+        f"{one.rpartition(':')[0]}:*" if "delete" in one.rpartition(":")[2] else one
+        for one in scopes
+    )
 
 
 def _host(source: _Source) -> str:

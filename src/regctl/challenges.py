@@ -1,23 +1,29 @@
-"""What a 401 asks for: the challenges in its `WWW-Authenticate` headers (RFC 9110, section 11)."""
+"""
+What a registry asks for in `WWW-Authenticate`.
+
+The grammar is that of RFC 9110, section 11.6.1: several challenges in one field, several fields
+joined by commas, commas and escapes inside quoted strings. Read leniently: what no challenge can
+be made of is passed over, for a proxy in front may add its own.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-# A scheme is a token before a space; a parameter is a token, "=" and a token or quoted string.
-# Servers in the wild leave quotes out around values that are no tokens: all up to a comma counts.
-_PIECE = re.compile(
-    rf"\s*(?:(?P<name>{_WORD})\s*=\s*(?P<value>{_QUOTED}|[^\s,\"]+)|(?P<scheme>{_WORD})(?=[\s,]|$))"
-    r"\s*,?",
-    re.DOTALL,
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's name for a word
+_SCHEME = re.compile(rf"({_TOKEN})(?=[\s,]|$)")
+_TOKEN68 = re.compile(r"[ \t]+([A-Za-z0-9._~+/-]+=*)[ \t]*(?=,|$)")
+# An unquoted value may hold what only a quoted one should: servers send URLs so.
+_PARAMETER = re.compile(
+    rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))', re.DOTALL
 )
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_BETWEEN = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """One way to authenticate that a server offers: *scheme* and parameter names in lower case."""
+    """One way in: *scheme* and the names of *parameters* are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -25,22 +31,33 @@ class Challenge:
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """
-    Return the challenges of all headers in the order they stand, each scheme's parameters with it.
+    Return the challenges of all *headers* in their order; of a name given twice the first counts.
 
-    Several may stand in one header, and a comma may stand in a quoted value. What can't be read
-    ends that header: nothing is raised.
+    Several may stand in one header, and a comma may stand in a quoted value. Nothing is raised.
     """
+    return tuple(challenge for header in headers for challenge in _parse(header))
+
+
+def _parse(value: str) -> list[Challenge]:
     found: list[tuple[str, dict[str, str]]] = []
-    for header in headers:
-        position = 0
-        while match := _PIECE.match(header, position):
-            position = match.end()
-            if match["scheme"]:
-                found.append((match["scheme"].lower(), {}))
-            elif found:
-                found[-1][1].setdefault(match["name"].lower(), _unquoted(match["value"]))
-    return tuple(Challenge(scheme, parameters) for scheme, parameters in found)
+    position = 0
+    while True:
+        between = _BETWEEN.match(value, position)
+        position = between.end() if between else position
+        if position >= len(value):
+            return [Challenge(scheme, parameters) for scheme, parameters in found]
+        if match := _PARAMETER.match(value, position):
+            name, quoted, bare = match.groups()
+            text = bare if quoted is None else _ESCAPE.sub(r"\1", quoted)
+            if found:
+                found[-1][1].setdefault(name.lower(), text)
+        elif match := _SCHEME.match(value, position):
+            found.append((match[1].lower(), {}))
+            if token68 := _TOKEN68.match(value, match.end()):
+                match = token68
+        position = match.end() if match else _next_comma(value, position)
 
 
-def _unquoted(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+def _next_comma(value: str, position: int) -> int:
+    comma = value.find(",", position)
+    return len(value) if comma < 0 else comma

@@ -5,19 +5,23 @@ Owns requests. Nothing here knows what is asked, or with which password.
 """
 
 import http.client
+import http.cookiejar
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 
 from regctl.errors import (
     BrokenOffError,
@@ -33,7 +37,7 @@ from regctl.parallel import MAX_WORKERS
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """What a list or a manifest may have at most; counted after decompression."""
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 Body = bytes | IO[bytes]
 
@@ -43,7 +47,8 @@ class Transport:
     """
     How to speak to a registry: HTTPS with a trusted certificate unless told otherwise.
 
-    Time limits are in seconds: to connect, and between two pieces of an answer.
+    Trusted is what the system trusts, or *ca_file* alone. Time limits are in seconds: to connect,
+    and between two pieces of an answer.
     """
 
     ca_file: Path | None = None
@@ -69,6 +74,77 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     challenges: tuple[str, ...] = ()
+
+
+class Answer:
+    """An answer that is still coming: iterate over it for its content, decompressed, in pieces."""
+
+    def __init__(
+        self, response: requests.Response, failed: Callable[[Exception], RegctlError]
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
+        self._response = response
+        self._failed = failed
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield pieces of 64 KiB at most."""
+        encoding = self.headers.get("Content-Encoding", "").strip().lower()
+        compressed = encoding in {"gzip", "x-gzip", "deflate"}
+        decoder = _Decoder(gzip=encoding != "deflate") if compressed else None
+        try:
+            for piece in self._response.raw.stream(CHUNK_BYTES, decode_content=False):
+                if decoder is None:
+                    yield piece
+                else:
+                    yield from decoder.feed(piece)
+            if decoder is not None:
+                decoder.finish()
+        except (HTTPError, http.client.HTTPException, OSError, zlib.error) as error:
+            raise self._failed(error) from error
+
+    def read(self, limit: int, attempt: str) -> bytes:
+        """Return all of it; raises RegistryError for more than *limit* bytes."""
+        body = bytearray()
+        for piece in self:
+            body += piece
+            if len(body) > limit:
+                raise RegistryError(f"{attempt}: its answer has more than {_size(limit)}")
+        return bytes(body)
+
+
+class _Decoder:
+    """Decompress piece by piece, so that a few bytes never become gigabytes in memory."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._bits = 16 + zlib.MAX_WBITS if gzip else zlib.MAX_WBITS
+        self._inflate = zlib.decompressobj(self._bits)
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._inflate.eof:
+                # RFC 1952, section 2.2: another member may follow.
+                self._inflate = zlib.decompressobj(self._bits)
+            self._begun = True
+            yield self._inflate.decompress(data, CHUNK_BYTES)
+            data = self._inflate.unconsumed_tail or self._inflate.unused_data
+
+    def finish(self) -> None:
+        if self._begun and not self._inflate.eof:
+            raise zlib.error("the end is missing")
+
+
+class _SystemTrust(HTTPAdapter):
+    """Trust what the system trusts, besides the certificates that requests brings."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        context = ssl.create_default_context()
+        return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
 
 
 def ignore(_exchange: Exchange) -> None:
@@ -106,29 +182,26 @@ class Wire:
         limit: int = MAX_ANSWER_BYTES,
     ) -> Reply:
         """Send one request and read its answer, of *limit* bytes at most. Redirects are answers."""
-        with self._exchange(method, url, attempt, headers, body) as response:
-            pieces = bytearray()
-            for piece in response.iter_content(CHUNK_BYTES):
-                pieces += piece
-                if len(pieces) > limit:
-                    raise RegistryError(f"{attempt}: its answer has more than {_size(limit)}")
-            return self._reply(method, url, response, bytes(pieces))
-
-    @staticmethod
-    def _reply(method: str, url: str, response: requests.Response, body: bytes) -> Reply:
-        raw = getattr(response.raw, "headers", None)
-        challenges = raw.getlist("WWW-Authenticate") if raw is not None else ()
-        return Reply(method, url, response.status_code, response.headers, body, tuple(challenges))
+        with self.open(method, url, attempt, headers=headers, body=body) as answer:
+            content = answer.read(limit, attempt)
+        return Reply(method, url, answer.status, answer.headers, content, answer.challenges)
 
     @contextmanager
-    def _exchange(
-        self, method: str, url: str, attempt: str, headers: Mapping[str, str], body: Body | None
-    ) -> Iterator[requests.Response]:
+    def open(
+        self,
+        method: str,
+        url: str,
+        attempt: str,
+        *,
+        headers: Mapping[str, str],
+        body: Body | None = None,
+    ) -> Iterator[Answer]:
+        """Send one request and give its answer while it comes."""
         transport = self._transport
         began = time.monotonic()
         status: int | None = None
         try:
-            with self._session(url).request(
+            response = self._session(url).request(
                 method,
                 url,
                 headers=dict(headers),
@@ -136,10 +209,14 @@ class Wire:
                 timeout=(transport.connect_seconds, transport.read_seconds),
                 allow_redirects=False,
                 stream=True,
-            ) as response:
-                status = response.status_code
-                yield response
-        except (requests.RequestException, ValueError, http.client.HTTPException) as error:
+            )
+            status = response.status_code
+            with response:
+                yield Answer(response, lambda error: self._unanswered(error, url, attempt))
+        except requests.exceptions.InvalidHeader:
+            # Not chained: it quotes what would have been sent.
+            raise RegistryError(f"{attempt}: what is to be sent can't stand in a header") from None
+        except (requests.RequestException, HTTPError, http.client.HTTPException) as error:
             raise self._unanswered(error, url, attempt) from error
         finally:
             self._observer(Exchange(method, self._shown(url), status, time.monotonic() - began))
@@ -159,19 +236,25 @@ class Wire:
 
     def _make_session(self, origin: str) -> requests.Session:
         session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=MAX_WORKERS)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
+        transport = self._transport
+        if origin.startswith("http:"):
+            session.mount("http://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
+        elif transport.insecure_skip_tls_verify or transport.ca_file is not None:
+            session.mount("https://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
+        else:
+            session.mount("https://", _SystemTrust(pool_maxsize=MAX_WORKERS))
+        session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         # With trust_env a password of ~/.netrc would take the place of ours; proxies are looked
         # up here instead.
         session.trust_env = False
         session.proxies = dict(get_environ_proxies(origin))
         session.headers["User-Agent"] = "regctl"
-        transport = self._transport
+        session.headers["Accept-Encoding"] = "gzip"
         if transport.insecure_skip_tls_verify:
             session.verify = False
+            urllib3.disable_warnings(InsecureRequestWarning)  # it was asked for
         elif transport.ca_file is not None:
-            session.verify = str(_readable(transport.ca_file, "the CA file"))
+            session.verify = str(_certificates(transport.ca_file, "the CA file"))
         if transport.client_cert is not None and origin == self.origin:
             certificate = str(_readable(transport.client_cert, "the client certificate"))
             key = transport.client_key
@@ -186,16 +269,13 @@ class Wire:
         causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             return _without_tls(causes, whom, attempt)
-        if isinstance(error, requests.exceptions.ContentDecodingError):
-            return RegistryError(f"{attempt}: its answer is not compressed as it says")
         if isinstance(error, requests.exceptions.ProxyError):
             return UnreachableError(
                 f"{attempt}: the proxy refuses", hint="look at $HTTPS_PROXY and $NO_PROXY"
             )
-        if isinstance(error, requests.Timeout):
-            return UnreachableError(f"{attempt}: no answer in time")
-        if any(isinstance(cause, _BROKEN_OFF) for cause in causes):
-            return BrokenOffError(f"{attempt}: its answer broke off")
+        for kinds, found in _BY_CAUSE:
+            if any(isinstance(cause, kinds) for cause in causes):
+                return found[0](f"{attempt}: {found[1]}")
         reason = next(
             (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection"
         )
@@ -204,7 +284,23 @@ class Wire:
         )
 
 
-_BROKEN_OFF = (http.client.HTTPException, ConnectionResetError, BrokenPipeError)
+_BROKEN_OFF = (BrokenOffError, "its answer broke off")
+# The first that fits: RemoteDisconnected is a BadStatusLine too, of who hangs up before any line.
+_BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], tuple[type[RegctlError], str]], ...] = (
+    ((zlib.error,), (RegistryError, "its answer is not compressed as it says")),
+    (
+        (requests.exceptions.InvalidSchema,),
+        (UnreachableError, "the proxy of the environment is of no known kind"),
+    ),
+    ((requests.Timeout, TimeoutError), (UnreachableError, "no answer in time")),
+    ((http.client.RemoteDisconnected, http.client.IncompleteRead), _BROKEN_OFF),
+    ((ConnectionResetError, BrokenPipeError), _BROKEN_OFF),
+    (
+        (http.client.HTTPException, requests.exceptions.InvalidURL),
+        (NotARegistryError, "what answers does not speak HTTP"),
+    ),
+    ((ProtocolError,), _BROKEN_OFF),
+)
 
 
 def _without_tls(causes: Iterable[BaseException], whom: str, attempt: str) -> RegctlError:
@@ -233,6 +329,14 @@ def _readable(path: Path, what: str) -> Path:
             return path
     except OSError as error:
         raise CertificateError(f"cannot read {what} {path}: {error.strerror}") from error
+
+
+def _certificates(path: Path, what: str) -> Path:
+    try:
+        ssl.create_default_context(cafile=str(_readable(path, what)))
+    except ssl.SSLError as error:
+        raise CertificateError(f"cannot read {what} {path}: no certificate in PEM form") from error
+    return path
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
