@@ -287,6 +287,8 @@ def refused_realm(origin: str, realm: str) -> str | None:
     ours, theirs = urlsplit(origin), urlsplit(realm)
     if theirs.scheme not in {"https", "http"} or not theirs.hostname:
         return "which is no address"
+    if "@" in theirs.netloc:
+        return "which holds a user"
     if theirs.scheme == "http" and ours.scheme != "http":
         return "which is not HTTPS"
     return closer(origin, realm)

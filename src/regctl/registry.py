@@ -10,29 +10,35 @@ import contextlib
 import hashlib
 import json
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import quote, urljoin, urlsplit
+from itertools import islice
+from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from regctl import harbor
-from regctl.authentication import Authenticator, Want
+from regctl.authentication import Authenticator, Want, closer
 from regctl.credentials import Credential
 from regctl.errors import (
     AccessError,
     BrokenOffError,
     DigestMismatchError,
+    InvalidReferenceError,
+    NoCatalogError,
     NotARegistryError,
     NotFoundError,
     RegctlError,
     RegistryError,
     UnfinishedListError,
+    UnreachableError,
 )
 from regctl.exchange import RETRIED_STATUSES, Backoff, Observer, retry_after
+from regctl.pagination import Seen, next_page
 from regctl.reference import Registry
 from regctl.refusals import no_catalog, refusal
-from regctl.transport import MAX_ANSWER_BYTES, Body, Reply, Transport, Wire, ignore
+from regctl.transport import MAX_ANSWER_BYTES, Answer, Body, Reply, Transport, Wire, ignore
 
 PAGE_SIZE = 1000
 """Names asked for at once: the most that distribution gives."""
@@ -46,13 +52,27 @@ MANIFEST_TYPES = (
 )
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+# A digest is of the bytes as they are stored.
+_VERBATIM = {"Accept-Encoding": "identity"}
+# With which a registry says that it does not give so many at once.
+_N_REFUSED = frozenset({400, 405, 422})
+_BARREN_PAGES = 100
+_MAX_NOTICES = 20
+_WARNING = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 _MAX_REDIRECTS = 5
-_MAX_PAUSE = 60.0
+_MAX_PAUSE = 120.0
 _SAFE = frozenset({"GET", "HEAD"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|[^\s\",;]+))*)")
-_LINK_PARAMETER = re.compile(r"([\w-]+)\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]+))")
 _REPOSITORY_PATH = re.compile(r"/v2/(?P<name>.+)/(?:manifests|blobs|tags|referrers)/")
+
+
+@dataclass(frozen=True)
+class ManifestHead:
+    """What names a manifest; *size* is that of its content, in bytes."""
+
+    digest: str
+    media_type: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -64,8 +84,8 @@ class Manifest:
     body: bytes = field(repr=False)
 
 
-def _no_wait(_seconds: float) -> None:
-    """Say nothing of a pause."""
+def _no_wait(_seconds: object) -> None:
+    """Say nothing."""
 
 
 class RegistryClient:
@@ -75,7 +95,8 @@ class RegistryClient:
     Every method raises UnreachableError, CertificateError, NotARegistryError,
     NotAuthenticatedError, NotPermittedError, UntrustedRealmError or RegistryError; what it raises
     beyond them it says. May be used by several threads. *waiting* is called with the seconds of
-    each pause that the registry asks for.
+    each pause that the registry asks for, *notice* once with each thing that is to be said of an
+    answer that is used none the less.
     """
 
     def __init__(
@@ -87,6 +108,7 @@ class RegistryClient:
         observer: Observer = ignore,
         backoff: Backoff | None = None,
         waiting: Callable[[float], None] = _no_wait,
+        notice: Callable[[str], None] = _no_wait,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
@@ -100,6 +122,13 @@ class RegistryClient:
         )
         self._backoff = backoff or Backoff(tries=4)
         self._waiting = waiting
+        self._notice = notice
+        self._noticed: set[str] = set()
+        self._stopped = threading.Event()
+
+    def close(self) -> None:
+        """End every pause, with UnreachableError: for whoever is interrupted."""
+        self._stopped.set()
 
     # What a registry knows
 
@@ -110,42 +139,68 @@ class RegistryClient:
         if reply.status != HTTPStatus.OK:
             raise refusal(reply, attempt, self.registry, self.credential)
 
-    def repositories(self, *, last: str | None = None) -> Iterator[str]:
+    def repositories(self, *, last: str | None = None, limit: int | None = None) -> Iterator[str]:
         """
         Yield every repository, however many pages there are, each once.
 
-        A page is asked for when the one before it is used up. *last* goes on after that name.
+        In the registry's order, mostly by name. A page is asked for when the one before it is used
+        up. *last* goes on after that name, *limit* gives so many at most.
         Harbor, which refuses the catalog to most, is asked by its own API for what one may see.
         Raises NoCatalogError where the registry has no such list for us; UnfinishedListError, with
         the last name, where it breaks off after the first page.
         """
         attempt = f"cannot list the repositories of {self.registry}"
         try:
-            yield from self._names("/v2/_catalog", "repositories", attempt, last)
+            empty = True
+            for name in self._names("/v2/_catalog", "repositories", attempt, last, limit):
+                empty = False
+                yield name
+            if empty and self.credential is None:
+                self._tell(f"{self.registry} shows nothing to nobody: a user may see more")
         except (NotFoundError, AccessError) as error:
             if known := no_catalog(self.registry, error):
                 raise known from error
-            if not isinstance(error, AccessError) or not harbor.is_harbor(self.request, attempt):
+            if not isinstance(error, AccessError) or self.credential is None:
                 raise
+            self._check_password(error)
+            if not harbor.is_harbor(self.request, attempt):
+                whom = self.credential.username or "the token's user"
+                raise NoCatalogError(
+                    f"{attempt}: the password of {whom} is right, and the catalog is refused to it",
+                    hint="name a repository: its tags need less",
+                ) from error
+            self._tell("Harbor refuses its catalog: these are the repositories this user may see")
             names = harbor.repositories(self.request, attempt)
-            yield from (name for name in names if last is None or name > last)
+            yield from islice((n for n in names if last is None or n > last), limit)
 
-    def tags(self, repository: str) -> list[str]:
+    def _check_password(self, error: AccessError) -> None:
+        """Raise *error* unless the password opens the rest: then it is the list that is refused."""
+        try:
+            self.ping()
+        except AccessError:
+            raise error from None
+
+    def tags(
+        self, repository: str, *, last: str | None = None, limit: int | None = None
+    ) -> list[str]:
         """
         Return the tags of *repository*, sorted.
 
-        None for one that the catalog keeps after its last tag is gone. Raises NotFoundError for a
-        repository that is not there.
+        None for one that the catalog keeps after its last tag is gone. *last* goes on after that
+        tag, *limit* gives so many at most. Raises NotFoundError for a repository that is not there.
         """
         attempt = f"cannot list the tags of {self.registry}/{repository}"
-        path = f"/v2/{quote(repository)}/tags/list"
+        path = f"{_path(repository)}/tags/list"
         try:
             # Artifactory lists digests among the tags; a tag has no colon.
-            return sorted(t for t in self._names(path, "tags", attempt, None) if ":" not in t)
+            names = self._names(path, "tags", attempt, last, limit)
+            return sorted(name for name in names if ":" not in name)
         except UnfinishedListError as error:
-            raise RegistryError(str(error)) from error
+            raise RegistryError(error.message) from error
 
-    def manifest(self, repository: str, reference: str) -> Manifest:
+    def manifest(
+        self, repository: str, reference: str, *, accept: Sequence[str] = MANIFEST_TYPES
+    ) -> Manifest:
         """
         Return what a tag or a digest stands for.
 
@@ -154,9 +209,9 @@ class RegistryClient:
         attempt = f"cannot get {_image(self.registry, repository, reference)}"
         reply = self.request(
             "GET",
-            f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}",
+            f"{_path(repository)}/manifests/{quote(reference, safe=':')}",
             attempt,
-            headers={"Accept": ", ".join(MANIFEST_TYPES)},
+            headers={**_VERBATIM, "Accept": ", ".join(accept)},
             limit=MAX_MANIFEST_BYTES,
         )
         if reply.status != HTTPStatus.OK:
@@ -164,56 +219,109 @@ class RegistryClient:
         digest = f"sha256:{hashlib.sha256(reply.body).hexdigest()}"
         said = reply.headers.get("Docker-Content-Digest", digest)
         named = reference if ":" in reference else said
-        for promised in (said, named):
-            if promised.startswith("sha256:") and promised != digest:
-                raise DigestMismatchError(f"{attempt}: its content has the digest {digest}")
+        for promised in {said, named} & {it for it in (said, named) if ":" in it}:
+            for _ in _checked(promised, [reply.body], attempt):
+                pass
         kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
         return Manifest(named if ":" in reference else digest, kind, reply.body)
+
+    def manifest_head(self, repository: str, reference: str) -> ManifestHead:
+        """
+        Return what names a manifest, without its content where the registry can do that.
+
+        Raises NotFoundError, DigestMismatchError.
+        """
+        attempt = f"cannot get {_image(self.registry, repository, reference)}"
+        target = f"{_path(repository)}/manifests/{quote(reference, safe=':')}"
+        reply = self.request("HEAD", target, attempt, headers={"Accept": ", ".join(MANIFEST_TYPES)})
+        if reply.status != HTTPStatus.OK:
+            raise refusal(reply, attempt, self.registry, self.credential)
+        digest = reply.headers.get("Docker-Content-Digest", "")
+        size = reply.headers.get("Content-Length", "")
+        if ":" not in digest or not size.isdecimal():
+            whole = self.manifest(repository, reference)
+            return ManifestHead(whole.digest, whole.media_type, len(whole.body))
+        if ":" in reference and digest != reference:
+            raise DigestMismatchError(f"{attempt}: its content has the digest {digest}")
+        kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+        return ManifestHead(digest, kind, int(size))
 
     def blob(self, repository: str, digest: str, *, limit: int = MAX_MANIFEST_BYTES) -> bytes:
         """Return a blob of *limit* bytes at most. Raises NotFoundError, DigestMismatchError."""
         attempt = f"cannot get the blob {digest} of {self.registry}/{repository}"
-        target = f"/v2/{quote(repository)}/blobs/{quote(digest, safe=':')}"
-        reply = self.request("GET", target, attempt, limit=limit)
+        target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
+        reply = self.request("GET", target, attempt, headers=_VERBATIM, limit=limit)
         if reply.status != HTTPStatus.OK:
             raise refusal(reply, attempt, self.registry, self.credential)
-        algorithm, _, promised = digest.partition(":")
-        with contextlib.suppress(ValueError):
-            if hashlib.new(algorithm, reply.body).hexdigest() != promised:
-                raise DigestMismatchError(f"{attempt}: its content has another digest")
+        for _ in _checked(digest, [reply.body], attempt):
+            pass
         return reply.body
+
+    def blob_chunks(self, repository: str, digest: str) -> Iterator[bytes]:
+        """Yield a blob of any size in pieces; DigestMismatchError comes after the last one."""
+        attempt = f"cannot get the blob {digest} of {self.registry}/{repository}"
+        target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
+        with self.stream(target, attempt, headers=_VERBATIM) as answer:
+            yield from _checked(digest, answer, attempt)
 
     # Lists
 
-    def _names(self, path: str, key: str, attempt: str, last: str | None) -> Iterator[str]:
-        after = f"&last={quote(last, safe='')}" if last else ""
-        target: str | None = f"{path}?n={PAGE_SIZE}{after}"
-        reply = self.request("GET", f"{path}?n={PAGE_SIZE}{after}", attempt)
-        if reply.status == HTTPStatus.BAD_REQUEST and reply.body:
-            # A registry may allow fewer, and says so rather than give fewer.
-            target = path + after.replace("&", "?", 1)
-            reply = self.request("GET", target, attempt)
-        fresh, asked, newest = _Fresh(), {target}, last
+    def _names(
+        self, path: str, key: str, attempt: str, last: str | None, limit: int | None
+    ) -> Iterator[str]:
+        """Yield the names of all pages, each once; what fails later is UnfinishedListError."""
+        seen, given, newest, barren, number = Seen(), 0, "", 0, 0
+        # A registry that does not know `last` begins at the beginning.
+        behind = last is not None
+        pages = self._pages(path, key, attempt, last, limit)
         try:
-            while True:
-                for name in self._page(reply, key, attempt):
-                    if fresh(name):
+            for number, page in enumerate(pages, 1):
+                before = given
+                for name in page:
+                    behind = behind and last is not None and newest < name <= last
+                    if behind or seen.is_new(name):
                         newest = name
+                    else:
+                        continue
+                    if not behind:
+                        given += 1
                         yield name
-                fresh.turn()
-                target = self._next(reply)
-                if target is None:
-                    return
-                if target in asked:
+                    if given == limit:
+                        return
+                barren = 0 if given > before or behind else barren + 1
+                if barren > _BARREN_PAGES:
                     raise RegistryError(
-                        f"{attempt}: its pages go in a circle: {target} came before"
+                        f"{attempt}: {barren} pages up to page {number} bring nothing new"
                     )
-                asked.add(target)
-                reply = self.request("GET", target, attempt)
         except RegctlError as error:
-            if newest is None or newest == last:
+            if not given:
                 raise
-            raise UnfinishedListError(str(error), last=newest) from error
+            why = error.message.removeprefix(f"{attempt}: ")
+            raise UnfinishedListError(
+                f"{attempt} to the end: page {number + 1}: {why}", last=newest
+            ) from error
+
+    def _pages(
+        self, path: str, key: str, attempt: str, last: str | None, limit: int | None
+    ) -> Iterator[list[str]]:
+        size = PAGE_SIZE if limit is None else max(1, min(limit, PAGE_SIZE))
+        after = [("last", last)] if last else []
+        target: str | None = f"{path}?{urlencode([('n', str(size)), *after])}"
+        reply = self.request("GET", target or path, attempt)
+        if reply.status in _N_REFUSED and reply.body:
+            # A registry may allow fewer, and says so rather than give fewer.
+            target = f"{path}?{urlencode(after)}" if after else path
+            reply = self.request("GET", target, attempt)
+        asked = set[int]()
+        while target is not None:
+            asked.add(hash(target))
+            yield list(self._page(reply, key, attempt))
+            target = next_page(reply.headers.get("Link", ""), reply.url, target)
+            if target is None:
+                return
+            if hash(target) in asked:
+                raise RegistryError(f"{attempt}: its pages go in a circle: {target} came before")
+            reply = self.request("GET", target, attempt)
 
     def _page(self, reply: Reply, key: str, attempt: str) -> Iterator[str]:
         if reply.status != HTTPStatus.OK:
@@ -230,13 +338,6 @@ class RegistryClient:
         if not isinstance(names, list):
             raise NotARegistryError(f"{attempt}: the answer of {reply.url} has no list of {key}")
         yield from (name for name in names if isinstance(name, str) and name)
-
-    def _next(self, reply: Reply) -> str | None:
-        """Return the path and query of the next page; its host is not asked, ours is."""
-        for url, parameters in _links(reply.headers.get("Link", "")):
-            if parameters.get("rel", "").lower() == "next":
-                return self.target_of(url, reply)
-        return None
 
     # One request
 
@@ -256,6 +357,7 @@ class RegistryClient:
         target: str,
         attempt: str,
         *,
+        actions: str | None = None,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         limit: int = MAX_ANSWER_BYTES,
@@ -264,11 +366,42 @@ class RegistryClient:
         Send a request for *target*, a path with its query, authenticated as it asks for.
 
         Any status comes back, but for redirects of GET and HEAD, which are followed: to another
-        origin without credentials. GET and HEAD are tried again where that may help. A *body* that
-        is a file is sent from where it stands, and again from there. *attempt* begins the message
-        of every error: "cannot list …".
+        origin without credentials. GET and HEAD are tried again where that may help, and whatever
+        is too much (429). A *body* that is a file is sent from where it stands, and again from
+        there. *actions* ("pull,push") are the rights to ask a token server for, where they are not
+        what the method needs. *attempt* begins the message of every error: "cannot list …".
         """
-        asked = _Request(method, target, attempt, headers or {}, body, _place(body), limit)
+        return self._again(
+            _Request(
+                method, target, attempt, headers or {}, body, _place(body), limit, actions=actions
+            )
+        )
+
+    @contextlib.contextmanager
+    def stream(
+        self, target: str, attempt: str, *, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Answer]:
+        """
+        Give the answer to a GET while it comes: iterate over it for pieces of bytes.
+
+        Any other status than 200 and 206 is raised as its error. Once it has begun nothing is
+        tried again.
+        """
+        with contextlib.ExitStack() as stack:
+            asked = _Request(
+                "GET", target, attempt, headers or {}, None, 0, MAX_ANSWER_BYTES, stack=stack
+            )
+            reply = self._again(asked)
+            if not asked.begun:
+                raise refusal(reply, attempt, self.registry, self.credential)
+            yield asked.begun[-1]
+
+    def refused(self, reply: Reply, attempt: str) -> RegctlError:
+        """Return the error for an answer that is no success: the caller raises it."""
+        return refusal(reply, attempt, self.registry, self.credential)
+
+    def _again(self, asked: "_Request") -> Reply:
+        method, attempt = asked.method, asked.attempt
         pauses = self._backoff.pauses()
         while True:
             try:
@@ -277,9 +410,11 @@ class RegistryClient:
                 pause = next(pauses, None) if method in _SAFE else None
                 if pause is None:
                     raise
-                time.sleep(pause)
+                self._pause(pause)
                 continue
-            if reply.status not in RETRIED_STATUSES or method not in _SAFE:
+            if reply.status not in RETRIED_STATUSES:
+                return reply
+            if method not in _SAFE and reply.status != HTTPStatus.TOO_MANY_REQUESTS:
                 return reply
             pause = next(pauses, None)
             if pause is None:
@@ -291,7 +426,16 @@ class RegistryClient:
                 )
             pause = pause if wished is None else wished
             self._waiting(pause)
-            time.sleep(pause)
+            self._pause(pause)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise UnreachableError(f"interrupted while waiting for {self.registry}")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._noticed and len(self._noticed) < _MAX_NOTICES:
+            self._noticed.add(text)
+            self._notice(text)
 
     def _authenticated(self, asked: "_Request") -> Reply:
         """Send a request as whoever its answers ask for, until that is settled."""
@@ -302,20 +446,36 @@ class RegistryClient:
             reply = self._followed(asked, authorization)
             if authorization is not None:
                 tried.append(authorization)
-            if reply.status != HTTPStatus.UNAUTHORIZED:
+            if reply.status != HTTPStatus.UNAUTHORIZED or not self._is_ours(reply.url):
                 return reply
             authorization = self._authenticator.after(reply, tried, want)
             if authorization is None:
                 return reply
+
+    def _is_ours(self, url: str) -> bool:
+        return url.startswith(f"{self.origin}/")
 
     def _followed(self, asked: "_Request", authorization: str | None) -> Reply:
         """Send a request and follow redirects; to another origin they go without credentials."""
         url = self.origin + asked.target
         for _ in range(_MAX_REDIRECTS):
             headers = dict(asked.headers)
-            if authorization is not None and url.startswith(f"{self.origin}/"):
+            if authorization is not None and self._is_ours(url):
                 headers["Authorization"] = authorization
-            reply = self._wire.send(
+            reply = self._sent(asked, url, headers)
+            for text in _WARNING.findall(reply.headers.get("Warning", "")):
+                # The distribution specification, "Warnings".
+                self._tell(f"{self.registry} says: {text}")
+            location = reply.headers.get("Location")
+            if reply.status not in _REDIRECTS or asked.method not in _SAFE or not location:
+                return reply
+            url = _redirected(self.origin, url, location, asked.attempt)
+        raise RegistryError(f"{asked.attempt}: it redirects more than {_MAX_REDIRECTS} times")
+
+    def _sent(self, asked: "_Request", url: str, headers: Mapping[str, str]) -> Reply:
+        """Send a request once; the body of one that is streamed is left to be read."""
+        if asked.stack is None:
+            return self._wire.send(
                 asked.method,
                 url,
                 asked.attempt,
@@ -323,11 +483,19 @@ class RegistryClient:
                 body=asked.rewound(),
                 limit=asked.limit,
             )
-            location = reply.headers.get("Location")
-            if reply.status not in _REDIRECTS or asked.method not in _SAFE or not location:
-                return reply
-            url = _redirected(url, location, asked.attempt)
-        raise RegistryError(f"{asked.attempt}: it redirects more than {_MAX_REDIRECTS} times")
+        with contextlib.ExitStack() as stack:
+            answer = stack.enter_context(
+                self._wire.open(asked.method, url, asked.attempt, headers=headers)
+            )
+            content = b""
+            if answer.status in {200, 206}:
+                asked.begun.append(answer)
+                asked.stack.push(stack.pop_all())
+            else:
+                content = answer.read(asked.limit, asked.attempt)
+            return Reply(
+                asked.method, url, answer.status, answer.headers, content, answer.challenges
+            )
 
 
 @dataclass(frozen=True)
@@ -341,6 +509,10 @@ class _Request:
     body: Body | None = field(repr=False)
     place: int
     limit: int
+    actions: str | None = None
+    # For one that is streamed: where to keep the connection, and the answer on it.
+    stack: contextlib.ExitStack | None = None
+    begun: list[Answer] = field(default_factory=list)
 
     def rewound(self) -> Body | None:
         """Return the body, from its beginning."""
@@ -349,32 +521,25 @@ class _Request:
         return self.body
 
 
-class _Fresh:
-    """
-    Whether a name comes for the first time.
+def _path(repository: str) -> str:
+    if any(part in {"", ".", ".."} for part in repository.split("/")):
+        raise InvalidReferenceError(f"not a repository: {repository!r}")
+    return f"/v2/{quote(repository)}"
 
-    In a list that is sorted only the names of this page and the one before are kept, so that a
-    long list takes no more memory than a short one. From the first name out of order on, all are.
-    """
 
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._before: set[str] = set()
-        self._newest = ""
-        self._sorted = True
-
-    def __call__(self, name: str) -> bool:
-        if name in self._seen or name in self._before:
-            return False
-        self._sorted = self._sorted and name > self._newest
-        self._newest = name
-        self._seen.add(name)
-        return True
-
-    def turn(self) -> None:
-        """Begin another page."""
-        if self._sorted:
-            self._before, self._seen = self._seen, set()
+def _checked(digest: str, pieces: Iterable[bytes], attempt: str) -> Iterator[bytes]:
+    """Yield *pieces* and raise DigestMismatchError where they are not what *digest* names."""
+    algorithm, _, promised = digest.partition(":")
+    if algorithm not in {"sha256", "sha384", "sha512"}:
+        raise DigestMismatchError(f"{attempt}: a digest by {algorithm} can't be checked")
+    hashed = hashlib.new(algorithm)
+    for piece in pieces:
+        hashed.update(piece)
+        yield piece
+    if hashed.hexdigest() != promised.lower():
+        raise DigestMismatchError(
+            f"{attempt}: its content has the digest {algorithm}:{hashed.hexdigest()}"
+        )
 
 
 def _image(registry: Registry, repository: str, reference: str) -> str:
@@ -390,27 +555,26 @@ def _want(asked: _Request) -> Want:
     path = asked.target.partition("?")[0]
     if match := _REPOSITORY_PATH.match(path):
         actions = {"GET": "pull", "HEAD": "pull", "DELETE": "pull,delete"}
-        scope = f"repository:{match['name']}:{actions.get(asked.method, 'pull,push')}"
+        scope = f"repository:{match['name']}:"
+        scope += asked.actions or actions.get(asked.method, "pull,push")
+        # A blob that is mounted is read in another repository.
+        for source in parse_qs(urlsplit(asked.target).query).get("from", ()):
+            scope += f" repository:{source}:pull"
         return Want("repository", scope, asked.attempt)
     if path == "/v2/_catalog":
         return Want("catalog", "registry:catalog:*", asked.attempt)
     return Want(path, "", asked.attempt)
 
 
-def _redirected(url: str, location: str, attempt: str) -> str:
+def _redirected(origin: str, url: str, location: str, attempt: str) -> str:
     to = urljoin(url, location)
     parts = urlsplit(to)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         raise RegistryError(f"{attempt}: it redirects to what is no address")
     if parts.scheme == "http" and url.startswith("https:"):
         raise RegistryError(f"{attempt}: it redirects to {parts.netloc} without TLS")
+    if parts.scheme == "https" and to.startswith(f"https:{origin.removeprefix('http:')}/"):
+        raise NotARegistryError(f"{attempt}: it redirects to HTTPS", hint="leave out --plain-http")
+    if where := closer(origin, to):
+        raise RegistryError(f"{attempt}: it redirects to {parts.netloc}, {where}: not followed")
     return to
-
-
-def _links(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield each link of a `Link` header (RFC 8288) with its parameters."""
-    for match in re.finditer(
-        r"<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|[^\s\",;]+))*)", header
-    ):
-        pairs = re.findall(r"([\w-]+)\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]+))", match[2])
-        yield match[1], {name.lower(): quoted or bare for name, quoted, bare in pairs}

@@ -106,6 +106,10 @@ class App:
                 insecure_skip_tls_verify=transport.insecure_skip_tls_verify,
             ),
             observer=self._exchanged,
+            waiting=lambda seconds: self.output.note(
+                f"{registry} is busy: waiting {seconds:.0f} s"
+            ),
+            notice=self.output.note,
         )
 
     def _exchanged(self, exchange: "Exchange") -> None:
