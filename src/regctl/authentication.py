@@ -37,6 +37,12 @@ _MAX_TOKEN_ANSWER = 1024 * 1024
 _MIN_LIFE = 60.0
 _MARGIN = 5.0
 _KEPT_TOKENS = 256
+_INSIDE = (
+    "",
+    "which is inside a private network",
+    "which is inside the link-local network",
+    "which is inside this machine",
+)
 
 Send = Callable[..., Reply]
 
@@ -307,7 +313,7 @@ def closer(origin: str, url: str) -> str | None:
     there = _nearness(theirs)
     if there <= _nearness(ours):
         return None
-    return ("", "a private address", "a link-local address", "this machine")[there]
+    return _INSIDE[there]
 
 
 def _nearness(host: str) -> int:

@@ -26,9 +26,10 @@ from regctl.errors import (
     BrokenOffError,
     DigestMismatchError,
     InvalidReferenceError,
-    NoCatalogError,
     NotARegistryError,
+    NotAuthenticatedError,
     NotFoundError,
+    NotPermittedError,
     RegctlError,
     RegistryError,
     UnfinishedListError,
@@ -162,16 +163,22 @@ class RegistryClient:
                 raise known from error
             if not isinstance(error, AccessError) or self.credential is None:
                 raise
+            # Harbor says 401 to a right password too: what opens the rest tells them apart.
             self._check_password(error)
             if not harbor.is_harbor(self.request, attempt):
-                whom = self.credential.username or "the token's user"
-                raise NoCatalogError(
-                    f"{attempt}: the password of {whom} is right, and the catalog is refused to it",
-                    hint="name a repository: its tags need less",
-                ) from error
+                if isinstance(error, NotAuthenticatedError):
+                    raise self._not_listed(attempt) from error
+                raise
             self._tell("Harbor refuses its catalog: these are the repositories this user may see")
             names = harbor.repositories(self.request, attempt)
             yield from islice((n for n in names if last is None or n > last), limit)
+
+    def _not_listed(self, attempt: str) -> NotPermittedError:
+        whom = (self.credential and self.credential.username) or "the token's user"
+        return NotPermittedError(
+            f"{attempt}: the password of {whom} is right, and the list is refused to it",
+            hint="name a repository: its tags need less",
+        )
 
     def _check_password(self, error: AccessError) -> None:
         """Raise *error* unless the password opens the rest: then it is the list that is refused."""
