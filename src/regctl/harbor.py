@@ -25,9 +25,9 @@ def is_harbor(request: Request, attempt: str) -> bool:
     return reply.status == HTTPStatus.OK and reply.body.strip(b'"\n ') == b"Pong"
 
 
-def repositories(request: Request, attempt: str) -> Iterator[str]:
+def pages(request: Request, attempt: str) -> Iterator[list[str]]:
     """
-    Yield PROJECT/REPOSITORY, by name, of all that the user may see.
+    Yield PROJECT/REPOSITORY of all that the user may see, by name, a page at a time.
 
     Raises NotAuthenticatedError, RegistryError.
     """
@@ -36,7 +36,7 @@ def repositories(request: Request, attempt: str) -> Iterator[str]:
         target = f"/api/v2.0/repositories?page={page}&page_size={PAGE_SIZE}&sort=name"
         reply = request("GET", target, attempt)
         names = list(_names(reply, attempt))
-        yield from names
+        yield names
         given += len(names)
         total = reply.headers.get("X-Total-Count", "")
         if not names or (total.isdecimal() and given >= int(total)):

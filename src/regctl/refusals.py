@@ -81,12 +81,18 @@ def _unauthorized(reply: Reply, attempt: str, credential: Credential | None) -> 
     if schemes and not schemes & {"basic", "bearer"}:
         names = ", ".join(sorted(schemes))
         return NotAuthenticatedError(f"{attempt}: it takes {names} only, which we have not")
-    if any(c.parameters.get("error") == "insufficient_scope" for c in challenges):
-        return NotPermittedError(f"{attempt}: forbidden for {user}")
-    return NotAuthenticatedError(
-        f"{attempt}: it refuses the password of {user}",
-        hint=f"`regctl verify {user}` tells whether the auth file knows this password",
-    )
+    errors = {challenge.parameters.get("error") for challenge in challenges}
+    if "insufficient_scope" in errors:
+        return NotPermittedError(f"{attempt}: forbidden for {user}, or not there")
+    if credential.registry_token or not credential.username or "invalid_token" in errors:
+        return NotAuthenticatedError(f"{attempt}: it refuses the token of {user}")
+    if reply.with_token:
+        # The token server took the password: it is the right that is missing.
+        return NotPermittedError(f"{attempt}: not permitted to {user}, or not there")
+    hint = f"`regctl verify {user}` tells whether the auth file knows this password"
+    if user == "robot":
+        hint = "a robot of Harbor is robot$NAME: put it in single quotes"
+    return NotAuthenticatedError(f"{attempt}: it refuses the password of {user}", hint=hint)
 
 
 def _bad_request(

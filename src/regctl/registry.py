@@ -13,9 +13,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from itertools import islice
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from regctl import harbor
@@ -153,7 +152,8 @@ class RegistryClient:
         attempt = f"cannot list the repositories of {self.registry}"
         try:
             empty = True
-            for name in self._names("/v2/_catalog", "repositories", attempt, last, limit):
+            pages = self._pages("/v2/_catalog", "repositories", attempt, last, limit)
+            for name in self._names(pages, attempt, last, limit):
                 empty = False
                 yield name
             if empty and self.credential is None:
@@ -170,8 +170,7 @@ class RegistryClient:
                     raise self._not_listed(attempt) from error
                 raise
             self._tell("Harbor refuses its catalog: these are the repositories this user may see")
-            names = harbor.repositories(self.request, attempt)
-            yield from islice((n for n in names if last is None or n > last), limit)
+            yield from self._names(harbor.pages(self.request, attempt), attempt, last, limit)
 
     def _not_listed(self, attempt: str) -> NotPermittedError:
         whom = (self.credential and self.credential.username) or "the token's user"
@@ -200,7 +199,8 @@ class RegistryClient:
         path = f"{_path(repository)}/tags/list"
         try:
             # Artifactory lists digests among the tags; a tag has no colon.
-            names = self._names(path, "tags", attempt, last, limit)
+            pages = self._pages(path, "tags", attempt, last, limit)
+            names = self._names(pages, attempt, last, limit)
             return sorted(name for name in names if ":" not in name)
         except UnfinishedListError as error:
             raise RegistryError(error.message) from error
@@ -274,13 +274,12 @@ class RegistryClient:
     # Lists
 
     def _names(
-        self, path: str, key: str, attempt: str, last: str | None, limit: int | None
+        self, pages: Iterator[list[str]], attempt: str, last: str | None, limit: int | None
     ) -> Iterator[str]:
         """Yield the names of all pages, each once; what fails later is UnfinishedListError."""
         seen, given, newest, barren, number = Seen(), 0, "", 0, 0
         # A registry that does not know `last` begins at the beginning.
         behind = last is not None
-        pages = self._pages(path, key, attempt, last, limit)
         try:
             for number, page in enumerate(pages, 1):
                 before = given
@@ -455,9 +454,10 @@ class RegistryClient:
                 tried.append(authorization)
             if reply.status != HTTPStatus.UNAUTHORIZED or not self._is_ours(reply.url):
                 return reply
-            authorization = self._authenticator.after(reply, tried, want)
-            if authorization is None:
-                return reply
+            answer = self._authenticator.after(reply, tried, want)
+            if answer is None:
+                return replace(reply, with_token=(authorization or "").startswith("Bearer "))
+            authorization = answer
 
     def _is_ours(self, url: str) -> bool:
         return url.startswith(f"{self.origin}/")

@@ -66,6 +66,7 @@ class Reply:
     An answer, read to its end.
 
     Names of *headers* compare without case. *challenges* are its `WWW-Authenticate` headers.
+    *with_token* tells of a 401 that it refuses a bearer token.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     challenges: tuple[str, ...] = ()
+    with_token: bool = False
 
 
 class Answer:
