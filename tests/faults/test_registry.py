@@ -1,22 +1,40 @@
 """Registries that misbehave: what is said of each, and that no password ever leaves for another."""
 
+import base64
+import contextlib
 import gzip
 import json
 import socket
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from regctl import errors
+from regctl.cli import main
 from regctl.credentials import Credential
 from regctl.exchange import Backoff
 from regctl.reference import Registry
 from regctl.registry import RegistryClient
 from regctl.transport import Transport
 from tests.conftest import Servers
-from tests.servers.products import REFUSED, basic, challenge, filled
+from tests.servers import products
+from tests.servers.certificates import make_certificate
+from tests.servers.docker_registry import docker_registry
+from tests.servers.products import (
+    PASSWORD,
+    REFUSED,
+    USER,
+    TokenServer,
+    basic,
+    challenge,
+    filled,
+)
 from tests.servers.standin_registry import (
     Answer,
     Manifest,
@@ -346,3 +364,235 @@ def test_netrc_is_never_read(serve: Servers, nobodys_home: Path) -> None:
     assert "authorization" not in registry.requests[0].headers
     client(registry.host).ping()
     assert basic(registry.requests[1]) == ("ci", SECRET)
+
+
+def test_through_a_proxy_the_password_goes_to_the_registry_alone(
+    serve: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy carries bytes that it can't read: TLS is between us and the registry."""
+    certificate = make_certificate(tmp_path / "tls")
+    registry = serve(docker_registry(tmp_path / "registry", certificate=certificate))
+    with tunnel(registry.host) as (proxy, heads):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:proxys-own@{proxy}")
+        RegistryClient(
+            Registry.parse(registry.host),
+            credential=CI,
+            transport=Transport(ca_file=certificate.ca_file),
+        ).ping()
+    assert heads[0].startswith(b"CONNECT ")
+    assert b"Basic bWU6cHJveHlzLW93bg==" in heads[0]
+    assert b"\r\nauthorization:" not in heads[0].lower()
+    assert base64.b64encode(f"ci:{SECRET}".encode()) not in b"".join(heads)
+
+
+@contextmanager
+def tunnel(to: str) -> Iterator[tuple[str, list[bytes]]]:
+    """Run a proxy for one connection; yields its address and what it was told in clear."""
+    heads: list[bytes] = []
+    host, _, port = to.rpartition(":")
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # whoever is done first
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve_one() -> None:
+        near, _ = listener.accept()
+        with near, socket.create_connection((host, int(port))) as far:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += near.recv(65536)
+            heads.append(head)
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=carry, args=(far, near))
+            back.start()
+            carry(near, far)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_one, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", heads
+
+
+def test_a_registry_in_public_does_not_make_us_ask_this_machine(
+    serve: Servers, foreign: StandinRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with pytest.raises(errors.RegistryError, match="inside this machine: not followed"):
+        client("registry.example").manifest("team/app", "1.0")
+    assert foreign.requests == []
+
+
+def test_a_token_server_that_redirects_shows_the_password_to_nobody_else(
+    serve: Servers, foreign: StandinRegistry
+) -> None:
+    tokens = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
+    state = StandinRegistry(
+        script=lambda _r: challenge(REFUSED, f'Bearer realm="{tokens.url}/token"')
+    )
+    with pytest.raises(errors.RegistryError, match=r"token server .* answers 307"):
+        client(serve(standin_registry(state)).host).ping()
+    assert foreign.requests == []
+
+
+def test_a_token_goes_to_the_registry_alone(serve: Servers, foreign: StandinRegistry) -> None:
+    """By a link and by a redirect to another host, of a registry that takes tokens."""
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+
+    def script(request: Request) -> Answer | None:
+        if not tokens.knows(request):
+            return challenge(REFUSED, f'Bearer realm="{tokens.server.url}/token"')
+        if "manifests" in request.path:
+            return redirect_away(foreign.url)(request)
+        return link_away(foreign.url)(request)
+
+    host = serve(standin_registry(filled(script))).host
+    right = client(host, credential=Credential(USER, PASSWORD))
+    assert list(right.repositories()) == ["a", "team/app", "team/db", "tools"]
+    right.manifest("team/app", "1.0")
+    assert [request.path for request in foreign.requests] == ["/v2/team/app/manifests/1.0"]
+    assert not any(token in carried(foreign.requests) for token in tokens.issued)
+    assert all("authorization" not in request.headers for request in foreign.requests)
+
+
+def test_a_wrong_password_goes_to_the_token_server_once(serve: Servers) -> None:
+    """However many threads want a token: more tries may lock the user out."""
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+    state = filled(lambda _r: challenge(REFUSED, f'Bearer realm="{tokens.server.url}/token"'))
+    wrong = client(serve(standin_registry(state)).host, credential=Credential("ci", "wrong"))
+
+    def ask(_number: int) -> type[BaseException]:
+        with pytest.raises(errors.NotAuthenticatedError) as caught:
+            wrong.ping()
+        return caught.type
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(ask, range(16))) == {errors.NotAuthenticatedError}
+    assert len(tokens.server.requests) == 1
+
+
+def test_a_refusal_without_a_challenge_is_looked_up_at_the_door(serve: Servers) -> None:
+    """Where a proxy in front takes the challenge away, or a registry forgets it."""
+    tokens = TokenServer()
+    serve(standin_registry(tokens.server))
+
+    def script(request: Request) -> Answer | None:
+        if tokens.knows(request):
+            return None
+        header = f'Bearer realm="{tokens.server.url}/token"'
+        return challenge(REFUSED, header) if request.path == "/v2/" else REFUSED
+
+    host = serve(standin_registry(filled(script))).host
+    right = client(host, credential=Credential(USER, PASSWORD))
+    assert right.tags("team/app") == ["1.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 abc\r\n\r\n", "does not speak HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+            "broke off|does not speak HTTP",
+        ),
+        (b"", "broke off"),
+    ],
+)
+def test_what_is_no_http_is_told(sent: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            for _ in range(3):
+                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(sent)
+
+        threading.Thread(target=answer, daemon=True).start()
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(errors.RegistryError, match=said):
+            client(host).ping()
+
+
+def test_a_list_that_goes_on_and_on_without_a_name_ends(serve: Servers) -> None:
+    def script(request: Request) -> Answer | None:
+        number = int(request.query.get("page", 0)) + 1
+        return page("a", link=f'</v2/_catalog?page={number}>; rel="next"')
+
+    state = StandinRegistry(script=script)
+    names = client(serve(standin_registry(state)).host).repositories()
+    assert next(names) == "a"
+    with pytest.raises(errors.UnfinishedListError, match="bring nothing new"):
+        next(names)
+    assert len(state.requests) < 200
+
+
+def test_a_limit_asks_for_no_more_than_it_needs(serve: Servers) -> None:
+    state = StandinRegistry(tags={f"name-{n}": [] for n in range(9)}, page=2)
+    host = serve(standin_registry(state)).host
+    assert list(client(host).repositories(limit=3)) == ["name-0", "name-1", "name-2"]
+    assert [request.query["n"] for request in state.requests] == ["3", "2"]
+    assert list(client(host).repositories(last="name-4", limit=2)) == ["name-5", "name-6"]
+
+
+def test_a_registry_that_ignores_where_to_go_on_is_read_past_it(serve: Servers) -> None:
+    state = StandinRegistry(script=lambda _request: page("a", "b", "c", "d"))
+    host = serve(standin_registry(state)).host
+    assert list(client(host).repositories(last="b")) == ["c", "d"]
+    assert list(client(host).repositories(last="bb")) == ["c", "d"]
+
+
+def test_control_characters_in_an_error_stay_text(serve: Servers) -> None:
+    answer = Answer.of(
+        {"errors": [{"code": "X", "message": "\x1b]0;owned\x07 red\n\x1b[31m"}]}, 500
+    )
+    host = serve(standin_registry(StandinRegistry(script=lambda _request: answer))).host
+    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
+    assert run.exit_code == 1
+    assert "\x1b" not in run.stderr
+    assert "\x07" not in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_control_characters_in_a_name_stay_text(serve: Servers) -> None:
+    state = StandinRegistry(script=lambda _request: page("a\x1b[31m", "b\nc", "d\te"))
+    host = serve(standin_registry(state)).host
+    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
+    assert run.exit_code == 0
+    assert "\x1b" not in run.stdout
+    assert len(run.stdout.splitlines()) == 3
+
+
+def test_nobody_is_told_that_a_user_may_see_more(serve: Servers) -> None:
+    """zot and Quay show an empty list to nobody."""
+    host = serve(standin_registry()).host
+    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
+    assert (run.exit_code, run.stdout) == (0, "")
+    assert "shows nothing to nobody: a user may see more" in run.stderr
+
+
+def test_harbor_is_listed_by_its_own_interface_and_says_so(serve: Servers) -> None:
+    host = serve(products.harbor()).host
+    command = ["catalog", host, "--plain-http", "--username", USER, "--password-stdin"]
+    run = CliRunner().invoke(main, command, input=PASSWORD)
+    assert (run.exit_code, run.stdout.split()) == (0, ["team/app", "team/db", "tools"])
+    assert "Harbor refuses its catalog" in run.stderr
+    run = CliRunner().invoke(main, command, input="wrong")
+    assert (run.exit_code, run.stdout) == (4, "")
+    assert "refuses the password of robot$ci" in run.stderr
+
+
+def test_a_right_password_that_may_not_list_is_told_so(serve: Servers) -> None:
+    def script(request: Request) -> Answer | None:
+        return challenge(REFUSED, 'Basic realm="x"') if request.path == "/v2/_catalog" else None
+
+    host = serve(standin_registry(StandinRegistry(script=script))).host
+    with pytest.raises(errors.NotPermittedError, match="password of ci is right, and the list"):
+        list(client(host).repositories())
