@@ -1,5 +1,6 @@
 """Who the client says it is: tokens asked for once, kept while they last, and never given away."""
 
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +250,14 @@ def test_a_scheme_that_we_have_not_is_named(serve: Servers) -> None:
         client(registry.host).tags("team/db")
 
 
+def resolve(host: str, *_args: object, **_options: object) -> list[tuple[object, ...]]:
+    """Know two names inside; the others are public, or known to nobody here."""
+    inside = {"inside.foo.com": "10.0.0.7", "metadata.foo.com": "169.254.169.254"}
+    if not host.endswith(".foo.com"):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (inside.get(host, "8.8.8.8"), 0))]
+
+
 @pytest.mark.parametrize(
     ("origin", "realm", "reason"),
     [
@@ -264,11 +273,18 @@ def test_a_scheme_that_we_have_not_is_named(serve: Servers) -> None:
         ("https://registry.foo.com", "https://10.0.0.1/token", "inside"),
         ("https://10.0.0.7:5000", "https://10.0.0.1/token", None),
         ("https://localhost:5000", "https://127.0.0.1/token", None),
+        ("https://registry.foo.com", "https://inside.foo.com/token", "inside a private network"),
+        ("https://inside.foo.com", "https://inside.foo.com/token", None),
+        ("https://inside.foo.com", "https://metadata.foo.com/", "inside the link-local network"),
+        ("https://registry.foo.com", "https://eve:x@auth.foo.com/token", "holds a user"),
         ("https://registry.foo.com", "file:///etc/passwd", "no address"),
         ("https://registry.foo.com", "gopher://x/", "no address"),
     ],
 )
-def test_where_a_password_may_go_for_a_token(origin: str, realm: str, reason: str | None) -> None:
+def test_where_a_password_may_go_for_a_token(
+    monkeypatch: pytest.MonkeyPatch, origin: str, realm: str, reason: str | None
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     told = refused_realm(origin, realm)
     assert (told is None) == (reason is None)
     assert reason is None or reason in (told or "")

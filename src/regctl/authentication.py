@@ -9,12 +9,15 @@ are asked for follows distribution's token specification (docs/spec/auth/token.m
 import contextlib
 import ipaddress
 import json
+import re
 import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -37,6 +40,7 @@ _MAX_TOKEN_ANSWER = 1024 * 1024
 _MIN_LIFE = 60.0
 _MARGIN = 5.0
 _KEPT_TOKENS = 256
+PRIVATE = 1
 _INSIDE = (
     "",
     "which is inside a private network",
@@ -227,6 +231,7 @@ class Authenticator:
             raise RegistryError(f"{attempt}: the token server {_host(source)} gives no token")
         life = document.get("expires_in")
         seconds = float(life) if isinstance(life, int | float) and life < 1e9 else 0.0
+        seconds -= _age(document, reply)
         return _Token(text, began + max(seconds - _MARGIN, _MIN_LIFE))
 
     def _asked(self, source: _Source, scope: str, attempt: str) -> Reply:
@@ -300,9 +305,9 @@ def refused_realm(origin: str, realm: str) -> str | None:
     return closer(origin, realm)
 
 
-def closer(origin: str, url: str) -> str | None:
+def closer(origin: str, url: str, *, beyond: int = 0) -> str | None:
     """
-    Return where *url* is, if that is nearer to us than *origin*, or None.
+    Return where *url* is, if that is nearer to us than *origin* and than *beyond*, or None.
 
     A registry on the Internet must not make us ask what only we can reach: a private network, the
     metadata server of a cloud, this machine.
@@ -311,7 +316,7 @@ def closer(origin: str, url: str) -> str | None:
     if ours == theirs:
         return None
     there = _nearness(theirs)
-    if there <= _nearness(ours):
+    if there <= max(beyond, _nearness(ours)):
         return None
     return _INSIDE[there]
 
@@ -344,6 +349,17 @@ def _for_quay(scope: str) -> str:
         f"{one.rpartition(':')[0]}:*" if "delete" in one.rpartition(":")[2] else one
         for one in scopes
     )
+
+
+def _age(document: Mapping[str, Any], reply: Reply) -> float:
+    """Return how many seconds ago a token was issued, by its server's own clock."""
+    try:
+        now = parsedate_to_datetime(reply.headers.get("Date", ""))
+        # Go writes nanoseconds and "Z", which Python 3.10 does not read.
+        issued = re.sub(r"\.\d+", "", str(document.get("issued_at"))).replace("Z", "+00:00")
+        return max(0.0, (now - datetime.fromisoformat(issued)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _host(source: _Source) -> str:

@@ -6,7 +6,12 @@ The links are those of RFC 8288 as the distribution specification uses them.
 
 import re
 from array import array
+from collections.abc import Iterable, Iterator
 from urllib.parse import urljoin, urlsplit
+
+from regctl.errors import RegctlError, RegistryError, UnfinishedListError
+
+_BARREN_PAGES = 100
 
 _LINK = re.compile(
     r'<([^<>]*)>((?:[ \t]*;[ \t]*[^\s;,="]+(?:[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)'
@@ -29,6 +34,44 @@ def next_page(link: str, url: str, target: str) -> str | None:
             path = asked if parts.path.endswith(asked) else parts.path or asked
             return f"{path}?{parts.query}" if parts.query else path
     return None
+
+
+def each_once(
+    pages: Iterable[list[str]], attempt: str, *, last: str | None, limit: int | None
+) -> Iterator[str]:
+    """
+    Yield the names of all *pages*, each once, those after *last*, at most *limit*.
+
+    *attempt* begins the message of every error: "cannot list …". Raises UnfinishedListError for
+    what fails after the first name, and where the pages go on and on without a new one.
+    """
+    seen, given, newest, barren, number = Seen(), 0, "", 0, 0
+    # A registry that does not know `last` begins at the beginning.
+    behind = last is not None
+    try:
+        for number, page in enumerate(pages, 1):
+            before = given
+            for name in page:
+                behind = behind and last is not None and newest < name <= last
+                if behind:
+                    newest = name
+                elif seen.is_new(name):
+                    given, newest = given + 1, name
+                    yield name
+                    if given == limit:
+                        return
+            barren = 0 if given > before or behind else barren + 1
+            if barren > _BARREN_PAGES:
+                raise RegistryError(
+                    f"{attempt}: {barren} pages up to page {number} bring nothing new"
+                )
+    except RegctlError as error:
+        if not given:
+            raise
+        why = error.message.removeprefix(f"{attempt}: ")
+        raise UnfinishedListError(
+            f"{attempt} to the end: page {number + 1}: {why}", last=newest
+        ) from error
 
 
 class Seen:

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from regctl import harbor
-from regctl.authentication import Authenticator, Want, closer
+from regctl.authentication import PRIVATE, Authenticator, Want, closer
 from regctl.credentials import Credential
 from regctl.errors import (
     AccessError,
@@ -35,10 +35,19 @@ from regctl.errors import (
     UnreachableError,
 )
 from regctl.exchange import RETRIED_STATUSES, Backoff, Observer, retry_after
-from regctl.pagination import Seen, next_page
+from regctl.pagination import each_once, next_page
 from regctl.reference import Registry
 from regctl.refusals import no_catalog, refusal
-from regctl.transport import MAX_ANSWER_BYTES, Answer, Body, Reply, Transport, Wire, ignore
+from regctl.transport import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Body,
+    Reply,
+    Transport,
+    Wire,
+    ignore,
+    same_origin,
+)
 
 PAGE_SIZE = 1000
 """Names asked for at once: the most that distribution gives."""
@@ -56,7 +65,6 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _VERBATIM = {"Accept-Encoding": "identity"}
 # With which a registry says that it does not give so many at once.
 _N_REFUSED = frozenset({400, 405, 422})
-_BARREN_PAGES = 100
 _MAX_NOTICES = 20
 _WARNING = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 _MAX_REDIRECTS = 5
@@ -137,7 +145,7 @@ class RegistryClient:
         attempt = f"cannot reach the registry {self.registry}"
         reply = self.request("GET", "/v2/", attempt)
         if reply.status != HTTPStatus.OK:
-            raise refusal(reply, attempt, self.registry, self.credential)
+            raise self.refused(reply, attempt)
 
     def repositories(self, *, last: str | None = None, limit: int | None = None) -> Iterator[str]:
         """
@@ -153,7 +161,7 @@ class RegistryClient:
         try:
             empty = True
             pages = self._pages("/v2/_catalog", "repositories", attempt, last, limit)
-            for name in self._names(pages, attempt, last, limit):
+            for name in each_once(pages, attempt, last=last, limit=limit):
                 empty = False
                 yield name
             if empty and self.credential is None:
@@ -170,7 +178,8 @@ class RegistryClient:
                     raise self._not_listed(attempt) from error
                 raise
             self._tell("Harbor refuses its catalog: these are the repositories this user may see")
-            yield from self._names(harbor.pages(self.request, attempt), attempt, last, limit)
+            pages = harbor.pages(self.request, attempt)
+            yield from each_once(pages, attempt, last=last, limit=limit)
 
     def _not_listed(self, attempt: str) -> NotPermittedError:
         whom = (self.credential and self.credential.username) or "the token's user"
@@ -200,7 +209,7 @@ class RegistryClient:
         try:
             # Artifactory lists digests among the tags; a tag has no colon.
             pages = self._pages(path, "tags", attempt, last, limit)
-            names = self._names(pages, attempt, last, limit)
+            names = each_once(pages, attempt, last=last, limit=limit)
             return sorted(name for name in names if ":" not in name)
         except UnfinishedListError as error:
             raise RegistryError(error.message) from error
@@ -222,15 +231,14 @@ class RegistryClient:
             limit=MAX_MANIFEST_BYTES,
         )
         if reply.status != HTTPStatus.OK:
-            raise refusal(reply, attempt, self.registry, self.credential)
+            raise self.refused(reply, attempt)
         digest = f"sha256:{hashlib.sha256(reply.body).hexdigest()}"
         said = reply.headers.get("Docker-Content-Digest", digest)
         named = reference if ":" in reference else said
         for promised in {said, named} & {it for it in (said, named) if ":" in it}:
             for _ in _checked(promised, [reply.body], attempt):
                 pass
-        kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
-        return Manifest(named if ":" in reference else digest, kind, reply.body)
+        return Manifest(named if ":" in reference else digest, _media_type(reply), reply.body)
 
     def manifest_head(self, repository: str, reference: str) -> ManifestHead:
         """
@@ -242,7 +250,7 @@ class RegistryClient:
         target = f"{_path(repository)}/manifests/{quote(reference, safe=':')}"
         reply = self.request("HEAD", target, attempt, headers={"Accept": ", ".join(MANIFEST_TYPES)})
         if reply.status != HTTPStatus.OK:
-            raise refusal(reply, attempt, self.registry, self.credential)
+            raise self.refused(reply, attempt)
         digest = reply.headers.get("Docker-Content-Digest", "")
         size = reply.headers.get("Content-Length", "")
         if ":" not in digest or not size.isdecimal():
@@ -250,8 +258,7 @@ class RegistryClient:
             return ManifestHead(whole.digest, whole.media_type, len(whole.body))
         if ":" in reference and digest != reference:
             raise DigestMismatchError(f"{attempt}: its content has the digest {digest}")
-        kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
-        return ManifestHead(digest, kind, int(size))
+        return ManifestHead(digest, _media_type(reply), int(size))
 
     def blob(self, repository: str, digest: str, *, limit: int = MAX_MANIFEST_BYTES) -> bytes:
         """Return a blob of *limit* bytes at most. Raises NotFoundError, DigestMismatchError."""
@@ -259,7 +266,7 @@ class RegistryClient:
         target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
         reply = self.request("GET", target, attempt, headers=_VERBATIM, limit=limit)
         if reply.status != HTTPStatus.OK:
-            raise refusal(reply, attempt, self.registry, self.credential)
+            raise self.refused(reply, attempt)
         for _ in _checked(digest, [reply.body], attempt):
             pass
         return reply.body
@@ -272,40 +279,6 @@ class RegistryClient:
             yield from _checked(digest, answer, attempt)
 
     # Lists
-
-    def _names(
-        self, pages: Iterator[list[str]], attempt: str, last: str | None, limit: int | None
-    ) -> Iterator[str]:
-        """Yield the names of all pages, each once; what fails later is UnfinishedListError."""
-        seen, given, newest, barren, number = Seen(), 0, "", 0, 0
-        # A registry that does not know `last` begins at the beginning.
-        behind = last is not None
-        try:
-            for number, page in enumerate(pages, 1):
-                before = given
-                for name in page:
-                    behind = behind and last is not None and newest < name <= last
-                    if behind or seen.is_new(name):
-                        newest = name
-                    else:
-                        continue
-                    if not behind:
-                        given += 1
-                        yield name
-                    if given == limit:
-                        return
-                barren = 0 if given > before or behind else barren + 1
-                if barren > _BARREN_PAGES:
-                    raise RegistryError(
-                        f"{attempt}: {barren} pages up to page {number} bring nothing new"
-                    )
-        except RegctlError as error:
-            if not given:
-                raise
-            why = error.message.removeprefix(f"{attempt}: ")
-            raise UnfinishedListError(
-                f"{attempt} to the end: page {number + 1}: {why}", last=newest
-            ) from error
 
     def _pages(
         self, path: str, key: str, attempt: str, last: str | None, limit: int | None
@@ -331,7 +304,7 @@ class RegistryClient:
 
     def _page(self, reply: Reply, key: str, attempt: str) -> Iterator[str]:
         if reply.status != HTTPStatus.OK:
-            raise refusal(reply, attempt, self.registry, self.credential)
+            raise self.refused(reply, attempt)
         try:
             document = json.loads(reply.body)
         except (ValueError, RecursionError) as error:
@@ -399,7 +372,7 @@ class RegistryClient:
             )
             reply = self._again(asked)
             if not asked.begun:
-                raise refusal(reply, attempt, self.registry, self.credential)
+                raise self.refused(reply, attempt)
             yield asked.begun[-1]
 
     def refused(self, reply: Reply, attempt: str) -> RegctlError:
@@ -452,22 +425,24 @@ class RegistryClient:
             reply = self._followed(asked, authorization)
             if authorization is not None:
                 tried.append(authorization)
-            if reply.status != HTTPStatus.UNAUTHORIZED or not self._is_ours(reply.url):
+            if reply.status != HTTPStatus.UNAUTHORIZED:
                 return reply
+            if not same_origin(reply.url, self.origin):
+                host = urlsplit(reply.url).netloc
+                raise NotAuthenticatedError(
+                    f"{asked.attempt}: it sends us to {host}, which asks for a password of its own"
+                )
             answer = self._authenticator.after(reply, tried, want)
             if answer is None:
                 return replace(reply, with_token=(authorization or "").startswith("Bearer "))
             authorization = answer
-
-    def _is_ours(self, url: str) -> bool:
-        return url.startswith(f"{self.origin}/")
 
     def _followed(self, asked: "_Request", authorization: str | None) -> Reply:
         """Send a request and follow redirects; to another origin they go without credentials."""
         url = self.origin + asked.target
         for _ in range(_MAX_REDIRECTS):
             headers = dict(asked.headers)
-            if authorization is not None and self._is_ours(url):
+            if authorization is not None and same_origin(url, self.origin):
                 headers["Authorization"] = authorization
             reply = self._sent(asked, url, headers)
             for text in _WARNING.findall(reply.headers.get("Warning", "")):
@@ -549,6 +524,18 @@ def _checked(digest: str, pieces: Iterable[bytes], attempt: str) -> Iterator[byt
         )
 
 
+def _media_type(reply: Reply) -> str:
+    """Return what a manifest is: by its header, or where that is too general by itself."""
+    named = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+    if named in MANIFEST_TYPES:
+        return named
+    with contextlib.suppress(ValueError, RecursionError):
+        document = json.loads(reply.body)
+        inside = document.get("mediaType") if isinstance(document, dict) else None
+        return inside if isinstance(inside, str) else named
+    return named
+
+
 def _image(registry: Registry, repository: str, reference: str) -> str:
     return f"{registry}/{repository}{'@' if ':' in reference else ':'}{reference}"
 
@@ -580,8 +567,11 @@ def _redirected(origin: str, url: str, location: str, attempt: str) -> str:
         raise RegistryError(f"{attempt}: it redirects to what is no address")
     if parts.scheme == "http" and url.startswith("https:"):
         raise RegistryError(f"{attempt}: it redirects to {parts.netloc} without TLS")
-    if parts.scheme == "https" and to.startswith(f"https:{origin.removeprefix('http:')}/"):
+    if parts.scheme == "https" and same_origin(to, origin.replace("http:", "https:", 1)):
+        if same_origin(to, origin):
+            return to
         raise NotARegistryError(f"{attempt}: it redirects to HTTPS", hint="leave out --plain-http")
-    if where := closer(origin, to):
+    # Storage on a private network is common behind a public name.
+    if where := closer(origin, to, beyond=PRIVATE):
         raise RegistryError(f"{attempt}: it redirects to {parts.netloc}, {where}: not followed")
     return to

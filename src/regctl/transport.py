@@ -149,6 +149,19 @@ class _SystemTrust(HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
 
 
+def same_origin(one: str, other: str) -> bool:
+    """Tell whether two URLs have scheme, host and port in common (RFC 6454, section 5)."""
+    try:
+        return _origin(one) == _origin(other)
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 def ignore(_exchange: Exchange) -> None:
     """Watch nothing."""
 
