@@ -95,6 +95,12 @@ class DockerConfig:
         entry = _entry_for(registry, self.document.get("auths"))
         return _docker_credential(entry, f"{self.path}, registry {registry}")
 
+    def registries(self) -> list[Registry]:
+        """Return the registries that the file names, sorted; a common helper's are not known."""
+        named = [*(self.document.get("auths") or ()), *(self.document.get("credHelpers") or ())]
+        found = {registry for key in named if (registry := _registry_in(key))}
+        return sorted(found, key=str)
+
     def _helper_for(self, registry: Registry) -> str | None:
         helper = _entry_for(registry, self.document.get("credHelpers"))
         helper = helper or self.document.get("credsStore")

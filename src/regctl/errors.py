@@ -177,6 +177,10 @@ class NoCatalogError(RegistryError):
     """The registry does not list its repositories, to this user or to anybody."""
 
 
+class UnknownManifestError(RegistryError):
+    """The manifest is of a kind that is not an image's."""
+
+
 class DigestMismatchError(RegistryError):
     """What came is not what its digest says."""
 

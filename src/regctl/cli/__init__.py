@@ -57,6 +57,8 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
     },
     "The registry and its images": {
         "catalog": "catalog:catalog",
+        "tags": "tags:tags",
+        "image": noun("One image: look at it.", inspect="image:inspect"),
     },
     "The whole": {
         "rbac": "rbac:rbac",

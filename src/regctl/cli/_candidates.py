@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from regctl.cluster import Cluster
+    from regctl.registry import RegistryClient
 
 _SECONDS = 2.0
 _LIMIT = 500
@@ -56,6 +57,66 @@ def namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
         names = (namespace.name for namespace in _cluster(ctx).namespaces())
         return _items((f"{before}{comma}{name}" for name in names if name not in named), incomplete)
     return []
+
+
+def registries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the registries that docker's config knows, and `$REGCTL_REGISTRY`."""
+    app = ctx.ensure_object(App)
+    known = {app.environ.get("REGCTL_REGISTRY") or ""} - {""}
+    with contextlib.suppress(RegctlError):
+        known |= {str(registry) for registry in app.docker_config().registries()}
+    return _items(known, incomplete)
+
+
+def repositories(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
+    """Return registries up to the first slash, then repositories of that registry."""
+    host, slash, rest = incomplete.partition("/")
+    if not slash:
+        return _items(
+            (f"{item.value}/" for item in registries(ctx, param, incomplete)),
+            incomplete,
+            kind="more",
+        )
+    with contextlib.suppress(RegctlError):
+        names = (n for n in _registry(ctx, host).repositories() if n.startswith(rest))
+        return _items((f"{host}/{name}" for name in names), incomplete)
+    return []
+
+
+def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
+    """Return repositories, and after a colon their tags."""
+    host, _, rest = incomplete.partition("/")
+    name, colon, _ = rest.partition(":")
+    if not colon:
+        return repositories(ctx, param, incomplete)
+    with contextlib.suppress(RegctlError):
+        tags = _registry(ctx, host).tags(name)
+        return _items((f"{host}/{name}:{tag}" for tag in tags), incomplete)
+    return []
+
+
+def _registry(ctx: click.Context, host: str) -> "RegistryClient":
+    from regctl.exchange import Backoff
+    from regctl.reference import Registry
+    from regctl.registry import RegistryClient
+    from regctl.transport import Transport
+
+    registry = Registry.parse(host)
+    given = ctx.params.get
+    return RegistryClient(
+        registry,
+        credential=ctx.ensure_object(App).docker_config().credential_for(registry),
+        transport=Transport(
+            given("ca_file"),
+            given("client_cert"),
+            given("client_key"),
+            plain_http=bool(given("plain_http")),
+            insecure_skip_tls_verify=bool(given("insecure_skip_tls_verify")),
+            connect_seconds=_SECONDS,
+            read_seconds=_SECONDS,
+        ),
+        backoff=Backoff(tries=1),
+    )
 
 
 def _cluster(ctx: click.Context) -> "Cluster":

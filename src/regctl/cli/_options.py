@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli._app import App
-from regctl.cli._candidates import contexts, namespaces
+from regctl.cli._candidates import contexts, namespaces, registries
 from regctl.cli._command import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
 from regctl.errors import InvalidInputError
 
@@ -254,7 +254,7 @@ class TransportOptions(Bundle):
     insecure_skip_tls_verify: bool
 
 
-registry_argument = click.argument("registry", required=False)
+registry_argument = click.argument("registry", required=False, shell_complete=registries)
 
 transport_options = bundle(
     "transport",

@@ -239,7 +239,7 @@ class Output:
         if self.format == "json":
             self._json_listing(items, key, record)
         elif self.format == "yaml":
-            self.document({key: [record(item) for item in items]})
+            self._yaml_listing(items, key, record)
         elif self.format == "name":
             self._lines(visible(name(item)) for item in items)
         else:
@@ -282,6 +282,16 @@ class Output:
             self.write(f'\n  ],\n  "error": {json.dumps(error_record(error))}\n}}\n')
             raise
         self.write("\n  ]\n}\n" if comma else "]\n}\n")
+
+    def _yaml_listing(self, items: Iterable[T], key: str, record: Callable[[T], Any]) -> None:
+        records: list[Any] = []
+        try:
+            for item in items:
+                records.append(record(item))  # noqa: PERF401 - those before a failure count
+        except RegctlError as error:
+            self.document({key: records, "error": error_record(error)})
+            raise
+        self.document({key: records})
 
     def _table(self, items: Iterable[T], columns: Sequence[Column[T]]) -> None:
         from rich.table import Table

@@ -1,7 +1,6 @@
 """`regctl secret …`: pull secrets in the cluster."""
 
 import dataclasses
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +29,7 @@ from regctl.cli._outcomes import (
     unlooked,
 )
 from regctl.cli._output import Column, DryRun
+from regctl.cli._units import age
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def list_(
             Column("NAME", lambda i: i.secret.name),
             Column("REGISTRIES", lambda i: ",".join(i.registries)),
             Column("USER", lambda i: ",".join(i.users)),
-            Column("AGE", lambda i: _age(i.secret.created)),
+            Column("AGE", lambda i: age(i.secret.created)),
             Column(
                 "ACCOUNTS",
                 lambda i: "?" if i.account_names is None else ",".join(i.account_names),
@@ -309,17 +309,6 @@ def _item_record(item: "Item") -> dict[str, Any]:
         "state": item.state,
         "problem": item.broken,
     }
-
-
-def _age(created: datetime | None) -> str:
-    """Return an age as kubectl writes it, in its largest unit."""
-    if created is None:
-        return ""
-    seconds = max(0, int((datetime.now(timezone.utc) - created).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
 
 
 @click.command(
