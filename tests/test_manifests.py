@@ -1,5 +1,6 @@
 """Manifests, indexes and configurations: what is read of them, and what can't be is named."""
 
+import contextlib
 import json
 from datetime import datetime, timezone
 from typing import Any
@@ -66,7 +67,7 @@ def test_an_artifact_is_told_by_its_type_or_its_config_s() -> None:
         ({"config": 5, "layers": []}, MalformedError, "not an object"),
         ({"config": {"size": 5}, "layers": []}, MalformedError, "no digest"),
         ({"config": blob("a", -1), "layers": []}, MalformedError, "no size"),
-        ({"config": blob("a", True), "layers": []}, MalformedError, "no size"),  # noqa: FBT003
+        ({"config": blob("a", True), "layers": []}, MalformedError, "no size"),
         ({"manifests": [None]}, MalformedError, "not an object"),
     ],
 )
@@ -92,11 +93,10 @@ json_values = st.recursive(
 @given(json_values)
 def test_no_document_makes_it_stumble(document: object) -> None:
     body = json.dumps(document).encode()
-    for read in (lambda: parse_manifest(body, OCI, "it"), lambda: parse_configuration(body, "it")):
-        try:
-            read()
-        except RegctlError as error:
-            assert str(error).startswith("cannot read it")
+    with contextlib.suppress(MalformedError, UnknownManifestError):
+        parse_manifest(body, OCI, "it")
+    with contextlib.suppress(MalformedError):
+        parse_configuration(body, "it")
 
 
 def test_a_configuration_says_platform_age_and_labels() -> None:
