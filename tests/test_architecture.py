@@ -36,7 +36,7 @@ TIERS: list[set[str]] = [
         "cluster",
     },
     {"registry", "targets", "serviceaccounts", "userlist", "audit", "repair"},
-    {"pullsecrets", "images", "upload", "library"},
+    {"pullsecrets", "images", "diagnosis", "upload", "library"},
     {"rollout", "authsecret"},
     {"inventory"},
     {"secretcheck", "syncfile"},

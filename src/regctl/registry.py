@@ -147,6 +147,11 @@ class RegistryClient:
         if reply.status != HTTPStatus.OK:
             raise self.refused(reply, attempt)
 
+    def knock(self) -> Reply:
+        """Return what the registry says to nobody, 401 and its challenges included."""
+        attempt = f"cannot reach the registry {self.registry}"
+        return self._wire.send("GET", f"{self.origin}/v2/", attempt, headers={})
+
     def repositories(self, *, last: str | None = None, limit: int | None = None) -> Iterator[str]:
         """
         Yield every repository, however many pages there are, each once.

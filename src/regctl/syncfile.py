@@ -185,7 +185,7 @@ class Sync:
         if credential is None:
             raise NoCredentialError(
                 f"no credential for {registry.key}: docker's config has none",
-                hint="`docker login` puts one there, or name another source in the file",
+                hint="`regctl login` puts one there, or name another source in the file",
             )
         return credential
 

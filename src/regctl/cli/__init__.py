@@ -58,6 +58,9 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
     "The registry and its images": {
         "catalog": "catalog:catalog",
         "tags": "tags:tags",
+        "ping": "ping:ping",
+        "login": "login:login",
+        "logout": "login:logout",
         "image": noun("One image: look at it.", inspect="image:inspect"),
     },
     "The whole": {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from regctl.exchange import Exchange
     from regctl.reference import Registry
     from regctl.registry import RegistryClient
+    from regctl.transport import Transport
 
 
 @dataclass
@@ -77,13 +78,17 @@ class App:
         As the user that the flags, the environment or docker's config name, else as nobody. Raises
         InvalidInputError where no registry is named.
         """
+        registry = self.named_registry(name)
+        return self.registry_as(registry, credential.resolve(self, registry), transport)
+
+    def named_registry(self, name: str | None) -> "Registry":
+        """Return the registry of that name, or of `$REGCTL_REGISTRY`; InvalidInputError if none."""
         from regctl.reference import Registry
 
         named = name or self.environ.get("REGCTL_REGISTRY")
         if not named:
             raise InvalidInputError("which registry?", hint="name it, or set $REGCTL_REGISTRY")
-        registry = Registry.parse(named)
-        return self.registry_as(registry, credential.resolve(self, registry), transport)
+        return Registry.parse(named)
 
     def registry_as(
         self,
@@ -93,23 +98,29 @@ class App:
     ) -> "RegistryClient":
         """Return the client of *registry* for just this credential, or as nobody."""
         from regctl.registry import RegistryClient
-        from regctl.transport import Transport
 
         return RegistryClient(
             registry,
             credential=credential,
-            transport=Transport(
-                transport.ca_file,
-                transport.client_cert,
-                transport.client_key,
-                plain_http=transport.plain_http,
-                insecure_skip_tls_verify=transport.insecure_skip_tls_verify,
-            ),
+            transport=self.transport(transport),
             observer=self._exchanged,
             waiting=lambda seconds: self.output.note(
                 f"{registry} is busy: waiting {seconds:.0f} s"
             ),
             notice=self.output.note,
+        )
+
+    @staticmethod
+    def transport(options: "TransportOptions") -> "Transport":
+        """Return the flags as the library takes them."""
+        from regctl.transport import Transport
+
+        return Transport(
+            options.ca_file,
+            options.client_cert,
+            options.client_key,
+            plain_http=options.plain_http,
+            insecure_skip_tls_verify=options.insecure_skip_tls_verify,
         )
 
     def _exchanged(self, exchange: "Exchange") -> None:

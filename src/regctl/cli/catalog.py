@@ -23,7 +23,6 @@ from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from regctl.images import Repository
-    from regctl.registry import RegistryClient
 
 
 @click.command(
@@ -85,7 +84,13 @@ def catalog(
     if limit is not None:
         names = islice(names, limit)
     if not tags and not long:
-        _list_names(app, client, names)
+        app.output.listing(
+            names,
+            [Column[str]("REPOSITORY", lambda name: name)],
+            key="repositories",
+            name=lambda name: name,
+            record=lambda name: {"name": name},
+        )
         return
     from regctl.images import survey
 
@@ -103,26 +108,6 @@ def catalog(
             rows(), columns, key="repositories", name=lambda r: r.name, record=_record(long=long)
         )
     unread(app, [(found.name, found.error) for found in seen], "repositories")
-
-
-def _list_names(app: App, client: "RegistryClient", names: Iterable[str]) -> None:
-    came = False
-
-    def told() -> Iterator[str]:
-        nonlocal came
-        for name in names:
-            came = True
-            yield name
-
-    app.output.listing(
-        told(),
-        [Column[str]("REPOSITORY", lambda name: name)],
-        key="repositories",
-        name=lambda name: name,
-        record=lambda name: {"name": name},
-    )
-    if not came and client.credential is None:
-        app.output.note("the list is empty for somebody without a password: pass --username")
 
 
 def _sorted(names: Iterable[str]) -> Iterator[str]:

@@ -1,0 +1,137 @@
+"""`regctl login` on a real registry, and what docker's other friends make of it: skopeo."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from regctl import hashes
+from regctl.cli import main
+from regctl.credentials import encode_auth
+from tests.conftest import Servers
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+
+USER, PASSWORD = "robot$ci", "correct: horse"
+
+
+@pytest.fixture
+def guarded(serve: Servers, tmp_path: Path) -> DockerRegistry:
+    """A registry with `team/app:1.0` in it that lets USER in."""
+    (tmp_path / "auth").write_text(f"{USER}:{hashes.make(PASSWORD, cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=tmp_path / "auth"))
+    registry.push_image("team/app", "1.0", user=(USER, PASSWORD))
+    return registry
+
+
+def run(*args: str, password: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
+
+
+def login(host: str, password: str = PASSWORD, *more: str) -> Result:
+    command = ["login", host, "--plain-http", "--username", USER, "--password-stdin", *more]
+    return run(*command, password=password)
+
+
+def config_of(home: Path) -> Path:
+    return home / ".docker" / "config.json"
+
+
+def skopeo(program: Callable[[str], str], *args: str, stdin: str = "") -> str:
+    told = subprocess.run(
+        [program("skopeo"), *args], input=stdin, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    return told.stdout
+
+
+def test_a_password_that_was_tried_is_kept_as_docker_keeps_it(
+    guarded: DockerRegistry, nobodys_home: Path
+) -> None:
+    told = login(guarded.host)
+    path = config_of(nobodys_home)
+    assert told.exit_code == 0
+    assert told.stdout == f"login/{guarded.host} configured ({USER}, in {path})\n"
+    assert "as it is" in told.stderr
+    auths = {guarded.host: {"auth": encode_auth(USER, PASSWORD)}}
+    assert json.loads(path.read_text()) == {"auths": auths}
+    again = login(guarded.host)
+    assert again.stdout == f"login/{guarded.host} unchanged ({USER}, in {path})\n"
+    assert again.stderr == ""
+
+
+def test_a_wrong_password_is_not_kept(guarded: DockerRegistry, nobodys_home: Path) -> None:
+    told = login(guarded.host, "hunter2", "-v")
+    assert told.exit_code == 4
+    assert told.stdout == ""
+    assert "refuses the password" in told.stderr
+    assert "hunter2" not in told.stderr
+    assert not config_of(nobodys_home).exists()
+
+
+def test_skopeo_lists_copies_and_pushes_with_it(
+    guarded: DockerRegistry, program: Callable[[str], str]
+) -> None:
+    assert login(guarded.host).exit_code == 0
+    image = f"docker://{guarded.host}/team/app"
+    listed = json.loads(skopeo(program, "list-tags", "--tls-verify=false", image))
+    assert listed["Tags"] == ["1.0"]
+    insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+    target = f"docker://{guarded.host}/team/copy:1.0"
+    skopeo(program, "copy", "--quiet", *insecure, f"{image}:1.0", target)
+    assert run("tags", f"{guarded.host}/team/copy", "--plain-http").stdout == "1.0\n"
+
+
+def test_a_config_that_skopeo_wrote_is_used(
+    guarded: DockerRegistry, nobodys_home: Path, program: Callable[[str], str]
+) -> None:
+    path = config_of(nobodys_home)
+    path.parent.mkdir()
+    command = ["login", "--tls-verify=false", "--authfile", str(path), "-u", USER]
+    skopeo(program, *command, "--password-stdin", guarded.host, stdin=PASSWORD)
+    assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
+
+
+def test_logout_forgets_and_says_when_there_was_nothing(
+    guarded: DockerRegistry, nobodys_home: Path
+) -> None:
+    assert login(guarded.host).exit_code == 0
+    assert run("logout", guarded.host).stdout.startswith(f"login/{guarded.host} deleted")
+    assert json.loads(config_of(nobodys_home).read_text()) == {"auths": {}}
+    again = run("logout", guarded.host)
+    assert again.stdout == f"login/{guarded.host} unchanged (there was none)\n"
+    assert run("catalog", guarded.host, "--plain-http").exit_code == 4
+
+
+def test_a_registry_that_lets_everybody_in_proves_nothing(registry: DockerRegistry) -> None:
+    told = login(registry.host)
+    assert told.exit_code == 0
+    assert "it did not look at the password" in told.stderr
+
+
+def test_a_helper_keeps_the_password_and_login_says_so(
+    guarded: DockerRegistry, nobodys_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    helper = tmp_path / "docker-credential-mine"
+    actions = f"store) cat > {kept} ;;\nget) cat {kept} ;;\nerase) rm {kept} ;;"
+    helper.write_text(f"#!/bin/sh\ncase $1 in\n{actions}\nesac\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    config_of(nobodys_home).parent.mkdir()
+    config_of(nobodys_home).write_text('{"credsStore": "mine"}')
+    told = login(guarded.host)
+    assert told.stdout == (f"login/{guarded.host} configured ({USER}, in docker-credential-mine)\n")
+    assert told.stderr == ""
+    assert PASSWORD not in config_of(nobodys_home).read_text()
+    assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
+
+
+def test_without_a_user_it_says_what_to_pass(guarded: DockerRegistry) -> None:
+    told = run("login", guarded.host, "--plain-http")
+    assert told.exit_code == 1
+    assert "pass --username with --password-stdin" in told.stderr
+    assert run("login").exit_code == 2
