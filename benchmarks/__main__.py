@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.side_by_side import Row, report
 
-MODULES = ("startup", "auth", "pull_secrets")
+MODULES = ("startup", "auth", "pull_secrets", "registry")
 
 if __name__ == "__main__":
     rows: list[Row] = []

@@ -1,5 +1,6 @@
 """Completion, by the Tab key of real shells."""
 
+import json
 import os
 import pty
 import shlex
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from regctl.credentials import encode_auth
+from tests.servers.docker_registry import DockerRegistry
 from tests.servers.kubernetes import ApiServer
 
 SCRIPTS = Path(__file__).parent.parent.parent / "completions"
@@ -124,3 +127,20 @@ def test_silent_where_nothing_answers(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "broken"))
     for line in ("regctl secret list -n te", "regctl secret list --context te"):
         assert complete(line).strip() in {line, line.rpartition(" ")[0]}
+
+
+def test_registries_repositories_and_tags_after_a_login(
+    complete: Complete, registry: DockerRegistry, nobodys_home: Path
+) -> None:
+    registry.push_image("tab/application", "1.0-beta")
+    folder = nobodys_home / ".docker"
+    folder.mkdir()
+    auth = {"auth": encode_auth("ci", "right")}
+    (folder / "config.json").write_text(json.dumps({"auths": {registry.host: auth}}))
+    host = registry.host
+    begun = "regctl tags --plain-http"
+    assert complete(f"{begun} {host[:-1]}").rstrip("/") == f"{begun} {host}"
+    assert complete(f"{begun} {host}/tab/ap") == f"{begun} {host}/tab/application"
+    begun = "regctl image inspect --plain-http"
+    image = f"{host}/tab/application:1.0"
+    assert complete(f"{begun} {image}") == f"{begun} {image}-beta"

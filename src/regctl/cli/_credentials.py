@@ -176,7 +176,7 @@ class CredentialOptions(Bundle):
         if not app.interactive:
             raise NoCredentialError(
                 f"no credential for {registry}: none was given and docker's config has none",
-                hint="pass --username with --password-stdin, or run `regctl login` first",
+                hint="pass --username with --password-stdin, once to `regctl login` or each time",
             )
         username = check_username(click.prompt(f"User at {registry}", err=True))
         password = prompt_password(app, f"Password of {username} at {registry}", twice=False)

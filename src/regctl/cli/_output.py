@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import click
@@ -228,32 +229,49 @@ class Output:
         key: str,
         name: Callable[[T], str],
         record: Callable[[T], Any],
+        progress: tuple[str, int | None] | None = None,
     ) -> None:
         """
         Print *items* in the format asked for; the first is out before the last is known.
+
+        *progress*, a description and how many there are, shows a bar while they come, where it is
+        in nobody's way.
 
         *key* names the list in JSON and YAML, *name* is an item's line with `-o name`, *record* its
         JSON. Where the iteration fails half-way what came is printed, the JSON document closed
         with the error in it, and the error raised again.
         """
+        shown = [column for column in columns if self.format == "wide" or not column.wide]
+        table = self.format in {None, "table", "wide"} and self.on_terminal and len(shown) > 1
+        if progress is not None and (table or not self.on_terminal):
+            items = self._counted(items, *progress)
         if self.format == "json":
             self._json_listing(items, key, record)
         elif self.format == "yaml":
             self._yaml_listing(items, key, record)
         elif self.format == "name":
             self._lines(visible(name(item)) for item in items)
+        elif table:
+            self._table(items, shown)
+        elif self.on_terminal:
+            self._column(items, shown[0])
         else:
-            shown = [column for column in columns if self.format == "wide" or not column.wide]
-            if not self.on_terminal:
-                cells = [column.cell for column in shown]
-                self._lines(_tab_separated([cell(item) for cell in cells]) for item in items)
-            elif len(shown) == 1:
-                self.line(
-                    click.style(shown[0].header, bold=True) if self._colored else shown[0].header
-                )
-                self._lines(visible(shown[0].cell(item)) for item in items)
-            else:
-                self._table(items, shown)
+            cells = [column.cell for column in shown]
+            self._lines(_tab_separated([cell(item) for cell in cells]) for item in items)
+
+    def _counted(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        with self.progress(description, total) as advance:
+            for item in items:
+                advance()
+                yield item
+
+    def _column(self, items: Iterable[T], column: Column[T]) -> None:
+        """Write a table of one column, which needs no measuring, as its lines come."""
+        rest = iter(items)
+        for first in rest:
+            header = column.header
+            self.line(click.style(header, bold=True) if self._colored else header)
+            self._lines(visible(column.cell(item)) for item in chain((first,), rest))
 
     def _lines(self, lines: Iterable[str]) -> None:
         """Write lines, none held back for longer than a reader would notice."""

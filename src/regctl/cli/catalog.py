@@ -96,17 +96,20 @@ def catalog(
 
     columns = _long_columns(app) if long else _tag_columns()
     seen: list[Repository] = []
-    with app.output.progress("repositories", None) as tick:
 
-        def rows() -> "Iterator[Repository]":
-            for found in survey(client, names, images=long, workers=workers):
-                tick()
-                seen.append(found)
-                yield found
+    def rows() -> "Iterator[Repository]":
+        for found in survey(client, names, images=long, workers=workers):
+            seen.append(found)
+            yield found
 
-        app.output.listing(
-            rows(), columns, key="repositories", name=lambda r: r.name, record=_record(long=long)
-        )
+    app.output.listing(
+        rows(),
+        columns,
+        key="repositories",
+        name=lambda r: r.name,
+        record=_record(long=long),
+        progress=("repositories", limit),
+    )
     unread(app, [(found.name, found.error) for found in seen], "repositories")
 
 

@@ -8,9 +8,9 @@ from regctl.cli._app import App, pass_app
 from regctl.cli._candidates import images
 from regctl.cli._command import Command
 from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._images import image_record, moment, size_cell, variant_record
+from regctl.cli._images import image_record, moment, short, size_cell, variant_record
 from regctl.cli._options import TransportOptions, output_option, transport_options
-from regctl.cli._output import Column
+from regctl.cli._output import Column, visible
 from regctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ def inspect(
         record["variants"] = [variant_record(variant) for variant in found.variants]
         app.output.document(record)
         return
+    if app.output.on_terminal and app.output.format != "name":
+        for field, value in _rows(app, name, found):
+            app.output.line(visible(f"{field:<12}{value}"))
+        return
     app.output.listing(
         [("", "")] if app.output.format == "name" else list(_rows(app, name, found)),
         [Column("FIELD", lambda row: row[0]), Column("VALUE", lambda row: row[1])],
@@ -92,6 +96,6 @@ def _rows(app: App, name: str, image: "Image") -> "Iterator[tuple[str, str]]":
 def _variant_rows(app: App, variant: "Variant") -> "Iterator[tuple[str, str]]":
     yield "platform", f"{variant.platform or 'none named'} {size_cell(app, variant.size)}"
     for layer in variant.layers:
-        yield "  layer", f"{layer.digest} {size_cell(app, layer.size)}"
+        yield "  layer", f"{short(app, layer.digest)} {size_cell(app, layer.size)}"
     for key, value in sorted(variant.labels.items()):
         yield "  label", f"{key}={value}"

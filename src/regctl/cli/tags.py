@@ -80,30 +80,33 @@ def tags(
     found = [t for t in client.tags(asked.repository) if match is None or fnmatchcase(t, match)]
     rows: Iterator[_Row] = map(_Row, found)
     seen: list[_Row] = []
-    with app.output.progress("tags", len(found) if long else None) as tick:
-        if long:
-            rows = _read(client, asked.repository, found, workers, tick)
-        if sort == "created":
-            rows = iter(sorted(rows, key=_newest_first))
+    if long:
+        rows = _read(client, asked.repository, found, workers)
+    if sort == "created":
+        rows = iter(sorted(rows, key=_newest_first))
 
-        def told() -> Iterator[_Row]:
-            for row in rows:
-                seen.append(row)
-                yield row
+    def told() -> Iterator[_Row]:
+        for row in rows:
+            seen.append(row)
+            yield row
 
-        app.output.listing(
-            told(), _columns(app, long=long), key="tags", name=lambda r: r.tag, record=_record
-        )
+    app.output.listing(
+        told(),
+        _columns(app, long=long),
+        key="tags",
+        name=lambda r: r.tag,
+        record=_record,
+        progress=("tags", len(found)) if long else None,
+    )
     unread(app, [(row.tag, row.error) for row in seen], "tags")
 
 
 def _read(
-    client: "RegistryClient", repository: str, names: list[str], workers: int, tick: Any
+    client: "RegistryClient", repository: str, names: list[str], workers: int
 ) -> Iterator[_Row]:
     from regctl.images import tag_images
 
     for tag, found in tag_images(client, repository, names, workers=workers):
-        tick()
         yield _Row(tag, error=found) if isinstance(found, RegctlError) else _Row(tag, found)
 
 

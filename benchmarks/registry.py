@@ -1,0 +1,116 @@
+"""
+How long lists take: `catalog` beside curl on the same pages, `catalog --tags` beside skopeo.
+
+On the real docker-registry. `python -m benchmarks.registry` also lists 100,000 names from a
+stand-in and prints the peak memory and when the first line came.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.side_by_side import Row, command, compare, report
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.process import find
+from tests.servers.standin_registry import StandinRegistry, standin_registry
+
+NAMES = [f"team-{number:04}/app" for number in range(3_000)]
+TAGGED = 300
+REGCTL = str(Path(sys.executable).with_name("regctl"))
+MANY = 100_000
+
+
+def rows() -> list[Row]:
+    """Time both on registries of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        with docker_registry(Path(folder, "large")) as large:
+            fill(large, len(NAMES))
+            found = [catalog(large)]
+        with docker_registry(Path(folder, "small")) as small:
+            fill(small, TAGGED)
+            found.append(tags(small))
+    return found
+
+
+def fill(registry: DockerRegistry, count: int) -> None:
+    """Put so many repositories in, with a tag each."""
+    registry.push_image(NAMES[0], "1.0")
+    registry.copy_repository(NAMES[0], NAMES[1:count])
+
+
+def catalog(registry: DockerRegistry) -> Row:
+    """Compare the list of names with curl on the same pages, over one connection."""
+    starts = ["", *(f"&last={NAMES[at - 1]}" for at in (1_000, 2_000))]
+    pages = [f"{registry.url}/v2/_catalog?n=1000{start}" for start in starts]
+    return compare(
+        f"catalog, {len(NAMES)} names",
+        command(REGCTL, "catalog", registry.host, "--plain-http"),
+        "curl, the same 3 pages",
+        command("curl", "--silent", "--fail", *pages),
+    )
+
+
+def tags(registry: DockerRegistry) -> Row:
+    """Compare the tags of every repository with skopeo's, one call each, four at a time."""
+    images = "".join(f"docker://{registry.host}/{name}\n" for name in NAMES[:TAGGED])
+    skopeo = ["xargs", "-P4", "-n1", find("skopeo"), "list-tags", "--tls-verify=false"]
+    return compare(
+        f"catalog --tags, {TAGGED} repositories",
+        command(REGCTL, "catalog", registry.host, "--plain-http", "--tags"),
+        "skopeo list-tags, 4 at a time",
+        command(*skopeo, stdin=images),
+        runs=3,
+        bound=0.25,
+    )
+
+
+def requests_made() -> int:
+    """Count the requests of `catalog --tags` on a stand-in of the same size, in pages of 100."""
+    state = StandinRegistry(tags={name: ["1.0"] for name in NAMES[:TAGGED]}, page=100)
+    with standin_registry(state) as registry:
+        command(REGCTL, "catalog", registry.host, "--plain-http", "--tags")()
+    return len(state.requests)
+
+
+def large_list(page: int) -> tuple[float, float, float]:
+    """
+    List 100,000 names, so many a page.
+
+    Return MB at the peak, and seconds to the first line and to the end.
+    """
+    names: dict[str, list[str]] = {f"team-{number:06}/application": [] for number in range(MANY)}
+    with standin_registry(StandinRegistry(tags=names, page=page)) as registry:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [REGCTL, "catalog", registry.host, "--plain-http"], stdout=subprocess.PIPE
+        )
+        if process.stdout is None:
+            raise SystemExit("no pipe")
+        process.stdout.readline()
+        first = time.perf_counter() - began
+        lines = 1 + sum(1 for _ in process.stdout)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode or lines != MANY:
+            raise SystemExit(f"{lines} of {MANY} names")
+        return usage.ru_maxrss / 1024, first, time.perf_counter() - began
+
+
+def main() -> None:
+    """Time, count and report."""
+    report(rows())
+    print(f"catalog --tags, {TAGGED} repositories in pages of 100: {requests_made()} requests")
+    # 1,000 is the most that distribution gives; 100 is what many give whatever they are asked for.
+    for page in (1_000, 100):
+        peak, first, whole = large_list(page)
+        print(
+            f"catalog, {MANY} names, {page} a page: {peak:.0f} MB at the peak, "
+            f"first line after {first:.2f} s of {whole:.2f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
