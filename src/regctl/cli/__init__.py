@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
             delete="secret:delete",
             sync="secretsync:sync",
         ),
+        "rotate": "rotate:rotate",
     },
     "The registry and its images": {
         "catalog": "catalog:catalog",

@@ -1,0 +1,257 @@
+"""`regctl rotate` on a real cluster and a real registry."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from regctl import hashes
+from regctl.cli import main
+from tests.conftest import Servers
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer
+from tests.servers.process import free_port
+
+NAME = "regcred"
+
+
+@dataclass
+class Site:
+    """A registry that lets ci in with "old", and two namespaces that pull with it."""
+
+    kubernetes: ApiServer
+    registry: DockerRegistry
+    auth: Path
+    namespaces: Sequence[str]
+
+    def rotate(self, name: str, *args: str, password: str | None = None) -> Result:
+        command = ["rotate", name, "--server", self.registry.host, "--plain-http", "--grace", "0"]
+        command += ["-n", ",".join(self.namespaces)]
+        return run(*command, *args, password=password)
+
+    def held(self, namespace: str) -> dict[str, Any]:
+        data = self.kubernetes.secret(namespace, NAME)["data"][".dockerconfigjson"]
+        auths: dict[str, Any] = json.loads(base64.b64decode(data))["auths"]
+        return auths
+
+    def users(self) -> list[str]:
+        return run("users", "-f", str(self.auth), "-o", "name").stdout.split()
+
+
+def run(*args: str, password: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
+
+
+@pytest.fixture
+def site(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Site:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    auth = tmp_path / "auth"
+    auth.write_text(f"# ours\nci:{hashes.make('old', cost=4)}\n")
+    monkeypatch.setenv("REGCTL_AUTH_FILE", str(auth))
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    namespaces = [namespace, kubernetes.create_namespace(f"{namespace}-b")]
+    create = ["secret", "create", NAME, "--username", "ci", "--password-stdin"]
+    create += ["-n", ",".join(namespaces)]
+    for server in ("other.io", registry.host):
+        made = run(*create, "--server", server, "--merge", password="old")
+        assert made.exit_code == 0, made.stderr
+    return Site(kubernetes, registry, auth, namespaces)
+
+
+def test_a_new_user_takes_the_place_of_the_old_one_everywhere(site: Site) -> None:
+    told = site.rotate("ci")
+    assert told.exit_code == 0, told.stderr
+    first, second = site.namespaces
+    host = site.registry.host
+    assert told.stdout.splitlines() == [
+        "user/ci-2 created",
+        f"registry/{host} works (lets ci-2 in)",
+        *(f"{n}/secret/{NAME} configured (ci becomes ci-2)" for n in (first, second)),
+        *(f"{n}/secret/{NAME} works" for n in (first, second)),
+        "kubelets waited (0 s with the old password)",
+        "user/ci deleted",
+    ]
+    assert site.users() == ["ci-2"]
+    assert site.auth.read_text().startswith("# ours\n")
+    for namespace in site.namespaces:
+        held = site.held(namespace)
+        assert held[host]["username"] == "ci-2"
+        assert site.registry.allows("ci-2", held[host]["password"])
+        assert held["other.io"]["username"] == "ci", "another registry's entry stays"
+        assert held[host]["password"] not in told.stdout + told.stderr
+    assert not site.registry.allows("ci", "old")
+    again = site.rotate("ci")
+    assert again.stdout == "user/ci unchanged (ci-2 has its place)\n"
+    assert site.rotate("ci-2").stdout.splitlines()[0] == "user/ci-3 created"
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(site: Site) -> None:
+    before = site.auth.read_bytes()
+    mark = site.kubernetes.audit_mark()
+    told = site.rotate("ci", "--dry-run")
+    assert told.exit_code == 0
+    assert "user/ci-2 created (dry run)\n" in told.stdout
+    assert told.stdout.splitlines()[-1] == "user/ci deleted (dry run)"
+    assert site.auth.read_bytes() == before
+    assert {event.verb for event in site.kubernetes.audit(mark)} <= {"get", "list"}
+
+
+def test_the_old_user_stays_until_finish(site: Site) -> None:
+    kept = site.rotate("ci", "--keep-old", "--to", "robot")
+    assert kept.exit_code == 0
+    assert site.users() == ["ci", "robot"]
+    assert site.rotate("ci", "--finish", "--to", "robot").stdout == "user/ci deleted\n"
+    assert site.users() == ["robot"]
+
+
+def test_a_secret_of_somebody_else_keeps_the_old_user_alive(site: Site) -> None:
+    """And one command more, once it may be changed, ends the rotation."""
+    held = site.kubernetes.secret(site.namespaces[1], NAME)
+    theirs = {"metadata": {"name": "theirs"}, "type": held["type"], "data": held["data"]}
+    site.kubernetes.create_secret(site.namespaces[1], theirs)
+    told = site.rotate("ci")
+    assert told.exit_code == 3
+    assert "was not made by regctl" in told.stderr
+    assert "ci stays" in told.stderr
+    assert site.users() == ["ci", "ci-2"]
+    assert site.registry.allows("ci", "old")
+    done = site.rotate("ci", "--adopt")
+    assert done.exit_code == 0, done.stderr
+    assert site.users() == ["ci-2"]
+
+
+def test_a_registry_that_does_not_let_the_new_user_in_stops_it(site: Site, tmp_path: Path) -> None:
+    """It reads another file: nothing that pulls is touched."""
+    other = tmp_path / "other"
+    other.write_bytes(site.auth.read_bytes())
+    told = site.rotate("ci", "-f", str(other), "--wait", "0")
+    assert told.exit_code == 3
+    assert "did not let ci-2 in" in told.stderr
+    assert "run `regctl rotate ci` again" in told.stderr
+    for namespace in site.namespaces:
+        assert site.held(namespace)[site.registry.host]["username"] == "ci"
+
+
+def test_a_lost_password_is_made_anew(site: Site) -> None:
+    """The run before was ended after it had added the user and before any Secret had it."""
+    added = run("adduser", "ci-2", "--password-stdin", password="nobody knows it any more")
+    assert added.exit_code == 0
+    told = site.rotate("ci")
+    assert told.stdout.splitlines()[0] == "user/ci-2 configured"
+    password = site.held(site.namespaces[0])[site.registry.host]["password"]
+    assert site.registry.allows("ci-2", password)
+
+
+def test_a_secret_with_a_password_that_opens_nothing_is_mended(site: Site) -> None:
+    """Somebody gave the new user another password between two runs."""
+    assert site.rotate("ci", "--keep-old").exit_code == 0
+    assert run("adduser", "ci-2", "--password-stdin", password="another").exit_code == 0
+    told = site.rotate("ci")
+    assert told.exit_code == 0, told.stderr
+    password = site.held(site.namespaces[1])[site.registry.host]["password"]
+    assert site.registry.allows("ci-2", password)
+
+
+def test_a_password_changed_in_place_says_what_the_gap_is(site: Site) -> None:
+    told = site.rotate("ci", "--same-name")
+    assert told.exit_code == 0, told.stderr
+    assert told.stdout.splitlines()[0] == (
+        "user/ci configured (pulls fail until each pull secret has it)"
+    )
+    host = site.registry.host
+    passwords = {site.held(namespace)[host]["password"] for namespace in site.namespaces}
+    assert len(passwords) == 1
+    assert site.registry.allows("ci", passwords.pop())
+    assert not site.registry.allows("ci", "old")
+    assert site.users() == ["ci"]
+
+
+def test_a_change_in_place_that_was_interrupted_is_finished(site: Site) -> None:
+    """The file and the first Secret have the new password, the second has the old one."""
+    assert run("adduser", "ci", "--password-stdin", password="half-way").exit_code == 0
+    create = ["secret", "create", NAME, "--server", site.registry.host, "--merge"]
+    create += ["--username", "ci", "--password-stdin", "-n", site.namespaces[0]]
+    assert run(*create, password="half-way").exit_code == 0
+    told = site.rotate("ci", "--same-name")
+    assert told.exit_code == 0, told.stderr
+    assert "user/ci" not in told.stdout
+    assert site.held(site.namespaces[1])[site.registry.host]["password"] == "half-way"
+
+
+def test_a_given_password_is_used_and_never_shown(site: Site) -> None:
+    told = site.rotate("ci", "--password-stdin", "-v", password="correct horse")
+    assert told.exit_code == 0
+    assert site.registry.allows("ci-2", "correct horse")
+    assert "correct horse" not in told.stdout + told.stderr
+
+
+def test_users_in_a_secret_and_in_both_places(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ingress reads the Secret; here the registry's file stands for what it mounts."""
+    (where, _) = site.namespaces
+    pushed = run("auth", "push", "-n", where, "--secret", "users")
+    assert pushed.exit_code == 0, pushed.stderr
+    both = site.rotate("ci", "-f", str(site.auth), "--auth-secret", f"{where}/users")
+    assert both.exit_code == 0, both.stderr
+    live = base64.b64decode(site.kubernetes.secret(where, "users")["data"]["auth"]).decode()
+    assert [line.partition(":")[0] for line in live.splitlines()] == ["ci-2"]
+    monkeypatch.delenv("REGCTL_AUTH_FILE")
+    monkeypatch.chdir(site.auth.parent)
+    alone = site.rotate("ci-2", "--auth-secret", f"{where}/users", "--wait", "0")
+    assert alone.exit_code == 3, "the registry reads the file, which was not asked for"
+    live = base64.b64decode(site.kubernetes.secret(where, "users")["data"]["auth"]).decode()
+    assert [line.partition(":")[0] for line in live.splitlines()] == ["ci-2", "ci-3"]
+    assert site.users() == ["ci-2"]
+
+
+def test_json_has_every_step(site: Site) -> None:
+    told = json.loads(site.rotate("ci", "-o", "json").stdout)
+    assert [step["step"] for step in told["steps"]] == [
+        "add",
+        "wait",
+        "update",
+        "update",
+        "check",
+        "check",
+        "grace",
+        "remove",
+    ]
+    assert set(told["steps"][0]) == {"step", "subject", "result", "note", "dry_run"}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["nobody"], 1, "there is no such user"),
+        (["ci", "--to", "ci"], 2, "to itself"),
+        (["ci", "--keep-old", "--finish"], 2, "at once"),
+        (["ci", "--auth-secret", "no-slash"], 2, "NAMESPACE/NAME"),
+        (["ci", "--auth-secret", "default/never-there"], 1, "there is none"),
+        (["ci", "--to", "a:b"], 2, "colon"),
+        (["ci", "--finish"], 2, "still holds ci"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_changes_nothing(
+    site: Site, args: list[str], code: int, said: str
+) -> None:
+    before = site.auth.read_bytes()
+    told = site.rotate(args[0], *args[1:])
+    assert (told.exit_code, told.stdout) == (code, "")
+    assert said in told.stderr
+    assert site.auth.read_bytes() == before
+
+
+def test_a_registry_that_is_down_is_told_after_the_limit(site: Site) -> None:
+    told = site.rotate("ci", "--server", f"127.0.0.1:{free_port()}", "--wait", "0")
+    assert told.exit_code == 3
+    assert "connection refused" in told.stderr

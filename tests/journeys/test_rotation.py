@@ -1,0 +1,109 @@
+"""A rotation while somebody pulls all the time: not one pull may fail, whenever it is ended."""
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from regctl import hashes
+from tests.conftest import Servers
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer
+
+KILLS = 20
+
+
+@dataclass
+class Pulls:
+    """A client that pulls with whatever is in the pull secret at that moment."""
+
+    kubernetes: ApiServer
+    registry: DockerRegistry
+    namespace: str
+    made: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def pull(self) -> None:
+        secret = self.kubernetes.secret(self.namespace, "regcred")
+        document = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
+        entry = document["auths"][self.registry.host]
+        user = (entry["username"], entry["password"])
+        status, _, body = self.registry.request(
+            "GET",
+            "/v2/team/app/manifests/1.0",
+            user=user,
+            headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
+        )
+        if status == 200:
+            layer = json.loads(body)["layers"][0]["digest"]
+            status, _, _ = self.registry.request("GET", f"/v2/team/app/blobs/{layer}", user=user)
+        self.made += 1
+        if status != 200:
+            self.failed.append(f"{status} as {entry['username']}")
+
+    @contextmanager
+    def all_the_time(self) -> Iterator[None]:
+        enough = threading.Event()
+
+        def go_on() -> None:
+            while not enough.is_set():
+                self.pull()
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            enough.set()
+            thread.join()
+
+
+@pytest.mark.slow
+def test_no_pull_fails_while_a_password_is_rotated_and_killed(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Killed after each of its lines in turn; the second run finishes what the first began."""
+    auth = tmp_path / "auth"
+    auth.write_text(f"ci:{hashes.make('old', cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    registry.push_image("team/app", "1.0", user=("ci", "old"))
+    namespaces = [namespace, kubernetes.create_namespace(f"{namespace}-b")]
+    regctl = [sys.executable, "-m", "regctl"]
+    targets = ["--server", registry.host, "-n", ",".join(namespaces)]
+    targets += ["--kubeconfig", str(kubernetes.kubeconfig)]
+    create = [*regctl, "secret", "create", "regcred", "--username", "ci", "--password-stdin"]
+    subprocess.run([*create, *targets], input=b"old", check=True, capture_output=True)
+    rotate = [*regctl, "rotate", "-f", str(auth), "--plain-http", "--grace", "0.5", *targets]
+    pulls = Pulls(kubernetes, registry, namespace)
+    user, left_open = "ci", 0
+    with pulls.all_the_time():
+        for kill in range(KILLS):
+            with subprocess.Popen([*rotate, user], stdout=subprocess.PIPE, text=True) as first:
+                assert first.stdout
+                for _ in range(kill % 10):
+                    first.stdout.readline()
+                first.kill()
+            left_open += auth.read_text().count(":") == 2
+            again = subprocess.run([*rotate, user], capture_output=True, text=True, check=False)
+            assert again.returncode == 0, again.stderr
+            user = f"ci-{kill + 2}"
+            assert [line.partition(":")[0] for line in auth.read_text().splitlines()] == [user]
+    with capfd.disabled():
+        sys.stdout.write(
+            f"\n{KILLS} rotations, each killed once, {left_open} of them half-way: "
+            f"{pulls.made} pulls, {len(pulls.failed)} failed\n"
+        )
+    assert pulls.failed == []
+    assert pulls.made > KILLS
+    assert left_open > 0
