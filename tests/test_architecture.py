@@ -40,7 +40,7 @@ TIERS: list[set[str]] = [
     {"rollout", "authsecret"},
     {"inventory"},
     {"secretcheck", "syncfile"},
-    {"rotation", "doctor"},
+    {"rotation", "pull", "doctor"},
     {"cli"},
 ]
 

@@ -65,6 +65,7 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
         "image": noun("One image: look at it.", inspect="image:inspect"),
     },
     "The whole": {
+        "doctor": "doctor:doctor",
         "rbac": "rbac:rbac",
         "completion": "completion:completion",
     },

@@ -1,11 +1,12 @@
 """`regctl ping`: why a registry can't be used, or that it can."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from regctl.cli._app import App, pass_app
+from regctl.cli._checks import report
 from regctl.cli._command import Command
 from regctl.cli._credentials import CredentialOptions, credential_options
 from regctl.cli._options import (
@@ -14,16 +15,11 @@ from regctl.cli._options import (
     registry_argument,
     transport_options,
 )
-from regctl.cli._output import Column
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from regctl.diagnosis import Check
     from regctl.registry import RegistryClient
 
-_STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": "bright_black"}
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -65,31 +61,8 @@ def ping(
     def connect(as_user: bool) -> "RegistryClient":
         return app.registry_as(where, who if as_user else None, transport)
 
-    checks: list[Check] = []
-
-    def told() -> "Iterator[Check]":
-        user = (who.username or "the token's user") if who is not None else None
-        for check in diagnose(connect, app.transport(transport), user=user, upload=size):
-            checks.append(check)
-            yield check
-
-    app.output.listing(
-        told(),
-        [
-            Column("CHECK", lambda c: c.name),
-            Column("STATE", lambda c: c.state, style=lambda c: _STYLES[c.state]),
-            Column("SAID", lambda c: c.said),
-        ],
-        key="checks",
-        name=lambda c: c.name,
-        record=_record,
-    )
-    for check in checks:
-        if check.state == "warning" and check.hint:
-            app.output.note(f"{check.name}: {check.hint}")
-    error = verdict(checks)
-    if error is not None:
-        raise error
+    user = (who.username or "the token's user") if who is not None else None
+    report(app, diagnose(connect, app.transport(transport), user=user, upload=size), verdict)
 
 
 def _bytes(text: str) -> int:
@@ -97,7 +70,3 @@ def _bytes(text: str) -> int:
     if match is None or int(match[1]) == 0:
         raise InvalidInputError(f"not a size: {text!r}", hint="a size is like 8M or 500k")
     return int(match[1]) * _UNITS[match[2]]
-
-
-def _record(check: "Check") -> dict[str, Any]:
-    return {"name": check.name, "state": check.state, "said": check.said, "hint": check.hint}

@@ -1,0 +1,162 @@
+"""
+Everything along the way of a password, looked at: the auth file, the Secret made of it, the
+registry, the pull secrets of all namespaces, and the rights of whoever asks.
+
+Each part yields Checks of its own; what can't be looked at is skipped, with the reason.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from regctl import authsecret, secretcheck
+from regctl.cluster import Cluster, Namespace
+from regctl.consumers import Consumer
+from regctl.diagnosis import Check, State
+from regctl.errors import InvalidReferenceError, MalformedError, RegctlError
+from regctl.htpasswd import HtpasswdFile
+from regctl.inventory import Inventory
+from regctl.reference import Registry
+from regctl.secretcheck import Trial
+
+_FEW = 5
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def auth_file(file: HtpasswdFile, consumer: Consumer) -> Iterator[Check]:
+    """Look at the file as *consumer* reads it."""
+    users = file.users()
+    if malformed := file.malformed():
+        said = f"line {malformed[0].number} is not NAME:HASH: the registry reads none of the file"
+        yield Check("auth file", "failure", said, "`regctl auth fix` makes it a comment")
+    doubled = [user.name for user in users if len(user.lines) > 1]
+    if doubled:
+        said = f"on several lines: {_some(doubled)}; readers differ on which one counts"
+        yield Check("auth file", "failure", said, "`regctl auth fix` leaves one")
+    odd = [u.name for u in users if not u.locked and u.scheme.name not in consumer.readable]
+    if odd:
+        said = f"{consumer.name} does not read the hash of {_some(odd)}"
+        yield Check("auth file", "failure", said, f"`regctl adduser {odd[0]}` hashes it anew")
+    if not malformed and not doubled and not odd:
+        yield Check("auth file", "ok", f"{len(users)} users")
+
+
+def auth_secret(
+    cluster: Cluster, namespace: str, name: str, consumer: Consumer, file: HtpasswdFile | None
+) -> Check:
+    """Look whether the Secret that a registry's users are read from lets in whom the file does."""
+    subject = f"{namespace}/secret/{name}"
+    try:
+        live = authsecret.read(authsecret.fetch(cluster, namespace, name), consumer)
+    except RegctlError as error:
+        return Check("auth secret", "failure", error.message, error.hint, error)
+    if file is None:
+        return Check("auth secret", "ok", f"{subject} has {len(live.users())} users")
+    changes = authsecret.compare(live, HtpasswdFile(file.published()))
+    if changes:
+        named = _some([f"{user.name} ({user.change})" for user in changes])
+        return Check(
+            "auth secret",
+            "failure",
+            f"{subject} is not what the auth file would make of it: {named}",
+            f"`regctl auth push -n {namespace} --secret {name}`",
+        )
+    return Check("auth secret", "ok", f"{subject} lets in whom the auth file lets in")
+
+
+def pull_secrets(
+    found: Inventory, trial: Trial | None, registry: Registry | None
+) -> Iterator[Check]:
+    """Look at every pull secret that was *found*: does it work, and is it the same everywhere?"""
+    for namespace, error in sorted(found.errors.items()):
+        yield Check("pull secrets", "skipped", f"{namespace}: {error.message}", error.hint)
+    findings = secretcheck.check(found, trial)
+    good = [finding for finding in findings if finding.verdict == "ok"]
+    for finding in findings:
+        if finding.verdict != "ok":
+            state: State = "failure" if finding.verdict == "problem" else "warning"
+            said = f"{finding.namespace}/{finding.subject}: {finding.what}"
+            yield Check(
+                "pull secrets", state, said, f"`regctl secret check -n {finding.namespace}`"
+            )
+    if good or not findings:
+        yield Check("pull secrets", "ok", f"{len(good)} entries work")
+    yield from _differing(found, registry)
+
+
+def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
+    """Yield a warning for each user whose password is not the same everywhere."""
+    seen: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for item in found.items:
+        try:
+            entries = item.secret.credentials
+        except MalformedError:
+            continue
+        for key, credential in entries.items():
+            if registry is None or _is_for(key, registry):
+                passwords = seen.setdefault((key, credential.username), {})
+                passwords.setdefault(credential.password, []).append(item.secret.namespace)
+    for (key, user), passwords in sorted(seen.items()):
+        if len(passwords) > 1:
+            fewest = min(passwords.values(), key=len)
+            yield Check(
+                "pull secrets",
+                "warning",
+                f"{user} at {key} has {len(passwords)} different passwords; another one in "
+                f"{_some(sorted(fewest))}",
+                f"`regctl secret create --server {key} --username {user} -A` makes them one",
+            )
+
+
+def coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
+    """Look which namespaces have a pull secret for *registry*, and which lack one."""
+    having = {
+        item.secret.namespace
+        for item in found.items
+        for key in item.registries
+        if _is_for(key, registry)
+    }
+    lacking = sorted({namespace.name for namespace in namespaces} - having - found.errors.keys())
+    if not lacking:
+        return Check("namespaces", "ok", f"all {len(namespaces)} have a pull secret for {registry}")
+    return Check(
+        "namespaces",
+        "warning",
+        f"no pull secret for {registry} in {_some(lacking)}",
+        f"`regctl secret create --server {registry} -n {lacking[0]}`",
+    )
+
+
+def rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]:
+    """Ask the API server whether pull secrets may be read and changed where they are wanted."""
+    for verb in ("get", "patch"):
+        refused = []
+        for namespace in namespaces:
+            attributes = {"namespace": namespace.name, "verb": verb, "resource": "secrets"}
+            body = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            }
+            answer = cluster.create(_REVIEWS, body, "cannot ask for one's own rights")
+            if not (answer.get("status") or {}).get("allowed"):
+                refused.append(namespace.name)
+        if refused:
+            yield Check(
+                "rights",
+                "warning",
+                f"secrets may not be {'read' if verb == 'get' else 'changed'} in {_some(refused)}",
+                "`regctl rbac create` prints the Role to ask for",
+            )
+            return
+    yield Check("rights", "ok", "pull secrets may be read and changed")
+
+
+def _is_for(key: str, registry: Registry) -> bool:
+    try:
+        return Registry.parse(key) == registry
+    except InvalidReferenceError:
+        return False
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,277 @@
+"""Twelve pulls that fail, on the real API server and the real registry: each cause named first."""
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from regctl import hashes
+from regctl.cli import main
+from tests.conftest import Servers
+from tests.servers.certificates import make_certificate
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer
+
+ROOT = Path(__file__).parent.parent.parent
+USER, PASSWORD = "ci", "right"
+MD5 = "$apr1$abcdefgh$0123456789012345678901"
+
+
+def run(*args: str, password: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
+
+
+@dataclass
+class Setup:
+    """A registry with `team/app:1.0` for linux/amd64, and a namespace that pulls from it."""
+
+    kubernetes: ApiServer
+    registry: DockerRegistry
+    namespace: str
+    auth: Path
+    flags: list[str] = field(default_factory=lambda: ["--plain-http"])
+    image: str = "team/app:1.0"
+    platform: str = "linux/amd64"
+    account: str = "default"
+
+    def secret(self, *more: str, server: str | None = None, password: str = PASSWORD) -> None:
+        command = ["secret", "create", "regcred", "--server", server or self.registry.host]
+        command += ["--username", USER, "--password-stdin", "-n", self.namespace]
+        made = run(*command, "--service-account", "default", *more, password=password)
+        assert made.exit_code == 0, made.stderr
+
+    def diagnose(self, *more: str) -> Result:
+        image = f"{self.registry.host}/{self.image}"
+        command = ["doctor", "--image", image, "-n", self.namespace, "-f", str(self.auth)]
+        command += ["--platform", self.platform, "--service-account", self.account]
+        return run(*command, *self.flags, *more)
+
+
+@pytest.fixture
+def setup(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Setup:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    kubernetes.create_service_account(namespace)
+    auth = tmp_path / "auth"
+    auth.write_text(f"{USER}:{hashes.make(PASSWORD, cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    registry.push_image("team/app", "1.0", user=(USER, PASSWORD))
+    return Setup(kubernetes, registry, namespace, auth)
+
+
+def test_a_pull_that_works_is_well(setup: Setup) -> None:
+    setup.secret()
+    told = setup.diagnose()
+    assert told.exit_code == 0, told.stderr
+    rows = [line.split("\t")[:2] for line in told.stdout.splitlines()]
+    assert rows == [
+        ["pull secret", "ok"],
+        ["credential", "ok"],
+        ["image", "ok"],
+        ["platform", "ok"],
+    ]
+
+
+def wrong_password(setup: Setup) -> None:
+    setup.secret(password="hunter2")
+
+
+def wrong_type(setup: Setup) -> None:
+    setup.secret()
+    held = setup.kubernetes.secret(setup.namespace, "regcred")
+    assert run("secret", "delete", "regcred", "-n", setup.namespace, "--yes").exit_code == 0
+    opaque = {"metadata": {"name": "regcred"}, "type": "Opaque", "data": held["data"]}
+    setup.kubernetes.create_secret(setup.namespace, opaque)
+    attach(setup, "regcred")
+
+
+def wrong_host(setup: Setup) -> None:
+    setup.secret(server="registry.example")
+
+
+def port_missing(setup: Setup) -> None:
+    setup.secret(server=setup.registry.host.partition(":")[0])
+
+
+def secret_missing(setup: Setup) -> None:
+    attach(setup, "regcred")
+
+
+def not_attached(setup: Setup) -> None:
+    command = ["secret", "create", "regcred", "--server", setup.registry.host, "--username", USER]
+    assert (
+        run(*command, "--password-stdin", "-n", setup.namespace, password=PASSWORD).exit_code == 0
+    )
+
+
+def duplicate_user(setup: Setup) -> None:
+    setup.secret()
+    with setup.auth.open("a") as file:
+        file.write(f"{USER}:{hashes.make('another', cost=4)}\n")
+
+
+def unreadable_hash(setup: Setup) -> None:
+    setup.secret()
+    setup.auth.write_text(f"other:{hashes.make(PASSWORD, cost=4)}\n{USER}:{MD5}\n")
+
+
+def missing_tag(setup: Setup) -> None:
+    setup.secret()
+    setup.image = "team/app:2.0"
+
+
+def wrong_platform(setup: Setup) -> None:
+    setup.secret()
+    setup.platform = "linux/arm64"
+
+
+def locked_user(setup: Setup) -> None:
+    setup.secret()
+    second = run("adduser", "other", "-f", str(setup.auth), "--password-stdin", password="x1")
+    assert second.exit_code == 0
+    assert run("auth", "lock", USER, "-f", str(setup.auth)).exit_code == 0
+
+
+def attach(setup: Setup, name: str) -> None:
+    """Let an account list a Secret, there or not, as people do by hand."""
+    setup.account = "build"
+    setup.kubernetes.create_service_account(setup.namespace, "build", pull_secrets=[name])
+
+
+# What is broken, what `doctor` says first, and a part of the command that mends it.
+TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
+    "wrong password": (
+        wrong_password,
+        "the password is another one in the auth file",
+        "regctl secret create",
+    ),
+    "wrong type": (wrong_type, "which the kubelet passes over", "--replace"),
+    "wrong host key": (wrong_host, "the pull secrets are for", "regctl secret create"),
+    "port missing": (port_missing, "the port belongs to the name", "regctl secret create"),
+    "secret missing": (secret_missing, "which is not there", "regctl secret create"),
+    "account not attached": (not_attached, "does not list it", "--service-account"),
+    "duplicate user": (duplicate_user, "the last one counts", "regctl auth fix"),
+    "unreadable hash": (unreadable_hash, "which the registry does not read", "regctl adduser"),
+    "missing tag": (missing_tag, "has no tag 2.0", "regctl tags"),
+    "wrong platform": (wrong_platform, "the image is for linux/amd64", "build and push"),
+    "user locked": (locked_user, "it is locked in the auth file", "regctl auth unlock"),
+}
+
+
+@pytest.mark.parametrize("name", TWELVE)
+def test_the_true_cause_is_named_first(setup: Setup, name: str) -> None:
+    break_it, cause, mend = TWELVE[name]
+    break_it(setup)
+    told = setup.diagnose()
+    assert told.exit_code == 1, told.stdout
+    states = [line.split("\t")[1] for line in told.stdout.splitlines()]
+    assert states.count("failure") == 1
+    assert states[-1] == "failure"
+    first, second = told.stderr.splitlines()[-2:]
+    assert first.startswith("error: ")
+    assert cause in first
+    assert second.startswith("hint: ")
+    assert mend in second
+    assert "hunter2" not in told.stdout + told.stderr
+
+
+def test_an_expired_certificate_is_the_twelfth(
+    setup: Setup, serve: Servers, tmp_path: Path
+) -> None:
+    yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+    certificate = make_certificate(tmp_path / "tls", expires=yesterday)
+    setup.registry = serve(
+        docker_registry(tmp_path / "expired", auth_file=setup.auth, certificate=certificate)
+    )
+    setup.flags = ["--ca-file", str(certificate.ca_file)]
+    setup.secret()
+    told = setup.diagnose()
+    assert told.exit_code == 1
+    assert "certificate has expired" in told.stderr
+
+
+def test_a_pod_has_the_list_that_it_was_made_with(setup: Setup) -> None:
+    """Made before its account got the Secret: the account is right now, and the pod is not."""
+    image = f"{setup.registry.host}/{setup.image}"
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "web", "image": image}]},
+    }
+    setup.kubernetes.request("POST", f"/api/v1/namespaces/{setup.namespace}/pods", body)
+    setup.secret()
+    assert setup.diagnose().exit_code == 0
+    command = ["doctor", "--pod", "web", "-n", setup.namespace, *setup.flags]
+    told = run(*command)
+    assert told.exit_code == 1
+    assert "pod web does not list it" in told.stderr
+
+
+def test_the_whole_is_well_and_then_it_is_not(setup: Setup) -> None:
+    setup.secret()
+    pushed = run("auth", "push", "-n", setup.namespace, "--secret", "users", "-f", str(setup.auth))
+    assert pushed.exit_code == 0, pushed.stderr
+    command = ["doctor", setup.registry.host, "-f", str(setup.auth), "-n", setup.namespace]
+    command += ["--auth-secret", f"{setup.namespace}/users", *setup.flags]
+    login = ["--username", USER, "--password-stdin"]
+    well = run(*command, *login, "-o", "json", password=PASSWORD)
+    assert well.exit_code == 0, well.stderr
+    checks = json.loads(well.stdout)["checks"]
+    assert [list(check) for check in checks] == [["name", "state", "said", "hint"]] * len(checks)
+    assert {check["state"] for check in checks} == {"ok"}
+    assert {check["name"] for check in checks} >= {
+        "auth file",
+        "registry",
+        "password",
+        "auth secret",
+        "pull secrets",
+        "namespaces",
+        "rights",
+    }
+    assert (
+        run("adduser", USER, "-f", str(setup.auth), "--password-stdin", password="new").exit_code
+        == 0
+    )
+    ill = run(*command, *login, password="new")
+    assert ill.exit_code == 1
+    assert f"{setup.namespace}/secret/users is not what the auth file would make" in ill.stdout
+    assert f"{setup.namespace}/secret/regcred" in ill.stdout
+
+
+def test_what_is_not_there_is_skipped(registry: DockerRegistry) -> None:
+    told = run("doctor", registry.host, "--plain-http")
+    assert told.exit_code == 0
+    assert "auth file\tskipped" in told.stdout
+    assert "the cluster is not looked at" in told.stderr
+
+
+def test_the_readme_lists_the_twelve() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, (_, cause, _) in TWELVE.items():
+        assert f"| {name} |" in readme
+        assert cause in readme.replace("`", "")
+
+
+def test_only_secrets_that_hold_something_count(setup: Setup) -> None:
+    """A Secret that does not decode spoils the pull of the whole pod."""
+    broken = {
+        "metadata": {"name": "broken"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": base64.b64encode(b'{"auths": 5}').decode()},
+    }
+    setup.kubernetes.create_secret(setup.namespace, broken)
+    attach(setup, "broken")
+    told = setup.diagnose()
+    assert told.exit_code == 1
+    assert "broken spoils every pull" in told.stderr
