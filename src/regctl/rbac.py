@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Need = Literal["create", "diff", "list", "check", "delete", "sync"]
+Need = Literal[
+    "create", "diff", "list", "check", "delete", "sync", "push", "pull", "rotate", "doctor"
+]
 _API = "rbac.authorization.k8s.io"
 
 
@@ -33,6 +35,8 @@ class Grant:
     """
     What is to be done: a command on the Secret *name* (None for any) and on *accounts*.
 
+    For `push` and `pull` that is the auth Secret; `rotate` with an auth Secret needs `push` too.
+
     Without *namespaces* it is done everywhere.
     """
 
@@ -50,8 +54,17 @@ class Grant:
         everywhere = not self.namespaces
         reads = self.need in {"diff", "list", "check"}
         names = [self.name] if self.name else []
+        if self.need in {"push", "pull"}:
+            yield "secrets", ["get"] if self.need == "pull" else ["get", "create", "patch"], names
+            return
         if everywhere:
             yield "namespaces", ["list"], []
+        if self.need in {"rotate", "doctor"}:
+            yield "secrets", ["list", "get", *(["patch"] if self.need == "rotate" else [])], []
+            if self.need == "doctor":
+                yield "serviceaccounts", ["list", "get"], []
+                yield "pods", ["get"], []
+            return
         if everywhere or not names:
             yield "secrets", ["list"], []
         verbs = [] if everywhere and reads else ["get"]

@@ -361,7 +361,11 @@ class Rotation:
         return f"{self.old} becomes {self.new}"
 
     def _observe(self) -> World:
-        return observe(self.users, self.look(), self.registry, self.old, self.new)
+        found = self.look()
+        for _, error in sorted(found.errors.items()):
+            # The old user must not go while something unseen may hold it.
+            raise error
+        return observe(self.users, found, self.registry, self.old, self.new)
 
     def _told(self, step: Step, world: World) -> Iterator[Event]:
         if step == "add":

@@ -143,6 +143,20 @@ def test_a_registry_that_does_not_let_the_new_user_in_stops_it(site: Site, tmp_p
         assert site.held(namespace)[site.registry.host]["username"] == "ci"
 
 
+def test_the_old_user_stays_where_not_all_can_be_seen(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may look into one of the namespaces only: the other may hold the old user."""
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "patch"]}
+    site.kubernetes.grant("bob", site.namespaces[0], [rule])
+    monkeypatch.setenv("KUBECONFIG", str(site.kubernetes.kubeconfig_for("bob")))
+    before = site.auth.read_bytes()
+    told = site.rotate("ci")
+    assert (told.exit_code, told.stdout) == (4, "")
+    assert site.namespaces[1] in told.stderr
+    assert site.auth.read_bytes() == before
+
+
 def test_a_lost_password_is_made_anew(site: Site) -> None:
     """The run before was ended after it had added the user and before any Secret had it."""
     added = run("adduser", "ci-2", "--password-stdin", password="nobody knows it any more")

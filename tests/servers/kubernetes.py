@@ -22,7 +22,7 @@ from typing import Any
 from tests.servers.process import Process, find, free_port, on_free_port, start
 
 ADMIN = "admin"
-USERS = ("alice", "bob", "carol")
+USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(8)))
 MERGE_PATCH = "application/merge-patch+json"
 
 _numbers = itertools.count(1)

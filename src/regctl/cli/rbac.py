@@ -21,7 +21,15 @@ if TYPE_CHECKING:
         "regctl rbac sync --for-account infra/regctl",
     ],
 )
-@click.argument("need", type=click.Choice(["create", "diff", "list", "check", "delete", "sync"]))
+@click.argument(
+    "need",
+    type=click.Choice(
+        [
+            *("create", "diff", "list", "check", "delete", "sync"),
+            *("push", "pull", "rotate", "doctor"),
+        ]
+    ),
+)
 @click.argument("name", required=False)
 @click.option(
     "-n",
@@ -54,7 +62,12 @@ def rbac(
     group: str | None,
     for_account: str | None,
 ) -> None:
-    """Print the least Role or ClusterRole that a `secret` command needs."""
+    """
+    Print the least Role or ClusterRole that a command needs.
+
+    NEED is a command of `secret`, `push` or `pull` of `auth`, `rotate` or `doctor`; NAME is the
+    Secret that it is about. `rotate --auth-secret` needs what `push` needs too.
+    """
     from regctl.cluster import check_namespace, check_object_name
     from regctl.rbac import Grant
 

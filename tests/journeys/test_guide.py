@@ -1,0 +1,70 @@
+"""The old guide from its first line to its last, each step with regctl in place of its script."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from regctl.cli import main
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
+from tests.servers.kubernetes import ApiServer
+from tests.servers.nginx import nginx
+
+
+def run(*args: str, password: str | None = None) -> Result:
+    told = CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
+    assert told.exit_code == 0, told.stderr
+    return told
+
+
+def test_a_user_reaches_the_registry_and_every_namespace(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    monkeypatch.chdir(tmp_path)
+    team = kubernetes.create_namespace(f"{namespace}-team")
+    for space in (namespace, team):
+        kubernetes.create_service_account(space)
+
+    # keys/adduser.sh USERID PASSWORD
+    run("adduser", "alice", "--password-stdin", password="correct horse")
+    password = run("adduser", "ci", "--generate").stdout.strip()
+
+    # kubectl create secret generic registry-basic-auth --from-file=auth, after a delete
+    run("auth", "push", "-n", namespace)
+    live = kubernetes.secret(namespace, "registry-basic-auth")["data"]["auth"]
+    mounted = tmp_path / "mounted"
+    mounted.write_bytes(base64.b64decode(live))
+    registry = serve(docker_registry(tmp_path / "registry"))
+    registry.push_image("team/app", "1.0")
+    ingress = serve(nginx(tmp_path / "nginx", upstream=registry.host, auth_file=mounted))
+
+    # docker login
+    login = ["login", ingress.host, "--plain-http", "--username", "ci", "--password-stdin"]
+    run(*login, password=password)
+
+    # kubectl create secret docker-registry, once for every namespace
+    run(
+        *["secret", "create", "--server", ingress.host],
+        *["-n", f"{namespace},{team}", "--service-account", "default"],
+    )
+    name = ingress.host.replace(":", "-")
+    for space in (namespace, team):
+        data = kubernetes.secret(space, name)["data"][".dockerconfigjson"]
+        entry = json.loads(base64.b64decode(data))["auths"][ingress.host]
+        assert (entry["username"], entry["password"]) == ("ci", password)
+
+    # A browser on /v2/_catalog
+    assert run("catalog", ingress.host, "--plain-http").stdout == "team/app\n"
+
+    # A Pod that would pull it
+    image = f"{ingress.host}/team/app:1.0"
+    well = run("doctor", "--image", image, "-n", team, "--plain-http", "--platform", "linux/amd64")
+    assert "failure" not in well.stdout

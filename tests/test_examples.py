@@ -1,0 +1,74 @@
+"""The examples: the API server takes them, and regctl understands every line of its own in them."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from regctl import syncfile
+from regctl.cli import main
+from tests.servers.kubernetes import ApiServer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MANIFESTS = ["secret-sync.yaml", "doctor.yaml"]
+
+
+def understood(words: list[str]) -> None:
+    """Parse a command line of regctl as far as its options and arguments go."""
+    command, path = main.commands[words[0]], words[1:]
+    while hasattr(command, "commands"):
+        command, path = command.commands[path[0]], path[1:]
+    command.make_context("regctl", path)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_api_server_takes_it(
+    name: str, kubernetes: ApiServer, program: Callable[[str], str]
+) -> None:
+    kubernetes.request(
+        "POST", "/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": "regctl"}}
+    )
+    command = [program("kubectl"), "--kubeconfig", str(kubernetes.kubeconfig), "apply"]
+    text = (EXAMPLES / name).read_text()
+    status, _ = kubernetes.request("GET", "/apis/batch/v1/cronjobs")
+    if status == 404:
+        # Kubernetes 1.20, which Debian has, knows the same CronJob under its older version only.
+        text = text.replace("apiVersion: batch/v1\n", "apiVersion: batch/v1beta1\n")
+    told = subprocess.run(
+        [*command, "--dry-run=server", "-f", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("created (server dry run)") == len(
+        list(yaml.safe_load_all((EXAMPLES / name).read_text()))
+    )
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_the_container_runs_a_command_that_there_is(name: str) -> None:
+    *_, job = yaml.safe_load_all((EXAMPLES / name).read_text())
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    understood(container["args"])
+
+
+def test_the_file_that_is_synced_is_read() -> None:
+    _, config, _ = yaml.safe_load_all((EXAMPLES / "secret-sync.yaml").read_text())
+    text = config["data"]["pull-secrets.yaml"]
+    assert syncfile.parse(text, source="it").name == "everywhere"
+
+
+@pytest.mark.parametrize("name", ["gitlab-ci.yml", "github-actions.yml", *MANIFESTS])
+def test_each_line_of_regctl_is_a_command_that_there_is(name: str) -> None:
+    text = (EXAMPLES / name).read_text()
+    assert list(yaml.safe_load_all(text))
+    lines = re.findall(r"^(?:#  |\s+- (?:run: )?|\s+run: )\s*(regctl .*)$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        understood(shlex.split(line.partition(" | ")[0])[1:])
