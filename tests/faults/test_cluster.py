@@ -151,6 +151,7 @@ def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
     server = serve(api_server(tmp_path / "busy", *flags, "--enable-priority-and-fairness=false"))
     verbs = ["get", "list", "create", "patch"]
     server.grant_cluster("bob", [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}])
+    namespace = server.create_namespace("busy")
     seen: list[int | None] = []
     cluster = Cluster.from_environment(
         {},
@@ -160,7 +161,7 @@ def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
     wanted = PullSecret("x", {"r.io": Credential("alice", "secret")})
 
     def apply(number: int) -> int:
-        manifest = wanted.manifest("default")
+        manifest = wanted.manifest(namespace)
         manifest["metadata"]["name"] = f"x-{number}"
         return cluster.apply(SECRETS, manifest).status
 

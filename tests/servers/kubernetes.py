@@ -174,6 +174,8 @@ class ApiServer:
 
     def _must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         status, answer = self.request(method, path, body)
+        while status == http.client.TOO_MANY_REQUESTS:
+            status, answer = self.request(method, path, body)
         if status >= 300:
             raise AssertionError(f"{method} {path}: {status} {answer.get('message')}")
         return answer
