@@ -23,6 +23,7 @@ from regctl.errors import (
     NotAuthenticatedError,
     RegctlError,
     RegistryError,
+    TooLargeError,
 )
 from regctl.registry import RegistryClient
 from regctl.transport import Reply, Transport
@@ -32,10 +33,6 @@ State = Literal["ok", "warning", "failure", "skipped"]
 SCRATCH_REPOSITORY = "regctl-ping"
 _SOON_DAYS = 21
 _SKEW_SECONDS = 60
-_BODY_SIZE_HINT = (
-    "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "
-    "or client_max_body_size 0 in nginx"
-)
 
 
 @dataclass(frozen=True)
@@ -311,12 +308,10 @@ def _upload(client: RegistryClient, size: int) -> Check:
                 target = client.target_of(sent.headers["Location"], sent)
         finally:
             client.request("DELETE", target, attempt)
-        if sent.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            raise RegistryError(
-                f"{attempt}: something between takes no body of {size} bytes", hint=_BODY_SIZE_HINT
-            )
         if sent.status != HTTPStatus.ACCEPTED:
             raise client.refused(sent, attempt)
+    except TooLargeError as error:
+        return Check("upload", "failure", f"{error.message}: {size} bytes", error.hint, error)
     except AccessError as error:
         return Check("upload", "warning", error.message, error.hint)
     except RegctlError as error:

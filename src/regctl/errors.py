@@ -177,6 +177,14 @@ class NoCatalogError(RegistryError):
     """The registry does not list its repositories, to this user or to anybody."""
 
 
+class DeletionRefusedError(RegistryError):
+    """The registry deletes nothing, or nothing by its tag."""
+
+
+class TooLargeError(RegistryError):
+    """Something between takes no body of that size."""
+
+
 class UnknownManifestError(RegistryError):
     """The manifest is of a kind that is not an image's."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from regctl import parallel
 from regctl.errors import MalformedError, NotFoundError, RegctlError
@@ -238,6 +238,45 @@ def tag_images(
             return error
 
     yield from _in_order(read, tags, workers)
+
+
+def tag_digests(
+    client: RegistryClient,
+    repository: str,
+    tags: Sequence[str],
+    *,
+    workers: int = parallel.DEFAULT_WORKERS,
+) -> dict[str, str]:
+    """
+    Return the digest that each of *tags* stands for; a tag that is gone by now is left out.
+
+    One request each, *workers* at a time. Raises what the client raises.
+    """
+
+    def read(tag: str) -> str | None:
+        try:
+            return client.manifest_head(repository, tag).digest
+        except NotFoundError:
+            return None
+
+    return {tag: digest for tag, digest in _in_order(read, tags, workers) if digest is not None}
+
+
+def retag(
+    client: RegistryClient, repository: str, reference: str, tag: str
+) -> tuple[str, Literal["created", "configured", "unchanged"]]:
+    """
+    Give what *reference* (a tag or digest) stands for another *tag*; nothing is uploaded.
+
+    Return its digest, and what was done: `created`, `configured` where the tag stood for something
+    else, `unchanged`. Raises NotFoundError.
+    """
+    found = client.manifest(repository, reference)
+    before = tag_digests(client, repository, [tag]).get(tag)
+    if before == found.digest:
+        return found.digest, "unchanged"
+    client.put_manifest(repository, tag, found.body, found.media_type)
+    return found.digest, "created" if before is None else "configured"
 
 
 def _with_images(reader: Reader, name: str, tags: tuple[str, ...]) -> Repository:

@@ -13,6 +13,10 @@ from typing import Any
 
 from regctl.errors import MalformedError, UnknownManifestError
 
+DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
 INDEX_TYPES = frozenset(
     {
         "application/vnd.oci.image.index.v1+json",
@@ -22,13 +26,13 @@ INDEX_TYPES = frozenset(
 MANIFEST_TYPES = frozenset(
     {
         "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
+        DOCKER_MANIFEST_TYPE,
     }
 )
 CONFIG_TYPES = frozenset(
     {
         "application/vnd.oci.image.config.v1+json",
-        "application/vnd.docker.container.image.v1+json",
+        DOCKER_CONFIG_TYPE,
     }
 )
 _FIRST_SCHEMA = "application/vnd.docker.distribution.manifest.v1"
@@ -99,11 +103,12 @@ class Index:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What an image's configuration says of it."""
+    """What an image's configuration says of it; *diff_ids* are the digests of its layers' tars."""
 
     platform: Platform | None = None
     created: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    diff_ids: tuple[str, ...] = ()
 
 
 def parse_manifest(body: bytes, media_type: str, source: str) -> ImageManifest | Index:
@@ -138,10 +143,13 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
     document = _object(body, source)
     config = document.get("config")
     labels = config.get("Labels") if isinstance(config, dict) else None
+    rootfs = document.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     return Configuration(
         _platform(document),
         _time(document.get("created")),
         {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+        tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else (),
     )
 
 

@@ -25,6 +25,15 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
 
 
+def check_tag(text: str) -> str:
+    """Return *text* if it is a tag. Raises InvalidReferenceError."""
+    if _TAG.fullmatch(text) is None:
+        raise InvalidReferenceError(
+            f"not a tag: {text!r}", hint="a tag is like 1.0, without repository and colon"
+        )
+    return text
+
+
 @dataclass(frozen=True)
 class Registry:
     """A registry: *host* with its port, as it stands in an image's name."""

@@ -8,6 +8,7 @@ from typing import Any
 from regctl.challenges import parse_challenges
 from regctl.credentials import Credential
 from regctl.errors import (
+    DeletionRefusedError,
     NoCatalogError,
     NotARegistryError,
     NotAuthenticatedError,
@@ -15,10 +16,17 @@ from regctl.errors import (
     NotPermittedError,
     RegctlError,
     RegistryError,
+    TooLargeError,
 )
 from regctl.reference import DOCKER_HUB, Registry
 from regctl.transport import Reply
 
+_BODY_SIZE_HINT = (
+    "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "
+    "or client_max_body_size 0 in nginx"
+)
+# What ENOSPC is in words, which distribution passes on with its 500.
+_DISK_FULL = b"no space left on device"
 _SAID_BYTES = 200
 
 _WITHOUT_CATALOG = {
@@ -41,7 +49,6 @@ def refusal(
     *credential* is who asked. The words are those of the distribution specification's errors, or
     of what Docker Hub, Quay and zot send in their place.
     """
-    said = _quoted(reply)
     if reply.status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(reply, attempt, credential)
     if reply.status == HTTPStatus.NOT_FOUND:
@@ -50,13 +57,54 @@ def refusal(
         return _bad_request(reply, attempt, registry, credential)
     if reply.status == HTTPStatus.FORBIDDEN:
         whom = f" for {credential.username}" if credential and credential.username else ""
-        return NotPermittedError(f"{attempt}: forbidden{whom}{said}")
+        return NotPermittedError(f"{attempt}: forbidden{whom}{_quoted(reply)}")
+    return _too_much(reply, attempt) or RegistryError(
+        f"{attempt}: it answers {reply.status}{_quoted(reply)}"
+    )
+
+
+def _too_much(reply: Reply, attempt: str) -> RegctlError | None:
+    """Return the error where there is too much of something: requests, bytes, or on its disk."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RegistryError(
-            f"{attempt}: too many requests{said}",
+            f"{attempt}: too many requests{_quoted(reply)}",
             hint="wait, or log in: many registries allow a user more than nobody",
         )
-    return RegistryError(f"{attempt}: it answers {reply.status}{said}")
+    if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return TooLargeError(
+            f"{attempt}: something between takes no body of that size", hint=_BODY_SIZE_HINT
+        )
+    if reply.status == HTTPStatus.INSUFFICIENT_STORAGE or _DISK_FULL in reply.body:
+        return RegistryError(
+            f"{attempt}: the registry's disk is full",
+            hint="`regctl image prune` and the registry's garbage collection make room",
+        )
+    return None
+
+
+def no_deletion(reply: Reply, attempt: str, reference: str) -> RegctlError | None:
+    """
+    Return why this registry does not delete, where its answer says so, or None.
+
+    distribution 2.8 answers a tag with 400 DIGEST_INVALID, Harbor with 400 UNSUPPORTED; 405 is
+    said where deletion is off, and by zot of a manifest that an index needs.
+    """
+    by_tag = ":" not in reference
+    if reply.status == HTTPStatus.BAD_REQUEST and by_tag and reply.body:
+        return DeletionRefusedError(
+            f"{attempt}: it deletes by digest only", hint="--all-tags deletes the digest"
+        )
+    if reply.status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return None
+    if b"DENIED" in reply.body:
+        return DeletionRefusedError(
+            f"{attempt}: it is part of an image for several platforms",
+            hint="delete that image first",
+        )
+    return DeletionRefusedError(
+        f"{attempt}: deletion is off in this registry",
+        hint="set REGISTRY_STORAGE_DELETE_ENABLED=true for it and start it again",
+    )
 
 
 def no_catalog(registry: Registry, error: RegctlError) -> RegctlError | None:

@@ -37,7 +37,7 @@ from regctl.errors import (
 from regctl.exchange import RETRIED_STATUSES, Backoff, Observer, retry_after
 from regctl.pagination import each_once, next_page
 from regctl.reference import Registry
-from regctl.refusals import no_catalog, refusal
+from regctl.refusals import no_catalog, no_deletion, refusal
 from regctl.transport import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -283,6 +283,53 @@ class RegistryClient:
         with self.stream(target, attempt, headers=_VERBATIM) as answer:
             yield from _checked(digest, answer, attempt)
 
+    # What is put into it and taken out of it
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Tell whether the repository has a blob."""
+        attempt = f"cannot look for the blob {digest} in {self.registry}/{repository}"
+        target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
+        reply = self.request("HEAD", target, attempt)
+        if reply.status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
+            raise self.refused(reply, attempt)
+        return reply.status == HTTPStatus.OK
+
+    def put_manifest(self, repository: str, reference: str, body: bytes, media_type: str) -> str:
+        """
+        Put a manifest in under a tag or its digest; return its digest.
+
+        Raises DigestMismatchError where the registry made something else of it.
+        """
+        attempt = f"cannot put {_image(self.registry, repository, reference)} in"
+        reply = self.request(
+            "PUT",
+            f"{_path(repository)}/manifests/{quote(reference, safe=':')}",
+            attempt,
+            headers={"Content-Type": media_type},
+            body=body,
+            repeatable=True,
+        )
+        if reply.status != HTTPStatus.CREATED:
+            raise self.refused(reply, attempt)
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        made = reply.headers.get("Docker-Content-Digest", digest)
+        if made != digest and made.startswith("sha256:"):
+            raise DigestMismatchError(f"{attempt}: the registry made {made} of {digest}")
+        return digest
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """
+        Delete a manifest by its digest, with all tags on it; or one tag, where that can be done.
+
+        Raises NotFoundError, DeletionRefusedError where the registry deletes nothing, or no tags.
+        """
+        attempt = f"cannot delete {_image(self.registry, repository, reference)}"
+        target = f"{_path(repository)}/manifests/{quote(reference, safe=':')}"
+        reply = self.request("DELETE", target, attempt)
+        if reply.status in {HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+            return
+        raise no_deletion(reply, attempt, reference) or self.refused(reply, attempt)
+
     # Lists
 
     def _pages(
@@ -345,19 +392,29 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         limit: int = MAX_ANSWER_BYTES,
+        repeatable: bool = False,
     ) -> Reply:
         """
         Send a request for *target*, a path with its query, authenticated as it asks for.
 
         Any status comes back, but for redirects of GET and HEAD, which are followed: to another
-        origin without credentials. GET and HEAD are tried again where that may help, and whatever
-        is too much (429). A *body* that is a file is sent from where it stands, and again from
-        there. *actions* ("pull,push") are the rights to ask a token server for, where they are not
-        what the method needs. *attempt* begins the message of every error: "cannot list …".
+        origin without credentials. GET, HEAD and what is *repeatable* are tried again where that
+        may help, and whatever is too much (429). A *body* that is a file is sent from where it
+        stands, and again from there. *actions* ("pull,push") are the rights to ask a token server
+        for, where they are not what the method needs. *attempt* begins the message of every error:
+        "cannot list …".
         """
         return self._again(
             _Request(
-                method, target, attempt, headers or {}, body, _place(body), limit, actions=actions
+                method,
+                target,
+                attempt,
+                headers or {},
+                body,
+                _place(body),
+                limit,
+                actions=actions,
+                repeatable=repeatable or method in _SAFE,
             )
         )
 
@@ -373,7 +430,15 @@ class RegistryClient:
         """
         with contextlib.ExitStack() as stack:
             asked = _Request(
-                "GET", target, attempt, headers or {}, None, 0, MAX_ANSWER_BYTES, stack=stack
+                "GET",
+                target,
+                attempt,
+                headers or {},
+                None,
+                0,
+                MAX_ANSWER_BYTES,
+                stack=stack,
+                repeatable=True,
             )
             reply = self._again(asked)
             if not asked.begun:
@@ -385,20 +450,20 @@ class RegistryClient:
         return refusal(reply, attempt, self.registry, self.credential)
 
     def _again(self, asked: "_Request") -> Reply:
-        method, attempt = asked.method, asked.attempt
+        attempt = asked.attempt
         pauses = self._backoff.pauses()
         while True:
             try:
                 reply = self._authenticated(asked)
             except BrokenOffError:
-                pause = next(pauses, None) if method in _SAFE else None
+                pause = next(pauses, None) if asked.repeatable else None
                 if pause is None:
                     raise
-                self._pause(pause)
+                self.pause(pause)
                 continue
             if reply.status not in RETRIED_STATUSES:
                 return reply
-            if method not in _SAFE and reply.status != HTTPStatus.TOO_MANY_REQUESTS:
+            if not asked.repeatable and reply.status != HTTPStatus.TOO_MANY_REQUESTS:
                 return reply
             pause = next(pauses, None)
             if pause is None:
@@ -410,9 +475,10 @@ class RegistryClient:
                 )
             pause = pause if wished is None else wished
             self._waiting(pause)
-            self._pause(pause)
+            self.pause(pause)
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait before something is tried again; raises UnreachableError after `close`."""
         if self._stopped.wait(seconds):
             raise UnreachableError(f"interrupted while waiting for {self.registry}")
 
@@ -497,6 +563,7 @@ class _Request:
     place: int
     limit: int
     actions: str | None = None
+    repeatable: bool = False
     # For one that is streamed: where to keep the connection, and the answer on it.
     stack: contextlib.ExitStack | None = None
     begun: list[Answer] = field(default_factory=list)

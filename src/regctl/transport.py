@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -39,7 +39,21 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 CHUNK_BYTES = 64 * 1024
 
-Body = bytes | IO[bytes]
+
+class Part(Protocol):
+    """A body that is sent in pieces, and again from its beginning where that must be."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it from where it stands."""
+
+    def tell(self) -> int:
+        """Return where it stands."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go there."""
+
+
+Body = bytes | Part
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,14 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
         "ping": "ping:ping",
         "login": "login:login",
         "logout": "login:logout",
-        "image": noun("One image: look at it.", inspect="image:inspect"),
+        "image": noun(
+            "One image: look at it, upload it, name it, delete it, and prune old ones.",
+            inspect="image:inspect",
+            push="imagepush:push",
+            tag="image:tag",
+            delete="image:delete",
+            prune="imageprune:prune",
+        ),
     },
     "The whole": {
         "doctor": "doctor:doctor",

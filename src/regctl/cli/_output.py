@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
 import click
 
@@ -35,6 +35,17 @@ _OUTCOME_STYLES = {
     "failed": "red",
 }
 _FLUSH_SECONDS = 0.1
+
+
+class Advance(Protocol):
+    """Tells a progress bar of so many more finished pieces."""
+
+    def __call__(self, count: int = 1, /) -> None:
+        """Advance by *count*."""
+
+
+def _unseen(_count: int = 1, /) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -436,27 +447,38 @@ class Output:
         return sys.stderr.isatty() if self.color is None else self.color
 
     @contextmanager
-    def progress(self, description: str, total: int | None) -> Iterator[Callable[[], None]]:
+    def progress(
+        self, description: str, total: int | None, *, of_bytes: bool = False
+    ) -> "Iterator[Advance]":
         """
         Show a progress bar on stderr while the block runs, where that is a terminal.
 
-        Yields a function to call once for each finished piece; a call is cheap and thread-safe.
+        Yields a function to call for each finished piece, or with a number of them; a call is
+        cheap and thread-safe.
         """
         if self.quiet or not sys.stderr.isatty():
-            yield lambda: None
+            yield _unseen
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TransferSpeedColumn,
+        )
 
+        counted = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (MofNCompleteColumn(),)
         bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
+            *counted,
             console=self._console(sys.stderr),
             transient=True,
         )
         with bar:
             task = bar.add_task(visible(description), total=total)
-            yield lambda: bar.advance(task)
+            yield lambda count=1: bar.advance(task, count)
 
     def _console(self, stream: IO[str]) -> "Console":
         from rich.console import Console

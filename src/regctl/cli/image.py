@@ -1,4 +1,4 @@
-"""`regctl image inspect`: one image, as its registry holds it."""
+"""`regctl image inspect`, `image tag` and `image delete`: one image, as its registry holds it."""
 
 from typing import TYPE_CHECKING
 
@@ -9,14 +9,21 @@ from regctl.cli._candidates import images
 from regctl.cli._command import Command
 from regctl.cli._credentials import CredentialOptions, credential_options
 from regctl.cli._images import image_record, moment, short, size_cell, variant_record
-from regctl.cli._options import TransportOptions, output_option, transport_options
-from regctl.cli._output import Column, visible
-from regctl.errors import NotFoundError
+from regctl.cli._options import (
+    TransportOptions,
+    output_option,
+    transport_options,
+    yes_option,
+)
+from regctl.cli._output import Column, Result, visible
+from regctl.errors import DeletionRefusedError, InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from regctl.images import Image, Variant
+    from regctl.reference import ImageReference
+    from regctl.registry import RegistryClient
 
 
 @click.command(
@@ -99,3 +106,117 @@ def _variant_rows(app: App, variant: "Variant") -> "Iterator[tuple[str, str]]":
         yield "  layer", f"{short(app, layer.digest)} {size_cell(app, layer.size)}"
     for key, value in sorted(variant.labels.items()):
         yield "  label", f"{key}={value}"
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl image tag registry.foo.com/team/app:1.0 stable",
+        "regctl image tag registry.foo.com/team/app@sha256:0f3c... 1.0",
+    ],
+)
+@click.argument("image", shell_complete=images)
+@click.argument("new_tag")
+@credential_options
+@transport_options
+@output_option("table", "json", "yaml", "name")
+@pass_app
+def tag(
+    app: App,
+    *,
+    image: str,
+    new_tag: str,
+    credential: CredentialOptions,
+    transport: TransportOptions,
+) -> None:
+    """
+    Give an image another tag, in its own repository; nothing is uploaded.
+
+    A tag that stands for something else is moved.
+    """
+    from regctl.images import retag
+    from regctl.reference import ImageReference, check_tag
+
+    asked = ImageReference.parse(image)
+    check_tag(new_tag)
+    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    digest, outcome = retag(client, asked.repository, asked.reference, new_tag)
+    name = f"{asked.registry}/{asked.repository}:{new_tag}"
+    app.output.results([Result("image", name, outcome, note=digest, details={"digest": digest})])
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl image delete registry.foo.com/team/app:1.0",
+        "regctl image delete registry.foo.com/team/app:1.0 --all-tags --yes",
+        "regctl image delete registry.foo.com/team/app@sha256:0f3c... --yes",
+    ],
+)
+@click.argument("image", shell_complete=images)
+@click.option("--all-tags", is_flag=True, help="Delete every tag that the digest has.")
+@yes_option
+@credential_options
+@transport_options
+@output_option("table", "json", "yaml", "name")
+@pass_app
+def delete(
+    app: App,
+    *,
+    image: str,
+    all_tags: bool,
+    yes: bool,
+    credential: CredentialOptions,
+    transport: TransportOptions,
+) -> None:
+    """
+    Delete an image, after naming every tag that goes with it.
+
+    Of an image with several tags only the one named is deleted; a registry that can't do that
+    deletes nothing unless --all-tags says so. An image named by its digest goes with all its tags.
+    The registry's own garbage collection frees the disk afterwards.
+    """
+    from regctl.images import tag_digests
+    from regctl.reference import ImageReference
+
+    asked = ImageReference.parse(image)
+    if not asked.tag and not asked.digest:
+        raise InvalidInputError(
+            f"cannot delete {image}: which tag?", hint="name it: IMAGE:latest is deleted so too"
+        )
+    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    digest = client.manifest_head(asked.repository, asked.reference).digest
+    listed = tag_digests(client, asked.repository, client.tags(asked.repository))
+    same = sorted(tag for tag, its in listed.items() if its == digest)
+    by_digest = bool(asked.digest) or all_tags or same == [asked.tag]
+    going = same if by_digest else [str(asked.tag)]
+    name = f"{asked.registry}/{asked.repository}"
+    app.output.note(f"{name}@{digest} has {_tags_in_words(same)}")
+    app.confirm(f"Delete {_tags_in_words(going)} of {name}?", yes=yes)
+    _delete(client, asked, digest if by_digest else None, same)
+    app.output.results(
+        [Result("image", f"{name}:{tag}", "deleted", details={"digest": digest}) for tag in going]
+        or [Result("image", f"{name}@{digest}", "deleted", details={"digest": digest})]
+    )
+    app.output.note("the registry's garbage collection frees the disk")
+
+
+def _delete(
+    client: "RegistryClient", asked: "ImageReference", digest: str | None, same: list[str]
+) -> None:
+    try:
+        client.delete_manifest(asked.repository, digest or str(asked.tag))
+    except DeletionRefusedError as error:
+        if digest is not None or "digest" not in error.message:
+            raise
+        others = ", ".join(one for one in same if one != asked.tag)
+        raise DeletionRefusedError(
+            f"{error.message}, and that would delete {others} too",
+            hint="pass --all-tags if they may go",
+        ) from error
+
+
+def _tags_in_words(tags: list[str]) -> str:
+    if not tags:
+        return "no tag"
+    return f"the tag {tags[0]}" if len(tags) == 1 else f"the tags {', '.join(tags)}"
