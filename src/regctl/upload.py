@@ -42,7 +42,9 @@ _CHUNKS = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
 # An upload that was interrupted may not be what it was: BLOB_UPLOAD_INVALID and others.
 _SPOILT = (b"_UPLOAD_", b"DIGEST_INVALID", b"SIZE_INVALID")
 _BUSY = frozenset({500, *RETRIED_STATUSES})
-_PATIENCE = Backoff(tries=6, base=0.5, cap=15.0)
+_PATIENCE = Backoff(tries=12, base=0.2, cap=10.0)
+# Small enough to lose little, once a connection has broken.
+_AFTER_A_BREAK = 16 * _MIB
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,14 @@ class Pusher:
 class PartSize:
     """How much of a blob is sent at a time: all of it, until something between refuses that."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._lock = threading.Lock()
-        self._most: int | None = None
+        self._most = most
+
+    def broken(self) -> None:
+        """Send no more than a little from now on: what is in full counts."""
+        with self._lock:
+            self._most = min(self._most or _AFTER_A_BREAK, _AFTER_A_BREAK)
 
     def of(self, rest: int) -> int:
         """Return how many of *rest* bytes to send next."""
@@ -271,6 +278,7 @@ class _Sending:
                     self._go_on(stream)
                 except UnreachableError as error:
                     self._broken = True
+                    self._pusher.part_size.broken()
                     if self._offset > reached:
                         reached, pauses = self._offset, self._pusher.backoff.pauses()
                     pause = next(pauses, None)
@@ -347,6 +355,7 @@ class _Sending:
                 self._offset = min(_received(reply, 0), self._blob.size)
                 self._keep(reply)
                 return False
+        # distribution gives up an upload of which a part broke off: it does not know how much came.
         self._cancel()
         return False
 

@@ -27,11 +27,13 @@ def nginx(
     auth_file: Path | None = None,
     certificate: Certificate | None = None,
     max_body: str = "0",
+    buffering: bool = False,
 ) -> Iterator[Nginx]:
     """
     Run nginx; without an *upstream* (HOST:PORT) it answers 200 itself to whoever gets in.
 
-    *max_body* is nginx's `client_max_body_size`; "0" is no limit.
+    *max_body* is nginx's `client_max_body_size`; "0" is no limit. With *buffering*, as
+    ingress-nginx has it, a request goes on when all of it is there.
     """
     program = find("nginx")
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,8 @@ def nginx(
         # A registry behind a proxy learns its own address from these headers.
         content = (
             f"proxy_pass http://{upstream}; proxy_set_header Host $http_host; "
-            "proxy_set_header X-Forwarded-Proto $scheme; proxy_request_buffering off; "
+            "proxy_set_header X-Forwarded-Proto $scheme; "
+            f"proxy_request_buffering {'on' if buffering else 'off'}; "
             "proxy_set_header Authorization $http_authorization;"
         )
 
