@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.side_by_side import Row, report
 
-MODULES = ("startup", "auth", "pull_secrets", "registry")
+MODULES = ("startup", "auth", "pull_secrets", "registry", "push")
 
 if __name__ == "__main__":
     rows: list[Row] = []

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -53,6 +54,21 @@ def test_layers_of_docker_are_compressed_the_same_every_time(saved: Path, tmp_pa
         with layer.open() as stream:
             assert gzip.decompress(stream.read()) == tar
         assert layer.size < len(tar)
+
+
+def test_blocks_that_compress_and_blocks_that_do_not(tmp_path: Path) -> None:
+    noise = os.urandom(1_500_000)
+    layer = b"text" * 500_000 + noise + b"more text" * 200_000
+    path = tmp_path / "app.tar"
+    path.write_bytes(tar_of(docker_archive((["app:1"], [layer, b""]))))
+    _, blob, empty = packed(path, tmp_path)
+    with blob.open() as stream:
+        assert gzip.decompress(stream.read()) == layer
+    with empty.open() as stream:
+        assert gzip.decompress(stream.read()) == b""
+    assert len(noise) < blob.size < 1.5 * len(noise)
+    with blob.open() as stream:
+        subprocess.run(["gzip", "--test"], stdin=stream, check=True)
 
 
 def test_names_and_tags(saved: Path, tmp_path: Path) -> None:

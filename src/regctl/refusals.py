@@ -25,8 +25,8 @@ _BODY_SIZE_HINT = (
     "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "
     "or client_max_body_size 0 in nginx"
 )
-# What ENOSPC is in words, which distribution passes on with its 500.
-_DISK_FULL = b"no space left on device"
+# How distribution passes ENOSPC on with its 500: in words, or by Linux's number in Go's JSON.
+_DISK_FULL = (b"no space left on device", b'"Err":28}')
 _SAID_BYTES = 200
 
 _WITHOUT_CATALOG = {
@@ -74,7 +74,9 @@ def _too_much(reply: Reply, attempt: str) -> RegctlError | None:
         return TooLargeError(
             f"{attempt}: something between takes no body of that size", hint=_BODY_SIZE_HINT
         )
-    if reply.status == HTTPStatus.INSUFFICIENT_STORAGE or _DISK_FULL in reply.body:
+    if reply.status == HTTPStatus.INSUFFICIENT_STORAGE or any(
+        it in reply.body for it in _DISK_FULL
+    ):
         return RegistryError(
             f"{attempt}: the registry's disk is full",
             hint="`regctl image prune` and the registry's garbage collection make room",

@@ -129,6 +129,11 @@ class DockerRegistry:
         for target in targets:
             shutil.copytree(folder / source, folder / target)
 
+    def forget(self, repository: str) -> None:
+        """Take a repository away, on the registry's disk."""
+        folder = self.root / "docker" / "registry" / "v2" / "repositories"
+        shutil.rmtree(folder / repository, ignore_errors=True)
+
     def _push_blob(
         self, repository: str, data: bytes, media_type: str, user: tuple[str, str] | None
     ) -> dict[str, Any]:

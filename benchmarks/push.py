@@ -1,0 +1,92 @@
+"""
+How long an upload takes: `image push` beside skopeo, 200 MB in 20 layers.
+
+On the real docker-registry, from an OCI layout and from docker's archive, each time into an empty
+repository. `python -m benchmarks.push` also prints the peak memory.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.side_by_side import Row, command, compare, report
+from tests.saved_images import Layout, docker_archive, tar_of
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.process import find
+
+LAYERS = 20
+LAYER_BYTES = 10_000_000
+REGCTL = str(Path(sys.executable).with_name("regctl"))
+
+
+def rows() -> list[Row]:
+    """Time both from both forms."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder, docker_registry(Path(folder, "data")) as registry:
+        layers = _layers()
+        layout = Layout()
+        layout.name(layout.image(layers), "1.0")
+        sources = {
+            "OCI layout": (layout.write(Path(folder, "layout")), "oci:{}:1.0"),
+            "docker archive": (Path(folder, "app.tar"), "docker-archive:{}"),
+        }
+        sources["docker archive"][0].write_bytes(tar_of(docker_archive((["app:1.0"], layers))))
+        del layers
+        for name, (source, form) in sources.items():
+            found.append(_push(registry, name, str(source), form.format(source)))
+    return found
+
+
+def _layers() -> list[bytes]:
+    """Return content that compresses to half, as programs do: noise and text in turn."""
+    text = b"".join(path.read_bytes() for path in sorted(Path(os.__file__).parent.glob("*.py")))
+    half = LAYER_BYTES // 2
+    return [
+        os.urandom(half) + (text * (half // len(text) + 1))[number * 1000 :][:half]
+        for number in range(LAYERS)
+    ]
+
+
+def _push(registry: DockerRegistry, name: str, source: str, peer_source: str) -> Row:
+    """Compare one push, each time into an empty registry."""
+    folder = registry.root / "docker" / "registry" / "v2"
+    image = f"{registry.host}/team/app:1.0"
+    return compare(
+        f"push, 200 MB in 20 layers, {name}",
+        command(REGCTL, "image", "push", source, image, "--plain-http"),
+        "skopeo copy",
+        command(
+            *(find("skopeo"), "copy", "--dest-tls-verify=false"),
+            *(peer_source, f"docker://{image}"),
+        ),
+        bound=1.3,
+        before=lambda: shutil.rmtree(folder, ignore_errors=True),
+    )
+
+
+def peak() -> float:
+    """Return the megabytes that regctl takes at most for such a push."""
+    with tempfile.TemporaryDirectory() as folder, docker_registry(Path(folder, "data")) as registry:
+        source = Path(folder, "app.tar")
+        layers = _layers()
+        source.write_bytes(tar_of(docker_archive((["app:1.0"], layers))))
+        image = f"{registry.host}/team/app:1.0"
+        line = [REGCTL, "image", "push", str(source), image, "--plain-http"]
+        # A child's peak is that of the largest so far: it is asked in a process of its own.
+        script = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
+            "capture_output=True); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        told = subprocess.run(
+            [sys.executable, "-c", script, *line], check=True, capture_output=True, text=True
+        )
+    return int(told.stdout) / 1024
+
+
+if __name__ == "__main__":
+    report(rows())
+    print(f"peak memory: {peak():.0f} MB")
