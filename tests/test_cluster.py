@@ -88,6 +88,12 @@ def test_an_applied_object_is_created_once_and_then_kept(cluster: Cluster, names
 def test_a_server_side_dry_run_changes_nothing(cluster: Cluster, namespace: str) -> None:
     assert cluster.apply(SECRETS, manifest(namespace), dry_run=True).status == 201
     assert cluster.get(SECRETS, namespace, "pull") is None
+    version = cluster.apply(SECRETS, manifest(namespace)).body["metadata"]["resourceVersion"]
+    cluster.merge(SECRETS, namespace, "pull", {"data": {"new": "eA=="}}, dry_run=True)
+    assert cluster.delete(SECRETS, namespace, "pull", dry_run=True) is True
+    found = cluster.get(SECRETS, namespace, "pull")
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == version
 
 
 def test_an_absent_object_is_none_and_deleting_it_false(cluster: Cluster, namespace: str) -> None:

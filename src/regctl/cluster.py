@@ -294,12 +294,14 @@ class Cluster:
         body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
+        if dry_run:
+            # Here and not in the query, which is not read where there is a body.
+            body["dryRun"] = ["All"]
         try:
             self._request(
                 "DELETE",
                 resource.path(namespace, name),
                 _attempt("delete", resource, namespace, name),
-                query={"dryRun": "All"} if dry_run else {},
                 body=body,
             )
         except NotThereError:

@@ -534,8 +534,9 @@ def test_delete_detaches_first_asks_and_says_when_there_is_nothing(
     command = ["secret", "delete", "registry.foo.com", "-n", namespace]
     asked = run(*command)
     refused(asked, 1, "not confirmed", "--yes", f"{namespace}/registry.foo.com, used by default")
-    dry = run(*command, "--dry-run")
-    assert f"{namespace}/secret/registry.foo.com deleted (dry run)" in dry.stdout
+    for flag, words in (("--dry-run", "dry run"), ("--dry-run=server", "server dry run")):
+        dry = run(*command, flag)
+        assert f"{namespace}/secret/registry.foo.com deleted ({words})" in dry.stdout
     assert kubernetes.secret(namespace, "registry.foo.com")
     done = run(*command, "--yes")
     assert done.stdout == (
