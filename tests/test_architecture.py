@@ -24,7 +24,7 @@ TIERS: list[set[str]] = [
         "manifests",
         "pagination",
     },
-    {"hashes", "credentials", "apistatus", "kubeconfig", "schema", "transport"},
+    {"hashes", "credentials", "apistatus", "kubeconfig", "schema", "transport", "applied"},
     {
         "dockerconfig",
         "htpasswd",
@@ -40,7 +40,7 @@ TIERS: list[set[str]] = [
     {"retention"},
     {"rollout", "authsecret"},
     {"inventory"},
-    {"secretcheck", "syncfile"},
+    {"secretcheck", "syncfile", "installation", "libraries"},
     {"rotation", "pull", "doctor"},
     {"cli"},
 ]

@@ -18,6 +18,7 @@ from regctl.errors import (
     NotPermittedError,
     NotThereError,
     RegctlError,
+    UnknownKindError,
 )
 
 _FORBIDDEN_USER = re.compile(r'User ("(?:[^"\\]|\\.)*") cannot')
@@ -116,7 +117,7 @@ def _not_found(refusal: Refusal, attempt: str) -> RegctlError:
         )
     if refusal.reason == "NotFound":
         return NotThereError(f"{attempt}: not found")
-    return ClusterError(f"{attempt}: what answers there is not a Kubernetes API server")
+    return UnknownKindError(f"{attempt}: what answers there is not a Kubernetes API server")
 
 
 def _conflict(refusal: Refusal, attempt: str) -> RegctlError:

@@ -208,6 +208,10 @@ class ClusterError(RegctlError):
     """The API server answered with an error that has no better name here."""
 
 
+class UnknownKindError(ClusterError):
+    """What answers knows no such kind of object, or is no API server at all."""
+
+
 class KubeconfigError(ClusterError):
     """No kubeconfig, or one that can't be used."""
 

@@ -29,7 +29,7 @@ class Ownership:
     Whose an object is, with the evidence.
 
     *controller* names what would put its own content back: such an object is never taken over.
-    *data_managers* are those other than regctl that wrote its data.
+    *data_managers* are those other than regctl that wrote its data, or its spec.
     """
 
     ours: bool
@@ -111,7 +111,8 @@ _REPLICATOR_SOURCE = frozenset(
 
 def _data_managers(metadata: Mapping[str, Any]) -> Iterator[Manager]:
     for entry in metadata.get("managedFields") or ():
-        if entry.get("manager") != FIELD_MANAGER and "f:data" in (entry.get("fieldsV1") or {}):
+        fields = entry.get("fieldsV1") or {}
+        if entry.get("manager") != FIELD_MANAGER and ("f:data" in fields or "f:spec" in fields):
             yield Manager(
                 str(entry.get("manager") or "?"),
                 str(entry.get("operation") or ""),

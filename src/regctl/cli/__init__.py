@@ -57,6 +57,13 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
         "rotate": "rotate:rotate",
     },
     "The registry and its images": {
+        "library": noun(
+            "A whole registry in a namespace of its own.",
+            render="library:render",
+            apply="library:apply",
+            list="library:list_",
+            delete="library:delete",
+        ),
         "catalog": "catalog:catalog",
         "tags": "tags:tags",
         "ping": "ping:ping",

@@ -59,6 +59,37 @@ def namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return []
 
 
+def storage_classes(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the cluster's storage classes."""
+    return _objects(ctx, incomplete, "storageclasses", "/apis/storage.k8s.io/v1")
+
+
+def cluster_issuers(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the cluster issuers of cert-manager."""
+    return _objects(ctx, incomplete, "clusterissuers", "/apis/cert-manager.io/v1")
+
+
+def tls_secrets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the Secrets that hold a certificate, in the namespace that is named."""
+    kind = "type=kubernetes.io/tls"
+    return _objects(ctx, incomplete, "secrets", "/api/v1", near=True, field_selector=kind)
+
+
+def gateways(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the Gateways, each as NAMESPACE/NAME."""
+    prefix = "/apis/gateway.networking.k8s.io/v1"
+    return _objects(ctx, incomplete, "gateways", prefix, qualified=True)
+
+
+def libraries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+    """Return the libraries of the namespace that is named, or of the context's."""
+    from regctl.library import SELECTOR
+
+    return _objects(
+        ctx, incomplete, "deployments", "/apis/apps/v1", near=True, label_selector=SELECTOR
+    )
+
+
 def registries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
     """Return the registries that docker's config knows, and `$REGCTL_REGISTRY`."""
     app = ctx.ensure_object(App)
@@ -92,6 +123,29 @@ def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candi
     with contextlib.suppress(RegctlError):
         tags = _registry(ctx, host).tags(name)
         return _items((f"{host}/{name}:{tag}" for tag in tags), incomplete)
+    return []
+
+
+def _objects(
+    ctx: click.Context,
+    incomplete: str,
+    plural: str,
+    prefix: str,
+    *,
+    near: bool = False,
+    qualified: bool = False,
+    **selector: str,
+) -> Candidates:
+    """Return the names of objects; *near*: of the one namespace, *qualified*: NAMESPACE/NAME."""
+    from regctl.cluster import Resource
+
+    with contextlib.suppress(RegctlError):
+        cluster = _cluster(ctx)
+        space = ctx.params.get("namespace") or cluster.context_namespace if near else None
+        found = cluster.objects(Resource(plural, plural, prefix), namespace=space, **selector)
+        metadata = (item["metadata"] for item in found)
+        names = (f"{m['namespace']}/{m['name']}" if qualified else m["name"] for m in metadata)
+        return _items(names, incomplete)
     return []
 
 

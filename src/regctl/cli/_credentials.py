@@ -97,6 +97,24 @@ def prompt_password(app: App, text: str, *, twice: bool) -> str:
     return password
 
 
+def new_password(
+    app: App, name: str, argument: str | None, options: PasswordOptions, *, generate: bool
+) -> str:
+    """Return the password to set, from wherever it comes."""
+    from regctl import hashes
+
+    if generate:
+        if argument is not None or options.password_stdin or options.password_file is not None:
+            raise InvalidInputError(
+                "cannot generate a password where one is given", hint="leave out one of them"
+            )
+        return hashes.generate_password()
+    given = options.given(app, argument=argument)
+    if given is not None:
+        return given
+    return prompt_password(app, f"New password of {name}", twice=True)
+
+
 def _read_file(path: "Path") -> bytes:
     try:
         return path.read_bytes()

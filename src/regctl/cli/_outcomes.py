@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from regctl.cluster import Cluster
     from regctl.inventory import Inventory, Item
+    from regctl.libraries import Found
     from regctl.rollout import Outcome, Rollout
 
 
@@ -141,7 +142,7 @@ def unlooked(name: str, found: "Inventory") -> list[Result]:
     ]
 
 
-def raise_unlooked(app: App, found: "Inventory") -> None:
+def raise_unlooked(app: App, found: "Inventory | Found") -> None:
     """Report the namespaces that can't be looked at."""
     errors = [error for _, error in sorted(found.errors.items())]
     if len(errors) == 1 and not found.items:

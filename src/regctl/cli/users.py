@@ -8,7 +8,12 @@ import click
 from regctl.cli._app import App, pass_app
 from regctl.cli._candidates import users as users_there
 from regctl.cli._command import Command, option
-from regctl.cli._credentials import PasswordOptions, password_options, prompt_password
+from regctl.cli._credentials import (
+    PasswordOptions,
+    new_password,
+    password_options,
+    prompt_password,
+)
 from regctl.cli._options import (
     HashingOptions,
     WritingOptions,
@@ -20,7 +25,7 @@ from regctl.cli._options import (
     yes_option,
 )
 from regctl.cli._output import Column, Result
-from regctl.errors import InvalidInputError, UnknownUserError
+from regctl.errors import UnknownUserError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -77,7 +82,7 @@ def adduser(
     htpasswd.check_name(name)
     hashes.check_scheme(hashing.scheme or hashes.DEFAULT_SCHEME, hashing.cost)
     expiry = None if expires is None else htpasswd.Expiry.parse(expires, app.today())
-    secret = _new_password(app, name, password, password_options, generate=generate)
+    secret = new_password(app, name, password, password_options, generate=generate)
     file = app.auth_file(path)
     outcome = htpasswd.add_user(
         file,
@@ -109,24 +114,6 @@ def adduser(
 
 
 _WEAK = frozenset({"apr1", "sha1"})
-
-
-def _new_password(
-    app: App, name: str, argument: str | None, options: PasswordOptions, *, generate: bool
-) -> str:
-    """Return the password to set, from wherever it comes."""
-    from regctl import hashes
-
-    if generate:
-        if argument is not None or options.password_stdin or options.password_file is not None:
-            raise InvalidInputError(
-                "cannot generate a password where one is given", hint="leave out one of them"
-            )
-        return hashes.generate_password()
-    given = options.given(app, argument=argument)
-    if given is not None:
-        return given
-    return prompt_password(app, f"New password of {name}", twice=True)
 
 
 @click.command(

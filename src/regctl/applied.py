@@ -1,0 +1,84 @@
+"""
+Would a server-side apply change this object? As far as that can be told without asking.
+
+What is not told here is told by the API server: an apply that changes nothing leaves the
+`resourceVersion` as it is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regctl.ownership import FIELD_MANAGER
+
+
+def changes(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether applying *manifest* would change what is *there*: other values, or fields dropped."""
+    return not _holds(there, manifest) or _drops(owned_fields(there), manifest)
+
+
+def owned_fields(there: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields that regctl has applied, as `managedFields` keeps them."""
+    for entry in (there.get("metadata") or {}).get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            return fields
+    return {}
+
+
+def owns(there: Mapping[str, Any], *path: str) -> bool:
+    """Whether regctl has applied the field at *path*."""
+    fields = owned_fields(there)
+    for name in path:
+        if f"f:{name}" not in fields:
+            return False
+        fields = fields[f"f:{name}"]
+    return True
+
+
+def _holds(there: Any, wanted: Any) -> bool:
+    """Whether everything *wanted* is there; more may be, for the API server fills in defaults."""
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and all(
+            _holds(there.get(key), value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(there, list)
+            and len(there) == len(wanted)
+            and all(map(_holds, there, wanted))
+        )
+    return bool(there == wanted)
+
+
+def _drops(fields: Mapping[str, Any], manifest: Any) -> bool:
+    """Whether a field that was applied before is in the manifest no more."""
+    for key, below in fields.items():
+        kind, _, text = key.partition(":")
+        if kind == "f":
+            if not isinstance(manifest, Mapping) or text not in manifest:
+                return True
+            part = manifest[text]
+        elif kind == "k":
+            part = _element(manifest, json.loads(text))
+            if part is None:
+                return True
+        elif kind == "v":
+            if json.loads(text) not in manifest:
+                return True
+            continue
+        else:
+            continue
+        if below and _drops(below, part):
+            return True
+    return False
+
+
+def _element(elements: Any, key: Mapping[str, Any]) -> Any:
+    """Return the element of a list that *key* names; a default may not stand in the manifest."""
+    if not isinstance(elements, Sequence):
+        return None
+    return next(
+        (one for one in elements if all(one.get(k, v) == v for k, v in key.items())),
+        None,
+    )
