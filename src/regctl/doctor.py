@@ -67,7 +67,11 @@ def pull_secrets(
 ) -> Iterator[Check]:
     """Look at every pull secret that was *found*: does it work, and is it the same everywhere?"""
     for namespace, error in sorted(found.errors.items()):
-        yield Check("pull secrets", "skipped", f"{namespace}: {error.message}", error.hint)
+        said = f"{namespace} is not looked at: {error.message}"
+        yield Check("pull secrets", "failure", said, error.hint, error)
+    if found.accounts is None:
+        said = "service accounts may not be listed: one may name a Secret that is not there"
+        yield Check("accounts", "failure", said, "`regctl rbac --for doctor` prints the Role")
     findings = secretcheck.check(found, trial)
     good = [finding for finding in findings if finding.verdict == "ok"]
     for finding in findings:
@@ -128,26 +132,30 @@ def coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Regist
 def rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]:
     """Ask the API server whether pull secrets may be read and changed where they are wanted."""
     for verb in ("get", "patch"):
-        refused = []
-        for namespace in namespaces:
-            attributes = {"namespace": namespace.name, "verb": verb, "resource": "secrets"}
-            body = {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            }
-            answer = cluster.create(_REVIEWS, body, "cannot ask for one's own rights")
-            if not (answer.get("status") or {}).get("allowed"):
-                refused.append(namespace.name)
+        if _may(cluster, verb, None):
+            continue
+        refused = [one.name for one in namespaces if not _may(cluster, verb, one.name)]
         if refused:
             yield Check(
                 "rights",
                 "warning",
                 f"secrets may not be {'read' if verb == 'get' else 'changed'} in {_some(refused)}",
-                "`regctl rbac create` prints the Role to ask for",
+                "`regctl rbac` prints the Role to ask for",
             )
             return
     yield Check("rights", "ok", "pull secrets may be read and changed")
+
+
+def _may(cluster: Cluster, verb: str, namespace: str | None) -> bool:
+    """Whether the asker may do that with Secrets of a namespace, or None: of all at once."""
+    where = {"namespace": namespace} if namespace else {}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {**where, "verb": verb, "resource": "secrets"}},
+    }
+    answer = cluster.create(_REVIEWS, body, "cannot ask for one's own rights")
+    return bool((answer.get("status") or {}).get("allowed"))
 
 
 def _is_for(key: str, registry: Registry) -> bool:

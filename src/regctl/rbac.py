@@ -7,11 +7,22 @@ Server-side apply has the name in its URL, so that even `create` can be bound to
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Need = Literal[
-    "create", "diff", "list", "check", "delete", "sync", "push", "pull", "rotate", "doctor"
+    "secret create",
+    "secret diff",
+    "secret list",
+    "secret check",
+    "secret delete",
+    "secret sync",
+    "auth push",
+    "auth pull",
+    "auth diff",
+    "rotate",
+    "doctor",
 ]
+NEEDS: tuple[Need, ...] = get_args(Need)
 _API = "rbac.authorization.k8s.io"
 
 
@@ -33,14 +44,13 @@ class Subject:
 @dataclass(frozen=True)
 class Grant:
     """
-    What is to be done: a command on the Secret *name* (None for any) and on *accounts*.
+    What is to be done: *needs*, which are commands, on the Secret *name* (None for any).
 
-    For `push` and `pull` that is the auth Secret; `rotate` with an auth Secret needs `push` too.
-
-    Without *namespaces* it is done everywhere.
+    For the commands of `auth` that is the auth Secret; `rotate` with one needs `auth push` too.
+    *accounts* and *replace* are the commands' own flags. Without *namespaces* it is everywhere.
     """
 
-    need: Need
+    needs: tuple[Need, ...]
     name: str | None = None
     namespaces: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
@@ -48,40 +58,56 @@ class Grant:
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules of the Role, or of the ClusterRole where it is done everywhere."""
-        return [_rule(resource, verbs, names) for resource, verbs, names in self._needs() if verbs]
+        verbs: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for need in self.needs:
+            for resource, wanted, names in self._of(need):
+                known = verbs.setdefault((resource, tuple(names)), [])
+                known += [verb for verb in wanted if verb not in known]
+        return [_rule(resource, some, names) for (resource, names), some in verbs.items() if some]
 
-    def _needs(self) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-        everywhere = not self.namespaces
-        reads = self.need in {"diff", "list", "check"}
+    def _of(self, need: Need) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
         names = [self.name] if self.name else []
-        if self.need in {"push", "pull"}:
-            yield "secrets", ["get"] if self.need == "pull" else ["get", "create", "patch"], names
+        if need == "auth push":
+            yield "secrets", ["get", "create", "patch"], names
             return
-        if everywhere:
+        if need in {"auth pull", "auth diff"}:
+            yield "secrets", ["get"], names
+            return
+        if not self.namespaces:
             yield "namespaces", ["list"], []
-        if self.need in {"rotate", "doctor"}:
-            yield "secrets", ["list", "get", *(["patch"] if self.need == "rotate" else [])], []
-            if self.need == "doctor":
-                yield "serviceaccounts", ["list", "get"], []
-                yield "pods", ["get"], []
-            return
-        if everywhere or not names:
+        if need == "rotate":
+            yield "secrets", ["list", "get", "patch"], []
+        elif need == "doctor":
+            yield "secrets", ["list", "get"], []
+            yield "serviceaccounts", ["list", "get"], []
+            yield "pods", ["get"], []
+        else:
+            yield from self._of_pull_secrets(need, names)
+
+    def _of_pull_secrets(
+        self, need: Need, names: Sequence[str]
+    ) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+        everywhere = not self.namespaces
+        reads = need in {"secret diff", "secret list", "secret check"}
+        finds = need in {"secret list", "secret check"} and not names
+        if everywhere or finds or need == "secret sync":
             yield "secrets", ["list"], []
-        verbs = [] if everywhere and reads else ["get"]
-        if self.need in {"create", "sync"}:
+        verbs = [] if finds or (everywhere and reads) else ["get"]
+        if need in {"secret create", "secret sync"}:
             verbs += ["create", "patch"]
-        if self.need in {"delete", "sync"} or self.replace:
+        if need in {"secret delete", "secret sync"} or (self.replace and not reads):
             verbs += ["delete"]
         yield "secrets", verbs, names
-        if self.need in {"list", "check", "delete", "sync"} or (everywhere and self.accounts):
+        lists = {"secret list", "secret check", "secret delete", "secret sync"}
+        if need in lists or (everywhere and self.accounts):
             yield "serviceaccounts", ["list"], []
-        if self.accounts or self.need == "delete":
+        if self.accounts or need == "secret delete":
             verbs = ["get"] if reads else ["get", "patch"]
-            yield "serviceaccounts", verbs, [] if self.need == "delete" else self.accounts
+            yield "serviceaccounts", verbs, [] if need == "secret delete" else self.accounts
 
     def manifests(self, subject: Subject | None) -> list[dict[str, Any]]:
         """Return a Role for each namespace, or one ClusterRole; bound to *subject* if given."""
-        role = f"regctl-{self.need}"
+        role = f"regctl-{self.needs[0].replace(' ', '-')}" if len(self.needs) == 1 else "regctl"
         if not self.namespaces:
             return list(_bound("ClusterRole", role, None, self.rules(), subject))
         return [

@@ -46,7 +46,7 @@ def test_what_it_prints_for_create_is_enough_for_create_and_for_no_other_name(
 ) -> None:
     flags = ["-n", namespace, "--service-account", "default"]
     assert run("secret", "create", *flags).exit_code == 4
-    grant(kubernetes, "create", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "--for", "secret create", "r.io", *flags, "--user", "carol")
     assert run("secret", "create", *flags).exit_code == 0
     assert run("secret", "diff", *flags).exit_code == 0
     assert run("secret", "create", *flags, "--username", "bob").exit_code == 0
@@ -58,39 +58,71 @@ def test_what_it_prints_for_delete_and_list_is_enough(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     flags = ["-n", namespace]
-    grant(kubernetes, "create", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "--for", "secret create", "r.io", *flags, "--user", "carol")
     assert run("secret", "create", *flags).exit_code == 0
     assert run("secret", "list", *flags).exit_code == 4
-    grant(kubernetes, "list", *flags, "--user", "carol")
+    grant(kubernetes, "--for", "secret list", *flags, "--user", "carol")
     assert run("secret", "list", *flags).stdout.startswith(f"{namespace}\tr.io\t")
-    grant(kubernetes, "delete", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "--for", "secret delete", "r.io", *flags, "--user", "carol")
     assert run("secret", "delete", "r.io", *flags, "--yes").exit_code == 0
 
 
 def test_it_binds_users_groups_and_accounts_one_at_a_time() -> None:
-    [role, binding] = yaml.safe_load_all(run("rbac", "sync", "--for-account", "a/b").stdout)
+    [role, binding] = yaml.safe_load_all(
+        run("rbac", "--for", "secret sync", "--account", "a/b").stdout
+    )
     assert role["kind"] == "ClusterRole"
     subject = {"kind": "ServiceAccount", "name": "b", "namespace": "a"}
     assert binding["subjects"] == [subject]
-    [_, binding] = yaml.safe_load_all(run("rbac", "list", "--group", "ops").stdout)
+    listing = ["rbac", "--for", "secret list"]
+    [_, binding] = yaml.safe_load_all(run(*listing, "--group", "ops").stdout)
     assert binding["subjects"][0]["kind"] == "Group"
-    assert run("rbac", "list", "--group", "x", "--user", "y").exit_code == 2
-    assert run("rbac", "list", "--for-account", "b").exit_code == 2
-    assert run("rbac", "list", "-n", "Bad_Name").exit_code == 2
+    for wrong in (
+        [*listing, "--group", "x", "--user", "y"],
+        [*listing, "--account", "b"],
+        [*listing, "-n", "Bad_Name"],
+        ["rbac", "--for", "secret craete"],
+        ["rbac", "some-secret"],
+    ):
+        assert run(*wrong).exit_code == 2, wrong
 
 
-def rules_of(need: str, name: str | None, namespace: str) -> list[dict[str, Any]]:
-    """The rules of the Role, each with one verb only."""
-    named = [name] if name else []
-    (role,) = yaml.safe_load_all(run("rbac", need, *named, "-n", namespace).stdout)
-    return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]
+def test_without_a_command_it_is_everything_at_once() -> None:
+    (whole,) = yaml.safe_load_all(run("rbac", "-n", "team-a").stdout)
+    verbs = {rule["resources"][0]: set(rule["verbs"]) for rule in whole["rules"]}
+    assert whole["metadata"]["name"] == "regctl"
+    assert verbs == {
+        "secrets": {"get", "list", "create", "patch", "delete"},
+        "serviceaccounts": {"get", "list", "patch"},
+        "pods": {"get"},
+    }
 
 
-NEEDS = {
-    "push": ["auth", "push", "--secret", "users", "--yes"],
-    "pull": ["auth", "pull", "--secret", "users", "--yes"],
-    "rotate": ["rotate", "alice", "--plain-http", "--grace", "0", "--wait", "0"],
+PULL = "regcred"
+ACCOUNT = ["--service-account", "default"]
+
+# The command lines that a need is for: with all rights each ends well, without one some do not.
+NEEDS: dict[str, list[list[str]]] = {
+    "auth push": [["auth", "push", "--secret", "users", "--yes"]],
+    "auth pull": [["auth", "pull", "--secret", "users", "--yes"]],
+    "auth diff": [["auth", "diff", "--secret", "users"]],
+    "rotate": [["rotate", "alice", "--plain-http", "--grace", "0", "--wait", "0"]],
+    "secret create": [["secret", "create", PULL, *ACCOUNT, "--username", "alice"]],
+    "secret diff": [["secret", "diff", PULL, *ACCOUNT, "--username", "alice"]],
+    "secret list": [["secret", "list"]],
+    "secret check": [["secret", "check", "--plain-http"]],
+    "secret delete": [["secret", "delete", PULL, "--yes"]],
+    "doctor": [
+        ["doctor", "--plain-http"],
+        ["doctor", "--pod", "web", "--plain-http", "--platform", "linux/amd64"],
+        ["doctor", "--image", "HOST/team/app:1.0", "--plain-http", "--platform", "linux/amd64"],
+    ],
 }
+NAMES = {
+    **dict.fromkeys(("auth push", "auth pull", "auth diff"), "users"),
+    **dict.fromkeys(("secret create", "secret diff", "secret delete"), PULL),
+}
+UNSEEN = ("accounts could not be looked at", "accounts may not be listed", "\t?\t")
 
 
 @pytest.fixture
@@ -100,40 +132,77 @@ def at_work(
     serve: Servers,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A registry whose users are in a file and in the Secret `users`, and who pulls with one."""
-    monkeypatch.delenv("REGCTL_USERNAME")
-    monkeypatch.delenv("REGCTL_PASSWORD")
+) -> str:
+    """
+    A registry whose users are in a file and in the Secret `users`, and who pulls with one.
+
+    Returns the registry's host.
+    """
     auth = tmp_path / "auth"
     auth.write_text(f"alice:{hashes.make('secret', cost=4)}\n")
     monkeypatch.setenv("REGCTL_AUTH_FILE", str(auth))
-    host = serve(docker_registry(tmp_path / "registry", auth_file=auth)).host
-    monkeypatch.setenv("REGCTL_REGISTRY", host)
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    registry.push_image("team/app", "1.0", user=("alice", "secret"))
+    monkeypatch.setenv("REGCTL_REGISTRY", registry.host)
     admin = ["--kubeconfig", str(kubernetes.kubeconfig), "-n", namespace]
     assert run("auth", "push", "--secret", "users", "--yes", *admin).exit_code == 0
-    create = ["secret", "create", "regcred", "--username", "alice", "--password-stdin", *admin]
-    assert CliRunner().invoke(main, create, input="secret").exit_code == 0
+    create = ["secret", "create", PULL, "--username", "alice", *ACCOUNT, *admin]
+    assert run(*create).exit_code == 0
+    spec = {"containers": [{"name": "a", "image": f"{registry.host}/team/app:1.0"}]}
+    pod = {"metadata": {"name": "web"}, "spec": {**spec, "imagePullSecrets": [{"name": PULL}]}}
+    status, answer = kubernetes.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
+    assert status == 201, answer
+    return registry.host
 
 
-@pytest.mark.usefixtures("at_work")
 @pytest.mark.parametrize("need", NEEDS)
 def test_each_right_is_needed_and_all_are_enough(
-    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch, need: str
+    kubernetes: ApiServer,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    at_work: str,
+    need: str,
 ) -> None:
     """With one right less the command is not permitted what it wants; with all of them it is."""
-    name = None if need == "rotate" else "users"
-    rules = rules_of(need, name, namespace)
-    if need == "push":
-        kubernetes.request("DELETE", f"/api/v1/namespaces/{namespace}/secrets/users")
-    for missing in range(len(rules)):
-        user = f"clerk-{missing}"
-        kubernetes.grant(user, namespace, [r for i, r in enumerate(rules) if i != missing])
+    named = NAMES.get(need)
+    rules = _single_rules(need, named, namespace)
+    lines = [[word.replace("HOST", at_work) for word in line] for line in NEEDS[need]]
+
+    def told_as(user: str, granted: list[dict[str, Any]]) -> list[Result]:
+        if need == "secret delete":
+            admin = ["--kubeconfig", str(kubernetes.kubeconfig), "-n", namespace]
+            assert run("secret", "create", PULL, *ACCOUNT, *admin).exit_code == 0
+        kubernetes.grant(user, namespace, granted)
         monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for(user)))
-        told = run(*NEEDS[need], "-n", namespace)
-        assert told.exit_code in {3, 4}, (rules[missing], told.stdout, told.stderr)
-        assert "forbidden" in told.stderr
-    user = f"clerk-{len(rules)}"
-    kubernetes.grant(user, namespace, rules)
-    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for(user)))
-    told = run(*NEEDS[need], "-n", namespace)
-    assert told.exit_code == 0, told.stderr
+        return [run(*line, "-n", namespace) for line in lines]
+
+    if need in {"auth push", "secret create"}:
+        # What is created, attached and patched: the right to each is needed.
+        kubernetes.request("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{named}")
+        kubernetes.request("DELETE", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+        kubernetes.create_service_account(namespace)
+    for missing, rule in enumerate(rules):
+        if (need, rule["resources"], rule["verbs"]) == (
+            "secret delete",
+            ["serviceaccounts"],
+            ["get"],
+        ):
+            continue  # an account is read again only where somebody changes it at the same moment
+        left = [other for number, other in enumerate(rules) if number != missing]
+        results = told_as(f"clerk-{missing}", left)
+        said = "".join(one.stdout + one.stderr for one in results)
+        if any(one.exit_code != 0 for one in results):
+            assert "forbidden" in said or "may not be" in said
+        else:
+            # It goes as far as it may, and says what it could not see.
+            assert any(words in said for words in UNSEEN), (rule, said)
+    for result in told_as(f"clerk-{len(rules)}", rules):
+        assert result.exit_code == 0, (result.stdout, result.stderr)
+
+
+def _single_rules(need: str, name: str | None, namespace: str) -> list[dict[str, Any]]:
+    """The rules of the Role, each with one verb only."""
+    line = ["rbac", "--for", need, *([name] if name else []), "-n", namespace]
+    line += ACCOUNT if need in {"secret create", "secret diff"} else []
+    (role,) = yaml.safe_load_all(run(*line).stdout)
+    return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]

@@ -16,21 +16,19 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=[
-        "regctl rbac create registry.foo.com -n team-a,team-b --user ci | kubectl apply -f -",
-        "regctl rbac create registry.foo.com -n team-a --service-account default --user ci",
-        "regctl rbac sync --for-account infra/regctl",
+        "regctl rbac --for 'secret create' registry.foo.com -n team-a --user ci",
+        "regctl rbac --for 'secret sync' --account infra/regctl | kubectl apply -f -",
+        "regctl rbac --for 'secret create' --service-account default -n team-a,team-b",
+        "regctl rbac --account infra/regctl",
     ],
 )
-@click.argument(
-    "need",
-    type=click.Choice(
-        [
-            *("create", "diff", "list", "check", "delete", "sync"),
-            *("push", "pull", "rotate", "doctor"),
-        ]
-    ),
-)
 @click.argument("name", required=False)
+@click.option(
+    "--for",
+    "need",
+    metavar="COMMAND",
+    help="The command, as 'secret create' or 'doctor'.  [default: all]",
+)
 @click.option(
     "-n",
     "--namespace",
@@ -47,26 +45,26 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="The command's own --replace.")
 @click.option("--user", help="Bind the Role to this user.")
 @click.option("--group", help="Bind the Role to this group.")
-@click.option("--for-account", metavar="NS/NAME", help="Bind it to this service account.")
+@click.option("--account", metavar="NS/NAME", help="Bind the Role to this service account.")
 @output_option("json", "yaml")
 @pass_app
 def rbac(
     app: App,
     *,
-    need: "Need",
+    need: str | None,
     name: str | None,
     namespace: tuple[str, ...],
     service_account: tuple[str, ...],
     replace: bool,
     user: str | None,
     group: str | None,
-    for_account: str | None,
+    account: str | None,
 ) -> None:
     """
-    Print the least Role or ClusterRole that a command needs.
+    Print the least Role or ClusterRole that a command needs, and its binding.
 
-    NEED is a command of `secret`, `push` or `pull` of `auth`, `rotate` or `doctor`; NAME is the
-    Secret that it is about. `rotate --auth-secret` needs what `push` needs too.
+    NAME is the Secret that the command is about. `rotate --auth-secret` needs what 'auth push'
+    needs too. Without --for it is all that regctl ever does.
     """
     from regctl.cluster import check_namespace, check_object_name
     from regctl.rbac import Grant
@@ -76,10 +74,27 @@ def rbac(
         check_namespace(one)
     if name is not None:
         check_object_name(name, "Secret")
-    grant = Grant(need, name, names, service_account, replace=replace)
+    grant = Grant(_needs(need, name), name, names, service_account, replace=replace)
     if app.output.format is None:
         app.output.format = "yaml"
-    app.output.manifests(grant.manifests(_subject(user, group, for_account)))
+    app.output.manifests(grant.manifests(_subject(user, group, account)))
+
+
+def _needs(command: str | None, name: str | None) -> "tuple[Need, ...]":
+    from regctl.rbac import NEEDS
+
+    if command is None:
+        if name is not None:
+            raise InvalidInputError(
+                f"which command is to work on {name}?", hint="pass --for COMMAND, or leave NAME out"
+            )
+        return NEEDS
+    found = next((need for need in NEEDS if need == " ".join(command.split())), None)
+    if found is None:
+        raise InvalidInputError(
+            f"no rights are known for {command!r}", hint=f"pass one of: {', '.join(NEEDS)}"
+        )
+    return (found,)
 
 
 def _subject(user: str | None, group: str | None, account: str | None) -> "Subject | None":
@@ -96,7 +111,7 @@ def _subject(user: str | None, group: str | None, account: str | None) -> "Subje
         namespace, slash, name = account.partition("/")
         if not (namespace and slash and name):
             raise InvalidInputError(
-                f"not a service account: {account!r}", hint="pass --for-account NAMESPACE/NAME"
+                f"not a service account: {account!r}", hint="pass --account NAMESPACE/NAME"
             )
         return Subject("ServiceAccount", name, namespace)
     return None

@@ -69,6 +69,10 @@ def check(
         _explain(app, image, service_account, target_options, cluster_options)
         return
     found = look(app, name, target_options, cluster_options, workers)
+    if found.accounts is None:
+        app.output.warning(
+            "service accounts may not be listed: one may name a Secret that is not there"
+        )
     trial = None if offline else _trial(app, transport)
     findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
     app.output.listing(
