@@ -28,12 +28,15 @@ def nginx(
     certificate: Certificate | None = None,
     max_body: str = "0",
     buffering: bool = False,
+    realm: str = "registry",
+    patience: str = "60",
 ) -> Iterator[Nginx]:
     """
     Run nginx; without an *upstream* (HOST:PORT) it answers 200 itself to whoever gets in.
 
     *max_body* is nginx's `client_max_body_size`; "0" is no limit. With *buffering*, as
-    ingress-nginx has it, a request goes on when all of it is there.
+    ingress-nginx has it, a request goes on when all of it is there. *patience* is how many seconds
+    the upstream may be silent.
     """
     program = find("nginx")
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +44,7 @@ def nginx(
     (folder / "root" / "index.html").write_text("in\n")
     auth = ""
     if auth_file is not None:
-        auth = f'auth_basic "registry"; auth_basic_user_file {auth_file};'
+        auth = f'auth_basic "{realm}"; auth_basic_user_file {auth_file};'
     tls = ""
     if certificate is not None:
         tls = f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
@@ -52,6 +55,7 @@ def nginx(
             f"proxy_pass http://{upstream}; proxy_set_header Host $http_host; "
             "proxy_set_header X-Forwarded-Proto $scheme; "
             f"proxy_request_buffering {'on' if buffering else 'off'}; "
+            f"proxy_read_timeout {patience}s; proxy_send_timeout {patience}s; "
             "proxy_set_header Authorization $http_authorization;"
         )
 

@@ -1,0 +1,94 @@
+"""What an apply would change, told from the object that is there; the API server agrees."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regctl.applied import changes, owns
+
+FIELDS = {
+    "f:metadata": {"f:labels": {".": {}, "f:app": {}}},
+    "f:spec": {
+        "f:size": {},
+        "f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:name": {}, "f:port": {}}},
+        "f:finalizers": {'v:"a"': {}},
+    },
+}
+MANIFEST: dict[str, Any] = {
+    "metadata": {"labels": {"app": "x"}},
+    "spec": {"size": 3, "ports": [{"name": "http", "port": 80}], "finalizers": ["a"]},
+}
+
+
+def there(manager: str = "regctl", operation: str = "Apply", **spec: Any) -> dict[str, Any]:
+    """The object as the API server has it, defaults and all."""
+    ports = [{"name": "http", "port": 80, "protocol": "TCP"}]
+    entry = {"manager": manager, "operation": operation, "fieldsV1": FIELDS}
+    return {
+        "metadata": {"labels": {"app": "x", "other": "y"}, "managedFields": [entry]},
+        "spec": {"size": 3, "ports": ports, "finalizers": ["a"], "default": 1, **spec},
+    }
+
+
+def test_what_the_api_server_filled_in_is_no_difference() -> None:
+    assert not changes(MANIFEST, there())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"size": 4},
+        {"size": None},
+        {"ports": []},
+        {"ports": [{"name": "https", "port": 80, "protocol": "TCP"}]},
+        {"ports": "80"},
+        {"finalizers": ["a", "b"]},
+    ],
+)
+def test_another_value_is_a_difference(spec: dict[str, Any]) -> None:
+    assert changes(MANIFEST, there(**spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"ports": [{"name": "http", "port": 80}], "finalizers": ["a"]},
+        {"size": 3, "ports": [{"port": 80}], "finalizers": ["a"]},
+        {"size": 3, "ports": [], "finalizers": ["a"]},
+        {"size": 3, "ports": [{"name": "http", "port": 80}], "finalizers": []},
+        {"size": 3, "ports": [{"name": "http", "port": 80}]},
+    ],
+)
+def test_what_was_applied_and_is_left_out_now_is_a_difference(spec: dict[str, Any]) -> None:
+    manifest = {**MANIFEST, "spec": spec}
+    live = there(**{key: value for key, value in spec.items() if key in {"ports", "finalizers"}})
+    assert changes(manifest, live)
+
+
+def test_what_others_applied_is_theirs() -> None:
+    smaller = {"spec": {"size": 3}}
+    assert changes(smaller, there())
+    for theirs in (there("kubectl"), there(operation="Update"), {"spec": {"size": 3}}):
+        assert not changes(smaller, theirs)
+
+
+def test_who_owns_a_field_is_told_by_its_path() -> None:
+    assert owns(there(), "spec", "size")
+    assert not owns(there(), "spec", "default")
+    assert not owns(there("kubectl"), "spec", "size")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=3), children, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=3))
+def test_an_object_never_differs_from_itself(manifest: dict[str, Any]) -> None:
+    assert not changes(manifest, manifest)
