@@ -21,9 +21,23 @@ Need = Literal[
     "auth diff",
     "rotate",
     "doctor",
+    "library apply",
+    "library list",
+    "library delete",
 ]
 NEEDS: tuple[Need, ...] = get_args(Need)
 _API = "rbac.authorization.k8s.io"
+
+# The API groups of what is not in the core's.
+_GROUPS = {
+    "deployments": "apps",
+    "ingresses": "networking.k8s.io",
+    "middlewares": "traefik.io",
+    "httproutes": "gateway.networking.k8s.io",
+}
+# What `library` and `auth push` call it unless told otherwise.
+_AUTH_SECRET = "registry-basic-auth"  # noqa: S105
+_WAYS_IN = ("ingresses", "middlewares", "httproutes")
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Grant:
     """
     What is to be done: *needs*, which are commands, on the Secret *name* (None for any).
 
-    For the commands of `auth` that is the auth Secret; `rotate` with one needs `auth push` too.
+    For the commands of `auth` that is the auth Secret; `rotate` with one needs `auth push` too. For
+    those of `library` it is the library, whose auth Secret then has its default name.
     *accounts* and *replace* are the commands' own flags. Without *namespaces* it is everywhere.
     """
 
@@ -72,6 +87,9 @@ class Grant:
             return
         if need in {"auth pull", "auth diff"}:
             yield "secrets", ["get"], names
+            return
+        if need in {"library apply", "library list", "library delete"}:
+            yield from self._of_library(need)
             return
         if not self.namespaces:
             yield "namespaces", ["list"], []
@@ -105,6 +123,25 @@ class Grant:
             verbs = ["get"] if reads else ["get", "patch"]
             yield "serviceaccounts", verbs, [] if need == "secret delete" else self.accounts
 
+    def _of_library(self, need: Need) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+        if need == "library list":
+            yield "deployments", ["list"], []
+            # The pull secrets for it are counted where all may be listed.
+            yield "secrets", ["get"] if self.namespaces else ["get", "list"], []
+            return
+        verbs = ["get", "delete"] if need == "library delete" else ["get", "create", "patch"]
+        names = [self.name] if self.name else []
+        if need == "library delete":
+            # Who else has the same users?
+            yield "deployments", ["list"], []
+        for resource in ("persistentvolumeclaims", "services", "deployments"):
+            yield resource, verbs, names
+        yield "secrets", verbs, [_AUTH_SECRET, f"{self.name}-http"] if self.name else []
+        for resource in _WAYS_IN:
+            # Another way in takes the place of the one before.
+            own = [f"{self.name}-auth"] if self.name and resource == "middlewares" else names
+            yield resource, [*verbs, *(["delete"] if need == "library apply" else [])], own
+
     def manifests(self, subject: Subject | None) -> list[dict[str, Any]]:
         """Return a Role for each namespace, or one ClusterRole; bound to *subject* if given."""
         role = f"regctl-{self.needs[0].replace(' ', '-')}" if len(self.needs) == 1 else "regctl"
@@ -118,7 +155,10 @@ class Grant:
 
 
 def _rule(resource: str, verbs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    rule: dict[str, Any] = {"apiGroups": [""], "resources": [resource]}
+    rule: dict[str, Any] = {
+        "apiGroups": [_GROUPS.get(resource, "")],
+        "resources": [resource],
+    }
     if names:
         rule["resourceNames"] = list(names)
     return rule | {"verbs": list(verbs)}

@@ -38,7 +38,7 @@ def person(kubernetes: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def definitions(kubernetes: ApiServer) -> None:
     """What Traefik and the Gateway API bring with them, as far as the API server must know it."""
     for group, version, kind, plural in (
@@ -531,3 +531,77 @@ def test_what_is_not_ours_is_not_deleted_nor_is_the_rest(
 def test_a_library_that_is_not_there_is_named(namespace: str) -> None:
     refused(run("delete", "foo", "-n", namespace), 1, f"no library foo in namespace {namespace}")
     refused(run("delete", "foo", "-n", "nowhere"), 1, "there is no namespace nowhere")
+
+
+# rbac
+
+
+def single_rules(need: str, namespace: str) -> list[dict[str, Any]]:
+    """The rules that `regctl rbac` prints, each with one verb only."""
+    line = ["rbac", "--for", need, "foo", "-n", namespace]
+    printed = CliRunner().invoke(main, line, prog_name="regctl")
+    (role,) = yaml.safe_load_all(printed.stdout)
+    return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]
+
+
+def all_ways_in(namespace: str) -> Result:
+    """Apply one way in after the other; return the first result that is a failure, or the last."""
+    first = ["--replicas", "2", "--user", "ci", "--password-stdin"]
+    results = [
+        apply(namespace, *WAYS_IN[way], *first, stdin="secret")
+        for way in ("traefik", "gateway", "nginx")
+    ]
+    return next((result for result in results if result.exit_code != 0), results[-1])
+
+
+@pytest.mark.usefixtures("definitions")
+def test_each_right_to_apply_is_needed_and_all_are_enough(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
+    rules = single_rules("library apply", namespace)
+    for missing, rule in enumerate(rules):
+        space = kubernetes.create_namespace(f"{namespace}-{missing}")
+        left = [other for number, other in enumerate(rules) if number != missing]
+        kubernetes.grant("bob", space, left)
+        result = all_ways_in(space)
+        assert result.exit_code in {3, 4}, rule
+        assert "forbidden" in result.stderr
+    kubernetes.grant("bob", namespace, rules)
+    assert all_ways_in(namespace).exit_code == 0
+
+
+@pytest.mark.usefixtures("definitions")
+def test_each_right_to_delete_is_needed_and_all_are_enough(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = single_rules("library delete", namespace)
+
+    def deleted(space: str) -> list[Result]:
+        results = []
+        for way in ("traefik", "gateway"):
+            monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+            apply(space, *WAYS_IN[way], "--replicas", "2", "--user", "ci", "--generate")
+            monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
+            results.append(run("delete", "foo", "-n", space, "--with-data", "--yes"))
+        return results
+
+    for missing, rule in enumerate(rules):
+        space = kubernetes.create_namespace(f"{namespace}-{missing}")
+        left = [other for number, other in enumerate(rules) if number != missing]
+        kubernetes.grant("bob", space, left)
+        told = deleted(space)
+        assert any(result.exit_code in {3, 4} for result in told), rule
+        assert any("forbidden" in result.stderr for result in told)
+    kubernetes.grant("bob", namespace, rules)
+    assert [result.exit_code for result in deleted(namespace)] == [0, 0]
+
+
+def test_the_rights_to_list_are_enough(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_users(kubernetes, namespace, "alice", **OURS)
+    applied(namespace, *NGINX)
+    kubernetes.grant("bob", namespace, single_rules("library list", namespace))
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
+    assert run("list", "-n", namespace).stdout == f"{namespace}\tfoo\t{HOST}\t0/1\t1\t?\n"

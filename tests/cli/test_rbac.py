@@ -95,6 +95,14 @@ def test_without_a_command_it_is_everything_at_once() -> None:
         "secrets": {"get", "list", "create", "patch", "delete"},
         "serviceaccounts": {"get", "list", "patch"},
         "pods": {"get"},
+        "deployments": {"get", "list", "create", "patch", "delete"},
+        **{
+            resource: {"get", "create", "patch", "delete"}
+            for resource in (
+                *("persistentvolumeclaims", "services"),
+                *("ingresses", "middlewares", "httproutes"),
+            )
+        },
     }
 
 

@@ -63,8 +63,8 @@ def rbac(
     """
     Print the least Role or ClusterRole that a command needs, and its binding.
 
-    NAME is the Secret that the command is about. `rotate --auth-secret` needs what 'auth push'
-    needs too. Without --for it is all that regctl ever does.
+    NAME is the Secret or library that the command is about. `rotate --auth-secret` needs what
+    'auth push' needs too. Without --for it is all that regctl ever does.
     """
     from regctl.cluster import check_namespace, check_object_name
     from regctl.rbac import Grant
