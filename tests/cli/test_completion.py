@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from regctl.cli import main
 from regctl.credentials import encode_auth
 from tests.servers.docker_registry import DockerRegistry
 from tests.servers.kubernetes import ApiServer
@@ -118,6 +120,29 @@ def test_namespaces_and_contexts(
     line = f"regctl secret list -n default,{namespace}-a"
     assert complete(line) == f"{line}nd-more"
     assert complete("regctl secret list --context te") == "regctl secret list --context test"
+
+
+def test_what_a_library_may_be_made_of(
+    complete: Complete, kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    name = f"{namespace}-fast"
+    storage_class = {"metadata": {"name": name}, "provisioner": "none"}
+    kubernetes.request("POST", "/apis/storage.k8s.io/v1/storageclasses", storage_class)
+    data = {"tls.crt": "", "tls.key": ""}
+    kubernetes.create_secret(
+        namespace, {"metadata": {"name": "cert"}, "type": "kubernetes.io/tls", "data": data}
+    )
+    line = f"regctl library apply foo -n {namespace}"
+    assert complete(f"{line} --storage-class {name[:-1]}") == f"{line} --storage-class {name}"
+    assert complete(f"{line} --tls-secret ce") == f"{line} --tls-secret cert"
+    wanted = ["library", "apply", "only", "--host", "a.io", "--tls-secret", "cert"]
+    CliRunner().invoke(main, [*wanted, "-n", namespace], prog_name="regctl")
+    line = f"regctl library delete -n {namespace}"
+    assert complete(f"{line} on") == f"{line} only"
+    # No such kind in this cluster: silence.
+    line = f"regctl library apply foo -n {namespace} --cluster-issuer le"
+    assert complete(line).strip() in {line, line.rpartition(" ")[0]}
 
 
 def test_silent_where_nothing_answers(
