@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-servers test-floors docs bench clean
+.PHONY: help demo test check test-servers test-floors docs picture bench clean
 
 help: ## Show what can be made.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,8 +51,11 @@ test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencie
 docs: $(BIN)/pytest ## Write what is generated: the README's commands, the completion scripts.
 	$(BIN)/python -m docs
 
-bench: $(BIN)/pytest ## Time regctl beside its peers.
-	$(BIN)/python -m benchmarks
+picture: $(BIN)/pytest ## Draw the README's picture anew, of what regctl prints.
+	$(BIN)/python -m docs.picture
+
+bench: $(BIN)/pytest ## Time regctl beside its peers, and put the table into the README.
+	$(BIN)/python -m benchmarks --write
 
 clean: ## Remove what make made.
 	rm -rf $(VENV) $(FLOORS) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 Work = Callable[[], None]
 
@@ -92,10 +93,37 @@ def compare(
     )
 
 
+def machine() -> str:
+    """Return what the figures were measured on."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    processor = f"{len(names)} x {names[0]}" if names else f"{os.cpu_count()} CPUs"
+    return (
+        f"{platform.system()} {platform.machine()}, {processor}, Python {platform.python_version()}"
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the machine and the rows as a table of Markdown."""
+    lines = [
+        f"{machine()}; the ratio is the median of pairs, below 1 regctl is faster.\n\n",
+        "| task | peer | regctl | peer | ratio | at most |\n",
+        "| --- | --- | --- | --- | --- | --- |\n",
+    ]
+    lines += [
+        f"| {row.task} | {row.peer} | {_seconds(row.ours)} | {_seconds(row.theirs)} "
+        f"| {row.ratio:.2f} | {f'{row.bound:.2f}' if row.bound is not None else ''} |\n"
+        for row in rows
+    ]
+    return "".join(lines)
+
+
 def report(rows: Sequence[Row]) -> None:
     """Print the machine and a line for each row."""
-    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
-          f"Python {platform.python_version()}")  # fmt: skip
+    print(machine())
     print(HEADER)
     for row in rows:
         print(row)

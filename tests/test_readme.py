@@ -3,9 +3,11 @@
 import re
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from docs.picture import HOST, SCENE
 from regctl import errors
 from regctl.cli import main
 from tests.cli.test_commands import ALL
@@ -48,3 +50,15 @@ def test_every_environment_variable_of_ours_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     for name in set(re.findall(r"REGCTL_[A-Z_]+", source)) - {"REGCTL_COMPLETE", "REGCTL_LINE"}:
         assert f"`{name}`" in README, name
+
+
+def test_the_picture_shows_commands_that_there_are() -> None:
+    picture = ET.parse(ROOT / "docs" / "terminal.svg")  # noqa: S314 - our own
+    said = " ".join("".join(picture.getroot().itertext()).replace("\xa0", " ").split())
+    assert SCENE
+    for line in SCENE:
+        assert f"$ {line.format(host=HOST)}" in said, "`make picture` draws it anew"
+        words = shlex.split(line.partition(" < ")[0])[1:]
+        depth = 2 if " ".join(["regctl", *words[:2]]) in ALL else 1
+        path = " ".join(["regctl", *words[:depth]])
+        ALL[path].make_context(path, words[depth:], resilient_parsing=True)

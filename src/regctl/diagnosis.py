@@ -4,17 +4,19 @@ What stands between somebody and a registry, looked at step by step, from the na
 A step that fails ends those that need it. Nothing is left behind: a trial upload is cancelled.
 """
 
+import base64
+import http.client
 import socket
 import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from regctl.challenges import Challenge, parse_challenges
 from regctl.errors import (
@@ -26,7 +28,7 @@ from regctl.errors import (
     TooLargeError,
 )
 from regctl.registry import RegistryClient
-from regctl.transport import Reply, Transport
+from regctl.transport import Reply, Transport, proxy_for
 
 State = Literal["ok", "warning", "failure", "skipped"]
 
@@ -65,9 +67,7 @@ def diagnose(
     since 1970.
     """
     nobody = connect(False)
-    parts = urlsplit(nobody.origin)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    for check in _way(host, port, transport, clock()):
+    for check in _Way.to(nobody.origin, transport).checks(clock()):
         yield check
         if check.state == "failure":
             return
@@ -113,45 +113,82 @@ def _failed(name: str, error: RegctlError) -> Check:
 # Steps
 
 
-def _way(host: str, port: int, transport: Transport, now: float) -> Iterator[Check]:
-    yield _name(host, port)
-    yield _connection(host, port, transport)
-    if not transport.plain_http:
-        yield _tls(host, port, transport, now)
+@dataclass(frozen=True)
+class _Way:
+    """The way to a registry at *host* and *port*, through a *proxy* or straight."""
+
+    host: str
+    port: int
+    transport: Transport
+    proxy: SplitResult | None = field(default=None, repr=False)
+
+    @classmethod
+    def to(cls, origin: str, transport: Transport) -> "_Way":
+        parts, proxy = urlsplit(origin), proxy_for(origin)
+        return cls(*_endpoint(parts), transport, urlsplit(proxy) if proxy is not None else None)
+
+    def checks(self, now: float) -> Iterator[Check]:
+        """Yield the steps up to a connection that can be trusted."""
+        host, port = (self.host, self.port) if self.proxy is None else _endpoint(self.proxy)
+        yield _name(host, port, "name" if self.proxy is None else "proxy")
+        yield self._connection(host, port)
+        if not self.transport.plain_http:
+            yield _tls(self, now)
+
+    def _connection(self, host: str, port: int) -> Check:
+        try:
+            with self.opened():
+                through = "" if self.proxy is None else f" through the proxy {host}:{port}"
+                return Check("connection", "ok", f"port {self.port} answers{through}")
+        except OSError as error:
+            reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
+            return Check(
+                "connection",
+                "failure",
+                f"port {port} of {host}: {(reason or 'no connection').lower()}",
+                "is it running, is the port right, does a firewall stand between?"
+                if self.proxy is None
+                else "look at $HTTPS_PROXY and $NO_PROXY",
+            )
+
+    def opened(self) -> socket.socket:
+        """Return a connection to the registry. Raises OSError."""
+        seconds = self.transport.connect_seconds
+        if self.proxy is None:
+            return socket.create_connection((self.host, self.port), seconds)
+        proxy = http.client.HTTPConnection(*_endpoint(self.proxy), timeout=seconds)
+        if not self.transport.plain_http:
+            user, secret = self.proxy.username, self.proxy.password
+            known = f"{unquote(user or '')}:{unquote(secret or '')}".encode()
+            basic = {"Proxy-Authorization": f"Basic {base64.b64encode(known).decode()}"}
+            proxy.set_tunnel(self.host, self.port, headers=basic if user else None)
+        proxy.connect()
+        return proxy.sock
 
 
-def _name(host: str, port: int) -> Check:
+def _endpoint(parts: SplitResult) -> tuple[str, int]:
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _name(host: str, port: int, step: str) -> Check:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no name"
         return Check(
-            "name", "failure", f"{host} can't be resolved: {reason.lower()}", "is it spelt right?"
+            step, "failure", f"{host} can't be resolved: {reason.lower()}", "is it spelt right?"
         )
     addresses = sorted({str(entry[4][0]) for entry in found})
-    return Check("name", "ok", f"{host} is {', '.join(addresses)}")
+    return Check(step, "ok", f"{host} is {', '.join(addresses)}")
 
 
-def _connection(host: str, port: int, transport: Transport) -> Check:
-    try:
-        with socket.create_connection((host, port), transport.connect_seconds):
-            return Check("connection", "ok", f"port {port} answers")
-    except OSError as error:
-        reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
-        return Check(
-            "connection",
-            "failure",
-            f"port {port} of {host}: {(reason or 'no connection').lower()}",
-            "is it running, is the port right, does a firewall stand between?",
-        )
-
-
-def _tls(host: str, port: int, transport: Transport, now: float) -> Check:
+def _tls(way: _Way, now: float) -> Check:
+    transport = way.transport
     context = ssl.create_default_context(
         cafile=str(transport.ca_file) if transport.ca_file else None
     )
     try:
-        certificate = _certificate(host, port, context, transport)
+        certificate = _certificate(way, context)
     except ssl.SSLCertVerificationError as error:
         state: State = "warning" if transport.insecure_skip_tls_verify else "failure"
         said = f"the certificate is not trusted: {error.verify_message}"
@@ -161,7 +198,7 @@ def _tls(host: str, port: int, transport: Transport, now: float) -> Check:
             return Check(
                 "TLS",
                 "failure",
-                f"port {port} speaks HTTP, not HTTPS",
+                f"port {way.port} speaks HTTP, not HTTPS",
                 "pass --plain-http if you trust the network between",
             )
         return Check("TLS", "failure", f"no TLS connection: {error.reason or 'it broke off'}")
@@ -174,15 +211,11 @@ def _tls(host: str, port: int, transport: Transport, now: float) -> Check:
     return Check("TLS", "ok", said)
 
 
-def _certificate(
-    host: str, port: int, context: ssl.SSLContext, transport: Transport
-) -> dict[str, object]:
+def _certificate(way: _Way, context: ssl.SSLContext) -> dict[str, object]:
+    transport = way.transport
     if transport.client_cert is not None:
         context.load_cert_chain(transport.client_cert, transport.client_key)
-    with (
-        socket.create_connection((host, port), transport.connect_seconds) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secure,
-    ):
+    with way.opened() as plain, context.wrap_socket(plain, server_hostname=way.host) as secure:
         return dict(secure.getpeercert() or {})
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 
 from regctl.errors import (
@@ -174,6 +174,11 @@ def same_origin(one: str, other: str) -> bool:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the URL of the proxy that the environment names for *url*, or None."""
+    return select_proxy(url, dict(get_environ_proxies(url)))
 
 
 def ignore(_exchange: Exchange) -> None:

@@ -16,6 +16,7 @@ from tests.servers.nginx import nginx
 from tests.servers.process import free_port
 from tests.servers.products import PASSWORD, USER, harbor
 from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
+from tests.servers.tunnel import tunnel
 
 AS_CI = ["--username", "ci", "--password-stdin"]
 
@@ -178,3 +179,22 @@ def test_what_is_no_size_is_refused(size: str) -> None:
     told = ping("localhost", "--upload", size)
     assert told.exit_code == 2
     assert "not a size" in told.stderr
+
+
+def test_the_way_through_a_proxy(
+    serve: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that only the proxy knows; and a proxy that is not there."""
+    certificate = make_certificate(tmp_path / "tls", "registry.foo.test")
+    registry = serve(docker_registry(tmp_path / "registry", certificate=certificate))
+    monkeypatch.setenv("HTTPS_PROXY", serve(tunnel(lambda: registry.host)))
+    command = ["ping", "registry.foo.test", "--ca-file", str(certificate.ca_file)]
+    told = CliRunner().invoke(main, command, prog_name="regctl")
+    steps = states(told)
+    assert told.exit_code == 0, told.stderr
+    assert (steps["proxy"], steps["connection"], steps["TLS"]) == ("ok", "ok", "ok")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:s3cret@127.0.0.1:{free_port()}")
+    told = CliRunner().invoke(main, command, prog_name="regctl")
+    assert told.exit_code == 1
+    assert "look at $HTTPS_PROXY" in told.stderr
+    assert "s3cret" not in told.stdout + told.stderr
