@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from regctl.cli import main
 from tests.conftest import Servers
+from tests.journeys.test_library import WANTED, Pod
+from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
 from tests.servers.nginx import nginx
@@ -68,3 +70,51 @@ def test_a_user_reaches_the_registry_and_every_namespace(
     image = f"{ingress.host}/team/app:1.0"
     well = run("doctor", "--image", image, "-n", team, "--plain-http", "--platform", "linux/amd64")
     assert "failure" not in well.stdout
+
+
+def test_a_library_of_ones_own_and_an_image_uploaded_without_docker(
+    kubernetes: ApiServer,
+    namespace: str,
+    serve: Servers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The guide's last chapters: "Multiple Libraries", and "How to Upload a Local Docker Image"."""
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    monkeypatch.chdir(tmp_path)
+    kubernetes.create_service_account(namespace)
+
+    # The namespace edited in four YAML files, and adduser.sh once more
+    first = ["--user", "ci", "--generate"]
+    made = run("library", "apply", *WANTED, "-n", namespace, *first)
+    password = made.stdout.strip()
+    again = run("library", "apply", *WANTED, "-n", namespace)
+    assert {line.split()[1] for line in again.stdout.splitlines()} == {"unchanged"}
+
+    # What the cluster would make of it, on loopback
+    pod = Pod(tmp_path / "pod", kubernetes, namespace)
+    outside = pod.ingress(serve, pod.start(serve))
+    host, trust = outside.host, ["--ca-file", str(outside.ca_file)]
+
+    # docker login, docker tag, docker push
+    run("login", host, *trust, "--username", "ci", "--password-stdin", password=password)
+    image = f"{host}/team/app:1.0"
+    Path("app.tar").write_bytes(tar_of(docker_archive((["app:1.0"], [b"layer" * 100_000]))))
+    pushed = run("image", "push", "app.tar", image, *trust)
+    assert pushed.stdout.startswith(f"{image}@sha256:")
+
+    # kubectl create secret docker-registry, and a Pod that pulls
+    account = ["--service-account", "default"]
+    run("secret", "create", "--server", host, "-n", namespace, *account)
+    pull = ["doctor", "--image", image, "-n", namespace, "--platform", "linux/amd64", *trust]
+    steps = dict(line.split("\t")[:2] for line in run(*pull).stdout.splitlines())
+    assert set(steps.values()) == {"ok"}
+    spec = {"containers": [{"name": "app", "image": image}]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"}, "spec": spec}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    assert kubernetes.request("POST", path, manifest)[0] == 201
+
+    # A browser on /v2/_catalog
+    assert run("catalog", host, *trust).stdout == "team/app\n"
+    listed = json.loads(run("library", "list", "-n", namespace, "-o", "json").stdout)
+    assert [one["name"] for one in listed["libraries"]] == ["foo"]
