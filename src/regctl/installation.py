@@ -16,6 +16,7 @@ from regctl import applied, authsecret
 from regctl.authsecret import AuthSecret
 from regctl.cluster import NAMESPACES, SECRETS, Cluster, Resource
 from regctl.errors import (
+    ClusterError,
     ConflictError,
     MalformedError,
     NamespaceMissingError,
@@ -52,6 +53,7 @@ _RESULTS: Mapping[Action, Result] = {
     "keep": "skipped",
     "refuse": "refused",
 }
+_GROWTH = "a volume grows once it is in use, where its storage class has allowVolumeExpansion"
 _NO_LONGER = "no longer wanted"
 
 
@@ -442,7 +444,12 @@ def _applied(cluster: Cluster, change: Change, *, adopt: bool, dry_run: bool) ->
     if change.uid is not None:
         # Only the very object that was looked at.
         manifest["metadata"] = {**manifest["metadata"], "uid": change.uid}
-    answer = cluster.apply(change.resource, manifest, force=adopt, dry_run=dry_run)
+    try:
+        answer = cluster.apply(change.resource, manifest, force=adopt, dry_run=dry_run)
+    except (NotPermittedError, ClusterError) as error:
+        if change.resource is CLAIMS and change.action == "update":
+            error.hint = f"{_GROWTH}; leave --storage out to keep it as it is"
+        raise
     if answer.status == 201:
         return "created"
     # Two ways to write one value are no change, which the API server knows best.

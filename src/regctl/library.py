@@ -183,11 +183,16 @@ class Library:
         return self.auth or ("registry" if isinstance(self.entry, Gateway) else "ingress")
 
     @property
+    def behind_traefik(self) -> bool:
+        """Whether Traefik's Ingress is the way in."""
+        return isinstance(self.entry, Ingress) and self.entry.controller == "traefik"
+
+    @property
     def consumer(self) -> Consumer:
         """Who reads the auth Secret."""
-        if self.checked_by == "registry" or isinstance(self.entry, Gateway):
+        if self.checked_by == "registry":
             return CONSUMERS["distribution"]
-        return CONSUMERS["traefik" if self.entry.controller == "traefik" else "ingress-nginx"]
+        return CONSUMERS["traefik" if self.behind_traefik else "ingress-nginx"]
 
     @property
     def http_secret(self) -> str | None:

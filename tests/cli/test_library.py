@@ -306,6 +306,8 @@ def test_the_volume_stays_as_it_is(kubernetes: ApiServer, namespace: str) -> Non
     refused(apply(namespace, *NGINX, "--storage", "10Gi"), 1, "a volume can't get smaller")
     refused(apply(namespace, *NGINX, "--storage-class", "slow"), 1, "its storage class is fast")
     refused(apply(namespace, *NGINX, "--replicas", "2"), 1, "ReadWriteMany")
+    grown = apply(namespace, *NGINX, "--storage", "30Gi")
+    assert (grown.exit_code, "allowVolumeExpansion" in grown.stderr) == (3, True)
     spec = there(kubernetes, namespace, "persistentvolumeclaims")["spec"]
     assert spec["resources"]["requests"]["storage"] == "20Gi"
     assert spec["storageClassName"] == "fast"

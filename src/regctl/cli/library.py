@@ -223,7 +223,7 @@ def _advise(app: App, library: "Library") -> None:
     """Tell what no object can say."""
     if library.auth is None and library.checked_by == "registry":
         app.output.note("a Gateway cannot ask for passwords: the registry does it itself")
-    if library.consumer.name == "traefik" or "traefik" in str(library.entry):
+    if library.behind_traefik:
         app.output.note(
             "Traefik ends an upload after 60 s, unless its entry point says "
             "transport.respondingTimeouts.readTimeout=0"
