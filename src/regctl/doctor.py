@@ -36,7 +36,7 @@ def auth_file(file: HtpasswdFile, consumer: Consumer) -> Iterator[Check]:
         said = f"{consumer.name} does not read the hash of {_some(odd)}"
         yield Check("auth file", "failure", said, f"`regctl adduser {odd[0]}` hashes it anew")
     if not malformed and not doubled and not odd:
-        yield Check("auth file", "ok", f"{len(users)} users")
+        yield Check("auth file", "ok", _counted(len(users), "user"))
 
 
 def auth_secret(
@@ -49,7 +49,7 @@ def auth_secret(
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
-        return Check("auth secret", "ok", f"{subject} has {len(live.users())} users")
+        return Check("auth secret", "ok", f"{subject} has {_counted(len(live.users()), 'user')}")
     changes = authsecret.compare(live, HtpasswdFile(file.published()))
     if changes:
         named = _some([f"{user.name} ({user.change})" for user in changes])
@@ -82,7 +82,8 @@ def pull_secrets(
                 "pull secrets", state, said, f"`regctl secret check -n {finding.namespace}`"
             )
     if good or not findings:
-        yield Check("pull secrets", "ok", f"{len(good)} entries work")
+        entries = "1 entry works" if len(good) == 1 else f"{len(good)} entries work"
+        yield Check("pull secrets", "ok", entries)
     yield from _differing(found, registry)
 
 
@@ -163,6 +164,10 @@ def _is_for(key: str, registry: Registry) -> bool:
         return Registry.parse(key) == registry
     except InvalidReferenceError:
         return False
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _some(names: Sequence[str]) -> str:

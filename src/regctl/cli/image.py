@@ -182,7 +182,7 @@ def delete(
     asked = ImageReference.parse(image)
     if not asked.tag and not asked.digest:
         raise InvalidInputError(
-            f"cannot delete {image}: which tag?", hint="name it: IMAGE:latest is deleted so too"
+            f"cannot delete {image}: which tag?", hint=f"name it, as {image}:latest"
         )
     client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
     digest = client.manifest_head(asked.repository, asked.reference).digest
