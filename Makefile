@@ -55,7 +55,7 @@ picture: $(BIN)/pytest ## Draw the README's picture anew, of what regctl prints.
 	$(BIN)/python -m docs.picture
 
 bench: $(BIN)/pytest ## Time regctl beside its peers, and put the table into the README.
-	$(BIN)/python -m benchmarks --write
+	$(BIN)/python -m benchmarks --write README.md
 
 clean: ## Remove what make made.
 	rm -rf $(VENV) $(FLOORS) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

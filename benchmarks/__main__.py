@@ -1,37 +1,48 @@
 """
-Time everything, or the modules named on the command line, and print one table.
+Time everything, or the modules named on the command line, and print one table of Markdown.
 
-With `--write` it goes into the README as well. A peer that is not on this machine is named and
-left out.
+With `--write README.md` it goes into that file as well, between the marks. What is not on this
+machine is named as skipped.
 """
 
-import sys
+import argparse
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.side_by_side import Row, markdown, report
+from benchmarks.side_by_side import Row, markdown
 from tests.servers.process import MissingServerError
 
 MODULES = ("startup", "auth", "pull_secrets", "registry", "push")
-README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures -->\n"
 
 
-def main(names: list[str], *, write: bool) -> None:
-    """Time the modules *names*."""
+def measured(names: list[str]) -> str:
+    """Return the table of the modules *names*, and what they measure without a peer."""
     rows: list[Row] = []
+    facts: list[str] = []
     for name in names:
+        module = import_module(f"benchmarks.{name}")
         try:
-            rows += import_module(f"benchmarks.{name}").rows()
+            rows += module.rows()
+            facts += module.facts() if hasattr(module, "facts") else []
         except MissingServerError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
-    report(rows)
-    if write:
-        text = README.read_text()
+            rows.append(Row(f"all of {name}", "", skipped=str(error)))
+    return markdown(rows, facts)
+
+
+def main() -> None:
+    """Measure, print, and write where that is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    table = measured(asked.modules or list(MODULES))
+    print(table, end="")
+    if asked.write is not None:
+        text = asked.write.read_text()
         head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
-        README.write_text(f"{head}{BEGIN}\n{markdown(rows)}\n{END}{tail}")
+        asked.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
 if __name__ == "__main__":
-    asked = [name for name in sys.argv[1:] if name != "--write"]
-    main(asked or list(MODULES), write="--write" in sys.argv)
+    main()

@@ -1,6 +1,5 @@
 """The auth file beside Apache's htpasswd: a list of users, one user of many, and all of them."""
 
-import os
 import resource
 import shutil
 import statistics
@@ -9,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.side_by_side import Row, command, compare, report
+from benchmarks.side_by_side import Row, command, compare
 
 USERS = 1_000
 LINES = 100_000
@@ -44,7 +43,7 @@ def _list_of_users(folder: Path) -> Row:
         f"auth write, {USERS:,} users at cost 8",
         command(_regctl(), "auth", "write", str(source), "--cost", "8", "-f", str(ours)),
         f"htpasswd -B -C 8, {USERS:,} times",
-        command("/bin/bash", "-c", loop, str(theirs), stdin=theirs_input),
+        command("/bin/bash", "-c", loop, str(theirs), stdin=theirs_input, needs=["htpasswd"]),
         runs=2,
         bound=0.60,
         before=clean,
@@ -66,7 +65,9 @@ def _one_of_many(folder: Path) -> Row:
             stdin="secret",
         ),
         "htpasswd -B -C 4",
-        command("htpasswd", "-iB", "-C", "4", str(file), "new", stdin="secret"),
+        command(
+            "htpasswd", "-iB", "-C", "4", str(file), "new", stdin="secret", needs=["htpasswd"]
+        ),
         runs=15,
         bound=1.5,
         before=restore,
@@ -93,8 +94,3 @@ def _all_of_them(folder: Path) -> Row:
         tuple(time / CPU_SECONDS for time in times),
         bound=1.0,
     )
-
-
-if __name__ == "__main__":
-    os.umask(0o077)
-    report(rows())

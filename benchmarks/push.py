@@ -2,20 +2,18 @@
 How long an upload takes: `image push` beside skopeo, 200 MB in 20 layers.
 
 On the real docker-registry, from an OCI layout and from docker's archive, each time into an empty
-repository. `python -m benchmarks.push` also prints the peak memory.
+repository; and its peak memory.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.side_by_side import Row, command, compare, report
+from benchmarks.side_by_side import Row, command, compare, peak
 from tests.saved_images import Layout, docker_archive, tar_of
 from tests.servers.docker_registry import DockerRegistry, docker_registry
-from tests.servers.process import find
 
 LAYERS = 20
 LAYER_BYTES = 10_000_000
@@ -59,34 +57,20 @@ def _push(registry: DockerRegistry, name: str, source: str, peer_source: str) ->
         command(REGCTL, "image", "push", source, image, "--plain-http"),
         "skopeo copy",
         command(
-            *(find("skopeo"), "copy", "--dest-tls-verify=false"),
+            *("skopeo", "copy", "--dest-tls-verify=false"),
             *(peer_source, f"docker://{image}"),
+            needs=["skopeo"],
         ),
         bound=1.3,
         before=lambda: shutil.rmtree(folder, ignore_errors=True),
     )
 
 
-def peak() -> float:
-    """Return the megabytes that regctl takes at most for such a push."""
+def facts() -> list[str]:
+    """Say what memory a push takes."""
     with tempfile.TemporaryDirectory() as folder, docker_registry(Path(folder, "data")) as registry:
         source = Path(folder, "app.tar")
-        layers = _layers()
-        source.write_bytes(tar_of(docker_archive((["app:1.0"], layers))))
+        source.write_bytes(tar_of(docker_archive((["app:1.0"], _layers()))))
         image = f"{registry.host}/team/app:1.0"
-        line = [REGCTL, "image", "push", str(source), image, "--plain-http"]
-        # A child's peak is that of the largest so far: it is asked in a process of its own.
-        script = (
-            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-            "capture_output=True); "
-            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        )
-        told = subprocess.run(
-            [sys.executable, "-c", script, *line], check=True, capture_output=True, text=True
-        )
-    return int(told.stdout) / 1024
-
-
-if __name__ == "__main__":
-    report(rows())
-    print(f"peak memory: {peak():.0f} MB")
+        most = peak(REGCTL, "image", "push", str(source), image, "--plain-http")
+    return [f"`image push`, 200 MB in {LAYERS} layers: {most:.0f} MB at the peak"]

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks.side_by_side import Row, command, compare, report
+from benchmarks.side_by_side import Row, command, compare
 
 
 def rows() -> list[Row]:
@@ -15,7 +15,3 @@ def rows() -> list[Row]:
         compare("regctl --version", command(regctl, "--version"), peer, click, runs=25, bound=1.5),
         compare("regctl --help", command(regctl, "--help"), peer, click, runs=25),
     ]
-
-
-if __name__ == "__main__":
-    report(rows())
