@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-servers test-floors docs picture bench clean
+.PHONY: help demo test check test-servers test-floors docs picture output bench clean
 
 help: ## Show what can be made.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,11 +48,14 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencies.
 	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
 
-docs: $(BIN)/pytest ## Write what is generated: the README's commands, the completion scripts.
+docs: $(BIN)/pytest ## Write what is generated: the README's commands, completion scripts, docs/consumers.md.
 	$(BIN)/python -m docs
 
 picture: $(BIN)/pytest ## Draw the README's picture anew, of what regctl prints.
 	$(BIN)/python -m docs.picture
+
+output: $(BIN)/pytest ## Write docs/output.md anew, of what every command prints.
+	$(BIN)/python -m docs.output
 
 bench: $(BIN)/pytest ## Time regctl beside its peers, and put the table into the README.
 	$(BIN)/python -m benchmarks --write README.md

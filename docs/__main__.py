@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from docs import consumers
 from regctl.cli import SECTIONS, main
 from regctl.cli._command import Command
 from regctl.cli.completion import SCRIPTS
@@ -42,7 +43,11 @@ def files() -> dict[Path, str]:
     head, tail = readme.partition(BEGIN)[0], readme.partition(END)[2]
     named = {"bash": "regctl.bash", "zsh": "_regctl", "fish": "regctl.fish"}
     scripts = {ROOT / "completions" / named[shell]: script for shell, script in SCRIPTS.items()}
-    return {README: f"{head}{BEGIN}{commands()}{END}{tail}", **scripts}
+    return {
+        README: f"{head}{BEGIN}{commands()}{END}{tail}",
+        ROOT / "docs" / "consumers.md": consumers.document(),
+        **scripts,
+    }
 
 
 if __name__ == "__main__":
