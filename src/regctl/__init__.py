@@ -6,4 +6,4 @@ Nothing is imported here: a script that only reads an auth file loads neither re
 kubernetes.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
