@@ -16,7 +16,6 @@ from regctl.credentials import (
     decode_dockerconfigjson,
     decode_secret,
     encode_auth,
-    encode_dockercfg,
     encode_dockerconfigjson,
 )
 from regctl.errors import (
@@ -25,6 +24,7 @@ from regctl.errors import (
     MalformedError,
 )
 from regctl.reference import Registry
+from tests.dockercfg import encode_dockercfg
 
 FOO = Registry("registry.foo.com")
 text = st.text(st.characters(codec="utf-8"), max_size=40)

@@ -8,11 +8,11 @@ from regctl.credentials import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
     Credential,
-    encode_dockercfg,
     encode_dockerconfigjson,
 )
 from regctl.errors import MalformedError
 from regctl.keyring import Keyring, SecretContent, effective_key, key_matches
+from tests.dockercfg import encode_dockercfg
 
 
 def secret(name: str, *keys: str, user: str = "u") -> SecretContent:

@@ -14,7 +14,6 @@ from regctl.credentials import (
     DOCKERCONFIGJSON,
     Credential,
     encode_auth,
-    encode_dockercfg,
     encode_dockerconfigjson,
 )
 from regctl.errors import (
@@ -40,6 +39,7 @@ from regctl.pullsecrets import (
     read_secret,
     registry_key,
 )
+from tests.dockercfg import encode_dockercfg
 
 ALICE = Credential("alice", "secret")
 WANTED = PullSecret("regcred", {"r.io": ALICE})

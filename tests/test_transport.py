@@ -1,7 +1,6 @@
 """One request and its answer: what is trusted, sent along, decompressed and read."""
 
 import gzip
-import hashlib
 import io
 import ssl
 import warnings
@@ -15,10 +14,10 @@ from regctl.credentials import Credential
 from regctl.exchange import Backoff
 from regctl.reference import Registry
 from regctl.registry import RegistryClient
-from regctl.transport import CHUNK_BYTES, Transport
+from regctl.transport import Transport
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
-from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.docker_registry import docker_registry
 from tests.servers.standin_registry import (
     Answer,
     Request,
@@ -117,20 +116,12 @@ def test_a_body_from_a_file_is_sent_again_from_where_it_stood(serve: Servers) ->
 # What comes
 
 
-def test_a_blob_comes_in_pieces_and_is_checked_at_its_end(registry: DockerRegistry) -> None:
-    layer = hashlib.sha256(b"seed").digest() * 20_000
-    registry.push_image("pieces/app", "1.0", layers=[layer])
-    pieces = list(client(registry.host).blob_chunks("pieces/app", digest_of(layer)))
-    assert b"".join(pieces) == layer
-    assert max(map(len, pieces)) <= CHUNK_BYTES
-
-
-def test_a_blob_in_pieces_from_where_it_is_stored_without_credentials(serve: Servers) -> None:
+def test_a_blob_from_where_it_is_stored_without_credentials(serve: Servers) -> None:
     layer = b"layer" * 50_000
     storage = serve(standin_registry(StandinRegistry(script=lambda _request: Answer(200, layer))))
     there = Answer(307, headers={"Location": f"{storage.url}/bucket/layer?X-Signature=secret"})
     registry = serve(standin_registry(StandinRegistry(script=lambda _request: there)))
-    assert b"".join(client(registry.host).blob_chunks("a", digest_of(layer))) == layer
+    assert client(registry.host).blob("a", digest_of(layer)) == layer
     assert "authorization" in registry.requests[0].headers
     assert [request.headers.get("authorization") for request in storage.requests] == [None]
 
@@ -144,12 +135,12 @@ def test_a_blob_in_pieces_from_where_it_is_stored_without_credentials(serve: Ser
         (Answer(403), errors.NotPermittedError),
     ],
 )
-def test_a_blob_in_pieces_that_is_not_to_be_had(
+def test_a_blob_that_is_not_to_be_had(
     serve: Servers, answer: Answer, error: type[errors.RegctlError]
 ) -> None:
     registry = serve(standin_registry(StandinRegistry(script=lambda _request: answer)))
     with pytest.raises(error):
-        list(client(registry.host).blob_chunks("a", digest_of(b"it")))
+        client(registry.host).blob("a", digest_of(b"it"))
 
 
 def test_the_head_of_a_manifest_takes_no_content(serve: Servers) -> None:

@@ -101,11 +101,6 @@ def encode_dockerconfigjson(credentials: Mapping[str, Credential]) -> bytes:
     return _json_bytes({"auths": _entries(credentials)})
 
 
-def encode_dockercfg(credentials: Mapping[str, Credential]) -> bytes:
-    """Return the older `.dockercfg`: the same without `auths` around it."""
-    return _json_bytes(_entries(credentials))
-
-
 def decode_dockerconfigjson(data: bytes, *, source: str) -> dict[str, Credential]:
     """
     Return the credentials in a `.dockerconfigjson`, by the keys as they stand there.

@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
@@ -40,7 +40,6 @@ from regctl.reference import Registry
 from regctl.refusals import no_catalog, no_deletion, refusal
 from regctl.transport import (
     MAX_ANSWER_BYTES,
-    Answer,
     Body,
     Reply,
     Transport,
@@ -241,8 +240,7 @@ class RegistryClient:
         said = reply.headers.get("Docker-Content-Digest", digest)
         named = reference if ":" in reference else said
         for promised in {said, named} & {it for it in (said, named) if ":" in it}:
-            for _ in _checked(promised, [reply.body], attempt):
-                pass
+            _check(promised, reply.body, attempt)
         return Manifest(named if ":" in reference else digest, _media_type(reply), reply.body)
 
     def manifest_head(self, repository: str, reference: str) -> ManifestHead:
@@ -272,16 +270,8 @@ class RegistryClient:
         reply = self.request("GET", target, attempt, headers=_VERBATIM, limit=limit)
         if reply.status != HTTPStatus.OK:
             raise self.refused(reply, attempt)
-        for _ in _checked(digest, [reply.body], attempt):
-            pass
+        _check(digest, reply.body, attempt)
         return reply.body
-
-    def blob_chunks(self, repository: str, digest: str) -> Iterator[bytes]:
-        """Yield a blob of any size in pieces; DigestMismatchError comes after the last one."""
-        attempt = f"cannot get the blob {digest} of {self.registry}/{repository}"
-        target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
-        with self.stream(target, attempt, headers=_VERBATIM) as answer:
-            yield from _checked(digest, answer, attempt)
 
     # What is put into it and taken out of it
 
@@ -418,33 +408,6 @@ class RegistryClient:
             )
         )
 
-    @contextlib.contextmanager
-    def stream(
-        self, target: str, attempt: str, *, headers: Mapping[str, str] | None = None
-    ) -> Iterator[Answer]:
-        """
-        Give the answer to a GET while it comes: iterate over it for pieces of bytes.
-
-        Any other status than 200 and 206 is raised as its error. Once it has begun nothing is
-        tried again.
-        """
-        with contextlib.ExitStack() as stack:
-            asked = _Request(
-                "GET",
-                target,
-                attempt,
-                headers or {},
-                None,
-                0,
-                MAX_ANSWER_BYTES,
-                stack=stack,
-                repeatable=True,
-            )
-            reply = self._again(asked)
-            if not asked.begun:
-                raise self.refused(reply, attempt)
-            yield asked.begun[-1]
-
     def refused(self, reply: Reply, attempt: str) -> RegctlError:
         """Return the error for an answer that is no success: the caller raises it."""
         return refusal(reply, attempt, self.registry, self.credential)
@@ -526,29 +489,15 @@ class RegistryClient:
         raise RegistryError(f"{asked.attempt}: it redirects more than {_MAX_REDIRECTS} times")
 
     def _sent(self, asked: "_Request", url: str, headers: Mapping[str, str]) -> Reply:
-        """Send a request once; the body of one that is streamed is left to be read."""
-        if asked.stack is None:
-            return self._wire.send(
-                asked.method,
-                url,
-                asked.attempt,
-                headers=headers,
-                body=asked.rewound(),
-                limit=asked.limit,
-            )
-        with contextlib.ExitStack() as stack:
-            answer = stack.enter_context(
-                self._wire.open(asked.method, url, asked.attempt, headers=headers)
-            )
-            content = b""
-            if answer.status in {200, 206}:
-                asked.begun.append(answer)
-                asked.stack.push(stack.pop_all())
-            else:
-                content = answer.read(asked.limit, asked.attempt)
-            return Reply(
-                asked.method, url, answer.status, answer.headers, content, answer.challenges
-            )
+        """Send a request once."""
+        return self._wire.send(
+            asked.method,
+            url,
+            asked.attempt,
+            headers=headers,
+            body=asked.rewound(),
+            limit=asked.limit,
+        )
 
 
 @dataclass(frozen=True)
@@ -564,9 +513,6 @@ class _Request:
     limit: int
     actions: str | None = None
     repeatable: bool = False
-    # For one that is streamed: where to keep the connection, and the answer on it.
-    stack: contextlib.ExitStack | None = None
-    begun: list[Answer] = field(default_factory=list)
 
     def rewound(self) -> Body | None:
         """Return the body, from its beginning."""
@@ -581,19 +527,14 @@ def _path(repository: str) -> str:
     return f"/v2/{quote(repository)}"
 
 
-def _checked(digest: str, pieces: Iterable[bytes], attempt: str) -> Iterator[bytes]:
-    """Yield *pieces* and raise DigestMismatchError where they are not what *digest* names."""
+def _check(digest: str, content: bytes, attempt: str) -> None:
+    """Raise DigestMismatchError where *content* is not what *digest* names."""
     algorithm, _, promised = digest.partition(":")
     if algorithm not in {"sha256", "sha384", "sha512"}:
         raise DigestMismatchError(f"{attempt}: a digest by {algorithm} can't be checked")
-    hashed = hashlib.new(algorithm)
-    for piece in pieces:
-        hashed.update(piece)
-        yield piece
-    if hashed.hexdigest() != promised.lower():
-        raise DigestMismatchError(
-            f"{attempt}: its content has the digest {algorithm}:{hashed.hexdigest()}"
-        )
+    found = hashlib.new(algorithm, content).hexdigest()
+    if found != promised.lower():
+        raise DigestMismatchError(f"{attempt}: its content has the digest {algorithm}:{found}")
 
 
 def _media_type(reply: Reply) -> str:
