@@ -36,6 +36,7 @@ def report(
         key="checks",
         name=lambda c: c.name,
         record=_record,
+        progress=("checked", None),
     )
     error = verdict(done)
     for check in done:

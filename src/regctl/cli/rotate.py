@@ -1,5 +1,7 @@
 """`regctl rotate`: a new password at both ends."""
 
+import time
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -161,8 +163,21 @@ def rotate(
         policy=Policy(adopt=adopt),
         grace=grace,
         timeout=wait,
+        sleep=lambda seconds: _rest(app, seconds),
     )
     _tell(app, rotation.dry_run() if dry_run else rotation.run(password), dry_run=dry_run)
+
+
+def _rest(app: App, seconds: float) -> None:
+    """Wait; where that takes a while, with something to look at."""
+    if seconds < 1:
+        time.sleep(seconds)
+        return
+    with app.output.progress("seconds waited", ceil(seconds)) as advance:
+        while seconds > 0:
+            time.sleep(min(1, seconds))
+            seconds -= 1
+            advance()
 
 
 def _users(

@@ -17,7 +17,7 @@ from regctl.cli._options import (
     workers_option,
 )
 from regctl.cli._outcomes import look, raise_unlooked
-from regctl.cli._output import Column
+from regctl.cli._output import Advance, Column
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def check(
         app.output.warning(
             "service accounts may not be listed: one may name a Secret that is not there"
         )
-    trial = None if offline else _trial(app, transport)
-    findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
+    with app.output.progress("credentials tried", None) as advance:
+        trial = None if offline else _trial(app, transport, advance)
+        findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
     app.output.listing(
         findings,
         [
@@ -104,7 +105,7 @@ def check(
         raise DifferenceError(f"{problems} of {len(findings)} checks found a problem")
 
 
-def _trial(app: App, transport: TransportOptions) -> "Trial":
+def _trial(app: App, transport: TransportOptions, advance: Advance) -> "Trial":
     """Return what tries a credential at its registry."""
 
     def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
@@ -114,6 +115,8 @@ def _trial(app: App, transport: TransportOptions) -> "Trial":
             app.registry_as(registry, credential, transport).ping()
         except RegctlError as error:
             return error
+        finally:
+            advance()
         return None
 
     return trial
