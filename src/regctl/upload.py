@@ -78,6 +78,31 @@ def _unheard(_count: int) -> None:
     """Tell nobody."""
 
 
+class PartSize:
+    """How much of a blob is sent at a time: all of it, until something between refuses that."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self._most = most
+
+    def broken(self) -> None:
+        """Send no more than a little from now on: what is in full counts."""
+        with self._lock:
+            self._most = min(self._most or _AFTER_A_BREAK, _AFTER_A_BREAK)
+
+    def of(self, rest: int) -> int:
+        """Return how many of *rest* bytes to send next."""
+        return rest if self._most is None else min(rest, self._most)
+
+    def refused(self, count: int, error: RegctlError) -> None:
+        """Send less than *count* from now on; raise *error* where there is no less."""
+        with self._lock:
+            smaller = [size for size in _CHUNKS if size < count]
+            if not smaller:
+                raise error
+            self._most = min(smaller[0], self._most or smaller[0])
+
+
 @dataclass
 class Pusher:
     """
@@ -94,7 +119,7 @@ class Pusher:
     workers: int = WORKERS
     told: Callable[[int], None] = _unheard
     backoff: Backoff = _PATIENCE
-    part_size: "PartSize" = field(default_factory=lambda: PartSize())  # noqa: PLW0108 - defined below
+    part_size: PartSize = field(default_factory=PartSize)
 
     def push(self, image: SavedManifest, references: Sequence[str]) -> Pushed:
         """
@@ -173,31 +198,6 @@ class Pusher:
     def uploads(self) -> str:
         """Where an upload begins."""
         return f"/v2/{self.repository}/blobs/uploads/"
-
-
-class PartSize:
-    """How much of a blob is sent at a time: all of it, until something between refuses that."""
-
-    def __init__(self, most: int | None = None) -> None:
-        self._lock = threading.Lock()
-        self._most = most
-
-    def broken(self) -> None:
-        """Send no more than a little from now on: what is in full counts."""
-        with self._lock:
-            self._most = min(self._most or _AFTER_A_BREAK, _AFTER_A_BREAK)
-
-    def of(self, rest: int) -> int:
-        """Return how many of *rest* bytes to send next."""
-        return rest if self._most is None else min(rest, self._most)
-
-    def refused(self, count: int, error: RegctlError) -> None:
-        """Send less than *count* from now on; raise *error* where there is no less."""
-        with self._lock:
-            smaller = [size for size in _CHUNKS if size < count]
-            if not smaller:
-                raise error
-            self._most = min(smaller[0], self._most or smaller[0])
 
 
 class _Body:

@@ -22,6 +22,7 @@ def grant(kubernetes: ApiServer, *args: str) -> None:
     """Create what `regctl rbac` prints."""
     result = run("rbac", *args)
     assert result.exit_code == 0, result.stderr
+    granted: list[tuple[str | None, list[dict[str, Any]]]] = []
     for manifest in yaml.safe_load_all(result.stdout):
         space = manifest["metadata"].get("namespace")
         where = f"/namespaces/{space}" if space else ""
@@ -29,6 +30,10 @@ def grant(kubernetes: ApiServer, *args: str) -> None:
         path = f"/apis/rbac.authorization.k8s.io/v1{where}/{plural}"
         status, answer = kubernetes.request("POST", path, manifest)
         assert status == 201, answer
+        if "rules" in manifest:
+            granted.append((space, manifest["rules"]))
+    for space, rules in granted:
+        kubernetes.until_allowed("carol", space, rules)
 
 
 @pytest.fixture(autouse=True)

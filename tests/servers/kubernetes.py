@@ -26,6 +26,8 @@ USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(8)))
 MERGE_PATCH = "application/merge-patch+json"
 
 _numbers = itertools.count(1)
+# Some seconds' worth of asking.
+_REVIEWS = 5000
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class ApiServer:
         name = f"{user}-{next(_numbers)}"
         self._must("POST", f"{base}/roles", {"metadata": {"name": name}, "rules": rules})
         self._must("POST", f"{base}/rolebindings", _binding("Role", name, user))
+        self.until_allowed(user, namespace, rules)
 
     def grant_cluster(self, user: str, rules: Sequence[dict[str, Any]]) -> str:
         """Give *user* a ClusterRole everywhere; return the name to `revoke_cluster` it by."""
@@ -166,7 +169,32 @@ class ApiServer:
         name = f"{user}-{next(_numbers)}"
         self._must("POST", f"{base}/clusterroles", {"metadata": {"name": name}, "rules": rules})
         self._must("POST", f"{base}/clusterrolebindings", _binding("ClusterRole", name, user))
+        self.until_allowed(user, None, rules)
         return name
+
+    def until_allowed(
+        self, user: str, namespace: str | None, rules: Sequence[dict[str, Any]]
+    ) -> None:
+        """Return when the API server goes by *rules*: it learns of new ones a moment later."""
+        for rule in rules:
+            attributes = {
+                "namespace": namespace or "",
+                "group": rule["apiGroups"][0],
+                "resource": rule["resources"][0],
+                "verb": rule["verbs"][0],
+                "name": rule.get("resourceNames", [""])[0],
+            }
+            review = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {"user": user, "resourceAttributes": attributes},
+            }
+            path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+            for _ in range(_REVIEWS):
+                if self._must("POST", path, review)["status"]["allowed"]:
+                    break
+            else:
+                raise AssertionError(f"{user} was granted {rule} and is not allowed it")
 
     def revoke_cluster(self, name: str) -> None:
         """Take a ClusterRole away again."""

@@ -105,6 +105,7 @@ def test_the_api_server_knows_users_rights_and_counts(
     events = [
         (event.user, event.verb, event.resource, event.code)
         for event in kubernetes.audit(mark, user_agent="Python-urllib")
+        if event.resource != "subjectaccessreviews"  # how `grant` waits
     ]
     assert events == [
         ("admin", "create", "secrets", 201),
