@@ -48,7 +48,7 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencies.
 	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
 
-docs: $(BIN)/pytest ## Write what is generated: the README's commands, completion scripts, docs/consumers.md.
+docs: $(BIN)/pytest ## Write what is generated: the README's commands, completion scripts, docs/readers.md.
 	$(BIN)/python -m docs
 
 picture: $(BIN)/pytest ## Draw the README's picture anew, of what regctl prints.

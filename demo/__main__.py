@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.errors import RegctlError
-from regctl.htpasswd import HtpasswdFile
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import api_server
 from tests.servers.process import MissingServerError, find

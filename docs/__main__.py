@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from docs import consumers
-from regctl.cli import SECTIONS, main
-from regctl.cli._command import Command
-from regctl.cli.completion import SCRIPTS
+from docs import readers
+from regctl.cli.commands.completion import SCRIPTS
+from regctl.cli.main import SECTIONS, main
+from regctl.cli.params import Command
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -45,7 +45,7 @@ def files() -> dict[Path, str]:
     scripts = {ROOT / "completions" / named[shell]: script for shell, script in SCRIPTS.items()}
     return {
         README: f"{head}{BEGIN}{commands()}{END}{tail}",
-        ROOT / "docs" / "consumers.md": consumers.document(),
+        ROOT / "docs" / "readers.md": readers.document(),
         **scripts,
     }
 

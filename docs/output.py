@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regctl import hashes
+from regctl.authfile import hashes
 from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import api_server

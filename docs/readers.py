@@ -1,8 +1,8 @@
-"""What docs/consumers.md is to hold: who reads auth files, and what each of them makes of it."""
+"""What docs/readers.md is to hold: who reads auth files, and what each of them makes of it."""
 
 from collections.abc import Mapping
 
-from regctl.consumers import CONSUMERS, Cell
+from regctl.authfile.readers import CONSUMERS, Cell
 
 WORDS = {
     "fine": "yes",
@@ -14,7 +14,7 @@ WORDS = {
 HEAD = """\
 # Who reads auth files
 
-Made by `make docs` from `src/regctl/consumers.py`, where each cell has its source; `regctl auth
+Made by `make docs` from `src/regctl/authfile/readers.py`, where each cell has its source; `regctl auth
 consumers -o json` prints those too. `regctl auth check --for NAME` looks at a file as one of them
 does, and `auth push` sends nothing that its reader would not take.
 
@@ -39,7 +39,7 @@ What a line or a file of that kind does. *yes*: nothing bad. *no*: the users con
 
 
 def document() -> str:
-    """Return docs/consumers.md."""
+    """Return docs/readers.md."""
     schemes = {name: one.schemes for name, one in CONSUMERS.items()}
     oddities = {name: one.oddities for name, one in CONSUMERS.items()}
     return "".join(

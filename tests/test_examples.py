@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regctl import syncfile
-from regctl.cli import main
+from regctl.cli.main import main
+from regctl.pullsecrets import sync as syncfile
 from tests.servers.kubernetes import ApiServer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

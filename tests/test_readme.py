@@ -9,7 +9,7 @@ import pytest
 
 from docs.picture import HOST, SCENE
 from regctl import errors
-from regctl.cli import main
+from regctl.cli.main import main
 from tests.cli.test_commands import ALL
 
 ROOT = Path(__file__).parent.parent

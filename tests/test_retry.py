@@ -2,7 +2,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from regctl.exchange import Backoff, retry_after
+from regctl.retry import Backoff, retry_after
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 

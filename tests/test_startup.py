@@ -9,7 +9,7 @@ import pytest
 HEAVY = {"requests", "urllib3", "kubernetes", "rich", "yaml"}
 PROBE = """
 import sys
-from regctl.cli import main
+from regctl.cli.main import main
 try:
     main(sys.argv[1:], prog_name="regctl")
 finally:

@@ -1,5 +1,5 @@
 """Run `python -m regctl` as `regctl`."""
 
-from regctl.cli import main
+from regctl.cli.main import main
 
 main(prog_name="regctl")

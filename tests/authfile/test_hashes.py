@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regctl import hashes
+from regctl.authfile import hashes
 from regctl.errors import InvalidInputError, InvalidPasswordError, UnreadableHashError
 
 # The password of each is "secret".

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl import hashes
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import (
+    Expiry,
+    HtpasswdFile,
+    add_user,
+    check_name,
+    lock_due,
+    lock_users,
+    remove_users,
+)
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
@@ -20,15 +29,6 @@ from regctl.errors import (
     UnreadableHashError,
     UserExistsError,
     WrongPasswordError,
-)
-from regctl.htpasswd import (
-    Expiry,
-    HtpasswdFile,
-    add_user,
-    check_name,
-    lock_due,
-    lock_users,
-    remove_users,
 )
 
 SECRET = hashes.make("secret", cost=4)

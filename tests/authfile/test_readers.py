@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from regctl import atomicfile
-from regctl.consumers import CONSUMERS, DEFAULT, LONG_LINE, ODDITIES, SCHEMES, by_effect, named
+from regctl.authfile.readers import (
+    CONSUMERS,
+    DEFAULT,
+    LONG_LINE,
+    ODDITIES,
+    SCHEMES,
+    by_effect,
+    named,
+)
 from regctl.errors import InvalidInputError
 from tests.conftest import Servers
 from tests.servers.consumers import apache, caddy, haproxy, status

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl import hashes
-from regctl.audit import check
-from regctl.consumers import CONSUMERS, Consumer
-from regctl.htpasswd import HtpasswdFile
-from regctl.repair import repair
+from regctl.authfile import hashes
+from regctl.authfile.audit import check
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import CONSUMERS, Consumer
+from regctl.authfile.repair import repair
 from tests.conftest import Servers
 from tests.servers.consumers import apache, status
 from tests.servers.docker_registry import docker_registry

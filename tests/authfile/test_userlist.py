@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from regctl import hashes, userlist
 from regctl.atomicfile import Writing
+from regctl.authfile import hashes, userlist
+from regctl.authfile.htpasswd import HtpasswdFile, add_user
+from regctl.authfile.userlist import Entry, Wish, Written
 from regctl.errors import BadListError, InvalidInputError, MalformedError
-from regctl.htpasswd import HtpasswdFile, add_user
-from regctl.userlist import Entry, Wish, Written
 
 SECRET = hashes.make("secret", cost=4)
 QUICK = Wish(cost=4)

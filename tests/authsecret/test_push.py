@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl import authsecret
-from regctl.authsecret import AuthSecret, UserChange, compare, merged
-from regctl.cluster import SECRETS, Answer, Cluster, Namespace, Resource
-from regctl.consumers import CONSUMERS, DEFAULT
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import CONSUMERS, DEFAULT
+from regctl.authsecret import push as authsecret
+from regctl.authsecret.push import AuthSecret, UserChange, compare, merged
+from regctl.cluster.client import SECRETS, Answer, Cluster, Namespace, Resource
 from regctl.errors import ConflictError
-from regctl.htpasswd import HtpasswdFile
 from tests.servers.kubernetes import ApiServer
 
 A, B = (f"$2y$04$abcdefghijklmnopqrstu{last}2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW" for last in "uv")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from regctl.cli import main
-from regctl.credentials import encode_auth
+from regctl.cli.main import main
+from regctl.credentials.credential import encode_auth
 from tests.servers.docker_registry import DockerRegistry
 from tests.servers.kubernetes import ApiServer
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from regctl import errors
-from regctl.cli import Root, main
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._options import output_option
+from regctl.cli.app import App, pass_app
+from regctl.cli.main import Root, main
+from regctl.cli.option_groups import output_option
+from regctl.cli.params import Command
 
 ENDS = {
     "done": 0,

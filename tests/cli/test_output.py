@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from regctl import documents, errors
-from regctl.cli._app import App
-from regctl.cli._output import Column, Format, Output, Result, visible
+from regctl.cli.app import App
+from regctl.cli.output import Column, Format, Output, Result, visible
 
 
 @dataclass(frozen=True)

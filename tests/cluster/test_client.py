@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from regctl.cluster import (
+from regctl.cluster.client import (
     NAMESPACES,
     SECRETS,
     SERVICE_ACCOUNTS,
@@ -34,7 +34,7 @@ from regctl.errors import (
 from tests.servers.kubernetes import ApiServer, token_of
 
 if TYPE_CHECKING:
-    from regctl.exchange import Exchange
+    from regctl.retry import Exchange
 
 EMPTY = "e30="
 TYPE = "kubernetes.io/dockerconfigjson"
@@ -104,7 +104,7 @@ def test_an_absent_object_is_none_and_deleting_it_false(cluster: Cluster, namesp
 def test_lists_go_on_until_the_last_page(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regctl.cluster.PAGE_SIZE", 2)
+    monkeypatch.setattr("regctl.cluster.client.PAGE_SIZE", 2)
     for number in range(5):
         cluster.apply(SECRETS, manifest(namespace, f"pull-{number}"))
     found = [item["metadata"]["name"] for item in cluster.objects(SECRETS, namespace=namespace)]
@@ -364,7 +364,7 @@ def test_in_a_pod_its_service_account_is_used(
     """As in a CronJob: no kubeconfig, a token and a namespace in mounted files."""
     (tmp_path / "token").write_text(token_of("admin"))
     (tmp_path / "namespace").write_text("infra")
-    module = "regctl.kubeconfig.in_cluster"
+    module = "regctl.cluster.kubeconfig.in_cluster"
     monkeypatch.setattr(f"{module}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(kubernetes.ca_file))
     host, _, port = kubernetes.url.removeprefix("https://").partition(":")

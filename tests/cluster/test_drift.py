@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.applied import changes, owns
+from regctl.cluster.drift import changes, owns
 
 FIELDS = {
     "f:metadata": {"f:labels": {".": {}, "f:app": {}}},

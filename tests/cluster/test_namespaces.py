@@ -2,14 +2,14 @@
 
 import pytest
 
-from regctl.cluster import NAMESPACES, Cluster
+from regctl.cluster.client import NAMESPACES, Cluster
+from regctl.cluster.namespaces import Targets
 from regctl.errors import (
     InvalidInputError,
     InvalidNamespaceError,
     NamespaceMissingError,
     NotPermittedError,
 )
-from regctl.targets import Targets
 from tests.servers.kubernetes import ApiServer
 
 

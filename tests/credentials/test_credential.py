@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.credentials import (
+from regctl.credentials.credential import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
     Credential,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.credentials import (
+from regctl.credentials.credential import (
     Credential,
     encode_auth,
 )
-from regctl.dockerconfig import DockerConfig
+from regctl.credentials.dockerconfig import DockerConfig
 from regctl.errors import (
     CredentialHelperError,
     FileAccessError,

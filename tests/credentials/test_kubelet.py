@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from regctl.credentials import (
+from regctl.credentials.credential import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
     Credential,
     encode_dockerconfigjson,
 )
+from regctl.credentials.kubelet import Keyring, SecretContent, effective_key, key_matches
 from regctl.errors import MalformedError
-from regctl.keyring import Keyring, SecretContent, effective_key, key_matches
 from tests.dockercfg import encode_dockercfg
 
 

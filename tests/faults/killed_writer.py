@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from regctl import atomicfile, htpasswd
+from regctl import atomicfile
+from regctl.authfile import htpasswd
 
 TRACED = {atomicfile.__file__, htpasswd.__file__}
 OLD = b"alice:old\nbob:old\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from regctl import hashes
-from regctl.htpasswd import HtpasswdFile, add_user, editing
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile, add_user, editing
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 
@@ -274,7 +274,7 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from regctl.htpasswd import editing
+from regctl.authfile.htpasswd import editing
 with editing(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from regctl import parallel
-from regctl.cluster import SECRETS, Cluster
-from regctl.credentials import Credential
+from regctl.cluster.client import SECRETS, Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
+from regctl.credentials.credential import Credential
 from regctl.errors import ClusterError, ClusterUnreachableError
-from regctl.exchange import Backoff
-from regctl.kubeconfig import Kubeconfig
-from regctl.pullsecrets import PullSecret
+from regctl.pullsecrets.plan import PullSecret
+from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers.kubernetes import api_server
 from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api

@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from regctl import errors
-from regctl.cli import main
-from regctl.credentials import Credential
-from regctl.exchange import Backoff
+from regctl.cli.main import main
+from regctl.credentials.credential import Credential
 from regctl.reference import Registry
-from regctl.registry import RegistryClient
-from regctl.transport import Transport
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Transport
+from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers import products
 from tests.servers.certificates import make_certificate

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import archive
-from regctl.cli import main
+from regctl.cli.main import main
 from regctl.errors import UnreachableError
-from regctl.exchange import Backoff
+from regctl.images import archive
+from regctl.images.push import PartSize, Pushed, Pusher
 from regctl.reference import Registry
-from regctl.registry import RegistryClient
-from regctl.transport import Transport
-from regctl.upload import PartSize, Pushed, Pusher
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Transport
+from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.saved_images import Layout
 from tests.servers.cutting_proxy import cutting_proxy

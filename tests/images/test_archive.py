@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from regctl.archive import Blob, Layer, SavedImage, open_archive, unique_parts
 from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotFoundError
-from regctl.manifests import Platform
+from regctl.images.archive import Blob, Layer, SavedImage, open_archive, unique_parts
+from regctl.images.manifests import Platform
 from tests.saved_images import OCI_MANIFEST, Layout, digest_of, docker_archive, tar_of
 
 LAYERS = (b"first layer" * 100, b"second layer" * 200)

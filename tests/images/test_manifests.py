@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regctl.errors import MalformedError, RegctlError, UnknownManifestError
-from regctl.manifests import (
+from regctl.images.manifests import (
     Descriptor,
     ImageManifest,
     Index,

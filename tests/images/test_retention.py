@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta, timezone
 
-from regctl.images import Image, Variant
-from regctl.manifests import Descriptor
-from regctl.retention import Rules, doomed, judge
+from regctl.images.manifests import Descriptor
+from regctl.images.reader import Image, Variant
+from regctl.images.retention import Rules, doomed, judge
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
 

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from regctl import hashes
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.errors import (
     DifferenceError,
     UnknownUserError,
     WrongPasswordError,
 )
-from regctl.htpasswd import HtpasswdFile
 from tests.conftest import Servers
 from tests.servers.nginx import nginx
 

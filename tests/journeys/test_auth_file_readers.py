@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl.htpasswd import add_user
+from regctl.authfile.htpasswd import add_user
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx

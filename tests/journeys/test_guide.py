@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl.cli import main
+from regctl.cli.main import main
 from tests.conftest import Servers
-from tests.journeys.test_library import WANTED, Pod
+from tests.journeys.test_registry import WANTED, Pod
 from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer

@@ -1,17 +1,17 @@
-"""docs/library.md: its examples run, one after the other, on a real registry and API server."""
+"""docs/python.md: its examples run, one after the other, on a real registry and API server."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from regctl import hashes
+from regctl.authfile import hashes
 from tests.conftest import Servers
 from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "library.md"
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "python.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from regctl.cli import main
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl import hashes
+from regctl.authfile import hashes
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer

@@ -13,7 +13,7 @@ from regctl.errors import (
     InvalidReferenceError,
     RegctlError,
 )
-from regctl.library import Gateway, Ingress, Library, canonical, quantity
+from regctl.provisioning.objects import Gateway, Ingress, Library, canonical, quantity
 
 ISSUED = Ingress(cluster_issuer="letsencrypt")
 

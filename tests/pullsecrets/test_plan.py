@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.cluster import Namespace
-from regctl.credentials import (
+from regctl.cluster.client import Namespace
+from regctl.cluster.ownership import LAST_APPLIED, OUR_LABELS
+from regctl.credentials.credential import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
     Credential,
@@ -25,8 +26,7 @@ from regctl.errors import (
     NotOursError,
     NotPermittedError,
 )
-from regctl.ownership import LAST_APPLIED, OUR_LABELS
-from regctl.pullsecrets import (
+from regctl.pullsecrets.plan import (
     Change,
     Observed,
     Policy,

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from regctl import parallel, rollout
-from regctl.cluster import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Cluster, Namespace
-from regctl.credentials import Credential
+from regctl import parallel
+from regctl.cluster.client import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Cluster, Namespace
+from regctl.cluster.namespaces import Targets
+from regctl.credentials.credential import Credential
 from regctl.errors import (
     ImmutableError,
     NotOursError,
     NotThereError,
     UnfinishedError,
 )
-from regctl.pullsecrets import Policy, PullSecret, read_secret
-from regctl.rollout import Accounts, Outcome, Rollout
-from regctl.targets import Targets
+from regctl.pullsecrets import rollout
+from regctl.pullsecrets.plan import Policy, PullSecret, read_secret
+from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
 from tests.conftest import Servers
 from tests.servers.kubernetes import ApiServer, api_server
 

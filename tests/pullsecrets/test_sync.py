@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from regctl import schema, syncfile
+from regctl.cluster.namespaces import Targets
 from regctl.documents import Located
 from regctl.errors import FileAccessError, MalformedError
-from regctl.rollout import Accounts
-from regctl.syncfile import DeclaredRegistry, DeclaredSecret, Source
-from regctl.targets import Targets
+from regctl.pullsecrets import schema
+from regctl.pullsecrets import sync as syncfile
+from regctl.pullsecrets.rollout import Accounts
+from regctl.pullsecrets.sync import DeclaredRegistry, DeclaredSecret, Source
 
 GOOD = """\
 name: registries
@@ -108,7 +109,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_schema_for_editors_is_the_one_that_is_checked_by() -> None:
     """Every keyword in it is one that the check knows; and it is a schema of the current draft."""
-    document = json.loads(resources.files("regctl").joinpath(syncfile.SCHEMA_FILE).read_text())
+    document = json.loads(
+        resources.files("regctl.pullsecrets").joinpath(syncfile.SCHEMA_FILE).read_text()
+    )
     assert document["$schema"].endswith("2020-12/schema")
     unknown = {**document, "oneOf": []}
     with pytest.raises(NotImplementedError):
@@ -116,7 +119,7 @@ def test_the_schema_for_editors_is_the_one_that_is_checked_by() -> None:
 
 
 def test_the_example_of_the_manual_is_a_good_file() -> None:
-    manual = Path(__file__).parent.parent / "docs" / "secret-sync.md"
+    manual = Path(__file__).parents[2] / "docs" / "secret-sync.md"
     example = manual.read_text().split("```yaml\n")[1].split("```")[0]
     declared = syncfile.parse(example, source="docs/secret-sync.md")
     assert [secret.name for secret in declared.secrets] == ["regcred", "registry.baz.com"]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from regctl import errors
-from regctl.authentication import refused_realm
-from regctl.credentials import Credential
-from regctl.exchange import Backoff
+from regctl.credentials.credential import Credential
 from regctl.reference import Registry
-from regctl.registry import RegistryClient
-from regctl.transport import Transport
+from regctl.registry.authentication import refused_realm
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Transport
+from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers.products import (
     PASSWORD,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.challenges import Challenge, parse_challenges
+from regctl.registry.challenges import Challenge, parse_challenges
 
 BEARER = Challenge(
     "bearer",

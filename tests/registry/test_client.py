@@ -9,11 +9,11 @@ import bcrypt
 import pytest
 
 from regctl import errors
-from regctl.credentials import Credential
-from regctl.exchange import Backoff, Exchange
+from regctl.credentials.credential import Credential
 from regctl.reference import Registry
-from regctl.registry import RegistryClient
-from regctl.transport import Transport
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Transport
+from regctl.retry import Backoff, Exchange
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry

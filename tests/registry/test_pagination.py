@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.pagination import Seen, next_page
+from regctl.registry.pagination import Seen, next_page
 
 PAGE = "https://registry.foo.com/v2/_catalog?n=2"
 

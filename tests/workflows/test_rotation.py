@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.credentials import Credential
+from regctl.credentials.credential import Credential
 from regctl.errors import InvalidInputError, UnknownUserError
-from regctl.pullsecrets import Secret
-from regctl.rotation import Holder, World, plan, successor
+from regctl.pullsecrets.plan import Secret
+from regctl.workflows.rotation import Holder, World, plan, successor
 
 
 def holder(user: str) -> Holder:

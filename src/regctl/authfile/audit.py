@@ -12,8 +12,10 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from regctl import hashes, htpasswd, parallel
-from regctl.consumers import (
+from regctl import parallel
+from regctl.authfile import hashes, htpasswd
+from regctl.authfile.htpasswd import HtpasswdFile, Line
+from regctl.authfile.readers import (
     BYTE_ORDER_MARK,
     CONSUMERS,
     LONG_LINE,
@@ -27,7 +29,6 @@ from regctl.errors import (
     InvalidUserError,
     UnreadableHashError,
 )
-from regctl.htpasswd import HtpasswdFile, Line
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")

@@ -18,8 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from regctl import atomicfile, hashes
+from regctl import atomicfile
 from regctl.atomicfile import Writing
+from regctl.authfile import hashes
+from regctl.authfile.hashes import Scheme
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
@@ -33,7 +35,6 @@ from regctl.errors import (
     UserExistsError,
     WrongPasswordError,
 )
-from regctl.hashes import Scheme
 
 Kind = Literal["user", "locked", "expires", "comment", "blank", "malformed"]
 State = Literal["open", "locked", "expired"]

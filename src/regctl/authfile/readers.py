@@ -2,7 +2,7 @@
 Who reads an auth file, and what each of them makes of it: a table, with a source for each cell.
 
 The cells of distribution, nginx, httpd, HAProxy and Caddy are asked of the programs themselves in
-tests/test_consumers.py; the others are read in the program's source, which the cell names.
+tests/authfile/test_readers.py; the others are read in the program's source, which the cell names.
 """
 
 import re

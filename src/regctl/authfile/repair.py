@@ -4,10 +4,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
 
-from regctl import hashes
-from regctl.consumers import BYTE_ORDER_MARK, UTF16_MARKS, Consumer
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile, Line
+from regctl.authfile.readers import BYTE_ORDER_MARK, UTF16_MARKS, Consumer
 from regctl.errors import InvalidPasswordError
-from regctl.htpasswd import HtpasswdFile, Line
 
 _BLANKS = b" \t\r\v\f"
 

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from regctl import atomicfile, documents, hashes, htpasswd
+from regctl import atomicfile, documents
 from regctl.atomicfile import Writing
+from regctl.authfile import hashes, htpasswd
+from regctl.authfile.htpasswd import HtpasswdFile, Outcome
 from regctl.errors import (
     BadListError,
     InvalidPasswordError,
     InvalidUserError,
     MalformedError,
 )
-from regctl.htpasswd import HtpasswdFile, Outcome
 
 Format = Literal["lines", "csv", "json", "yaml"]
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from regctl import audit
-from regctl.audit import Finding
-from regctl.cluster import NAMESPACES, SECRETS, Cluster, Namespace, check_object_name
-from regctl.consumers import Consumer, Shape
+from regctl.authfile import audit
+from regctl.authfile.audit import Finding
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import Consumer, Shape
+from regctl.cluster.client import NAMESPACES, SECRETS, Cluster, Namespace, check_object_name
+from regctl.cluster.ownership import OUR_LABELS
 from regctl.errors import (
     ConflictError,
     ImmutableError,
@@ -29,9 +31,7 @@ from regctl.errors import (
     RegctlError,
     UnfitFileError,
 )
-from regctl.htpasswd import HtpasswdFile
-from regctl.ownership import OUR_LABELS
-from regctl.pullsecrets import Secret, read_secret
+from regctl.pullsecrets.plan import Secret, read_secret
 
 DEFAULT_NAME = "registry-basic-auth"
 

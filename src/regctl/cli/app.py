@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._output import Output
+from regctl.cli.output import Output
 from regctl.errors import ConfirmationError, InvalidInputError
 
 if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
-    from regctl.cli._credentials import CredentialOptions
-    from regctl.cli._options import ClusterOptions, TransportOptions
-    from regctl.cluster import Cluster
-    from regctl.credentials import Credential
-    from regctl.dockerconfig import DockerConfig
-    from regctl.exchange import Exchange
+    from regctl.cli.credential_options import CredentialOptions
+    from regctl.cli.option_groups import ClusterOptions, TransportOptions
+    from regctl.cluster.client import Cluster
+    from regctl.credentials.credential import Credential
+    from regctl.credentials.dockerconfig import DockerConfig
     from regctl.reference import Registry
-    from regctl.registry import RegistryClient
-    from regctl.transport import Transport
+    from regctl.registry.client import RegistryClient
+    from regctl.registry.transport import Transport
+    from regctl.retry import Exchange
 
 
 @dataclass
@@ -53,13 +53,13 @@ class App:
 
     def docker_config(self) -> "DockerConfig":
         """Return docker's `config.json`; each call reads it again."""
-        from regctl.dockerconfig import DockerConfig
+        from regctl.credentials.dockerconfig import DockerConfig
 
         return DockerConfig.load(self.environ)
 
     def cluster(self, options: "ClusterOptions") -> "Cluster":
         """Return the cluster that the flags or the environment mean; nothing is sent yet."""
-        from regctl.cluster import Cluster
+        from regctl.cluster.client import Cluster
 
         return Cluster.from_environment(
             self.environ,
@@ -97,7 +97,7 @@ class App:
         transport: "TransportOptions",
     ) -> "RegistryClient":
         """Return the client of *registry* for just this credential, or as nobody."""
-        from regctl.registry import RegistryClient
+        from regctl.registry.client import RegistryClient
 
         return RegistryClient(
             registry,
@@ -113,7 +113,7 @@ class App:
     @staticmethod
     def transport(options: "TransportOptions") -> "Transport":
         """Return the flags as the library takes them."""
-        from regctl.transport import Transport
+        from regctl.registry.transport import Transport
 
         return Transport(
             options.ca_file,

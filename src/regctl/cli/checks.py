@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from regctl.cli._app import App
-from regctl.cli._output import Column
+from regctl.cli.app import App
+from regctl.cli.output import Column
 
 if TYPE_CHECKING:
-    from regctl.diagnosis import Check
     from regctl.errors import RegctlError
+    from regctl.registry.ping import Check
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": "bright_black"}
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App
+from regctl.cli.app import App
 from regctl.errors import RegctlError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from regctl.cluster import Cluster
-    from regctl.registry import RegistryClient
+    from regctl.cluster.client import Cluster
+    from regctl.registry.client import RegistryClient
 
 _SECONDS = 2.0
 _LIMIT = 500
@@ -29,7 +29,7 @@ Candidates = list["CompletionItem[str]"]
 
 def users(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
     """Return the users of the auth file that are not on the line yet."""
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     given = ctx.params.get(param.name or "")
     with contextlib.suppress(RegctlError):
@@ -41,7 +41,7 @@ def users(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candid
 
 def contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
     """Return the contexts of the kubeconfig."""
-    from regctl.kubeconfig import Kubeconfig
+    from regctl.cluster.kubeconfig import Kubeconfig
 
     with contextlib.suppress(RegctlError):
         environ = ctx.ensure_object(App).environ
@@ -83,7 +83,7 @@ def gateways(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Ca
 
 def libraries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
     """Return the libraries of the namespace that is named, or of the context's."""
-    from regctl.library import SELECTOR
+    from regctl.provisioning.objects import SELECTOR
 
     return _objects(
         ctx, incomplete, "deployments", "/apis/apps/v1", near=True, label_selector=SELECTOR
@@ -137,7 +137,7 @@ def _objects(
     **selector: str,
 ) -> Candidates:
     """Return the names of objects; *near*: of the one namespace, *qualified*: NAMESPACE/NAME."""
-    from regctl.cluster import Resource
+    from regctl.cluster.client import Resource
 
     with contextlib.suppress(RegctlError):
         cluster = _cluster(ctx)
@@ -150,10 +150,10 @@ def _objects(
 
 
 def _registry(ctx: click.Context, host: str) -> "RegistryClient":
-    from regctl.exchange import Backoff
     from regctl.reference import Registry
-    from regctl.registry import RegistryClient
-    from regctl.transport import Transport
+    from regctl.registry.client import RegistryClient
+    from regctl.registry.transport import Transport
+    from regctl.retry import Backoff
 
     registry = Registry.parse(host)
     given = ctx.params.get
@@ -174,7 +174,7 @@ def _registry(ctx: click.Context, host: str) -> "RegistryClient":
 
 
 def _cluster(ctx: click.Context) -> "Cluster":
-    from regctl.cluster import Cluster
+    from regctl.cluster.client import Cluster
 
     return Cluster.from_environment(
         ctx.ensure_object(App).environ,

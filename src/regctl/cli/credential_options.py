@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App
-from regctl.cli._command import Bundle, FilePath, bundle, option
+from regctl.cli.app import App
+from regctl.cli.params import Bundle, FilePath, bundle, option
 from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.credentials import Credential
+    from regctl.credentials.credential import Credential
     from regctl.reference import Registry
 
 
@@ -101,7 +101,7 @@ def new_password(
     app: App, name: str, argument: str | None, options: PasswordOptions, *, generate: bool
 ) -> str:
     """Return the password to set, from wherever it comes."""
-    from regctl import hashes
+    from regctl.authfile import hashes
 
     if generate:
         if argument is not None or options.password_stdin or options.password_file is not None:
@@ -157,7 +157,7 @@ class CredentialOptions(Bundle):
         Raises InvalidInputError for a password without a user, NoCredentialError for a user
         without a password. Whatever is found is concealed in all output to stderr.
         """
-        from regctl.credentials import Credential, check_username
+        from regctl.credentials.credential import Credential, check_username
 
         password = self.password_options.given(
             app, argument=self.docker_password, flag="--docker-password"
@@ -186,7 +186,7 @@ class CredentialOptions(Bundle):
 
     def require(self, app: App, registry: "Registry") -> "Credential":
         """Return the credential as `resolve` does; without any, ask on a terminal."""
-        from regctl.credentials import Credential, check_username
+        from regctl.credentials.credential import Credential, check_username
 
         credential = self.resolve(app, registry)
         if credential is not None:

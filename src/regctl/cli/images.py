@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from regctl.cli._app import App
-from regctl.cli._units import age, size
+from regctl.cli.app import App
+from regctl.cli.humanize import age, size
 from regctl.errors import PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regctl.images import Image, Variant
-    from regctl.manifests import Descriptor
+    from regctl.images.manifests import Descriptor
+    from regctl.images.reader import Image, Variant
 
 _SHORT = len("sha256:") + 12
 

@@ -14,8 +14,8 @@ from typing import Any, cast
 import click
 
 from regctl import __version__
-from regctl.cli._app import App
-from regctl.cli._command import Members, Noun, noun
+from regctl.cli.app import App
+from regctl.cli.params import Members, Noun, noun
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
@@ -31,38 +31,38 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
         "verify": "users:verify",
         "auth": noun(
             "Keep the auth file: write, check, mend, lock, and bring it to the cluster.",
-            write="auth:write",
-            lock="auth:lock",
-            unlock="auth:unlock",
-            expire="auth:expire",
-            cost="auth:cost",
-            check="consumers:check",
-            fix="consumers:fix",
-            consumers="consumers:consumers",
-            push="authsecret:push",
-            pull="authsecret:pull",
-            diff="authsecret:diff",
+            write="auth.write:write",
+            lock="auth.write:lock",
+            unlock="auth.write:unlock",
+            expire="auth.write:expire",
+            cost="auth.write:cost",
+            check="auth.check:check",
+            fix="auth.check:fix",
+            consumers="auth.check:consumers",
+            push="auth.push:push",
+            pull="auth.push:pull",
+            diff="auth.push:diff",
         ),
     },
     "Pull secrets in the cluster": {
         "secret": noun(
             "Pull secrets: the registry's password in every namespace that pulls from it.",
-            create="secret:create",
-            diff="secret:diff",
-            list="secret:list_",
-            check="secretcheck:check",
-            delete="secret:delete",
-            sync="secretsync:sync",
+            create="secret.create:create",
+            diff="secret.create:diff",
+            list="secret.create:list_",
+            check="secret.check:check",
+            delete="secret.create:delete",
+            sync="secret.sync:sync",
         ),
         "rotate": "rotate:rotate",
     },
     "The registry and its images": {
         "library": noun(
             "A whole registry in a namespace of its own.",
-            render="library:render",
-            apply="library:apply",
-            list="library:list_",
-            delete="library:delete",
+            render="registry.apply:render",
+            apply="registry.apply:apply",
+            list="registry.apply:list_",
+            delete="registry.apply:delete",
         ),
         "catalog": "catalog:catalog",
         "tags": "tags:tags",
@@ -71,11 +71,11 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
         "logout": "login:logout",
         "image": noun(
             "One image: look at it, upload it, name it, delete it, and prune old ones.",
-            inspect="image:inspect",
-            push="imagepush:push",
-            tag="image:tag",
-            delete="image:delete",
-            prune="imageprune:prune",
+            inspect="image.inspect:inspect",
+            push="image.push:push",
+            tag="image.inspect:tag",
+            delete="image.inspect:delete",
+            prune="image.prune:prune",
         ),
     },
     "The whole": {
@@ -108,7 +108,7 @@ class Root(Noun):
         app = extra.setdefault("obj", App())
         complete_var = complete_var or COMPLETE
         if COMPLETE in app.environ:
-            from regctl.cli._complete import register
+            from regctl.cli.shell_completion import register
 
             register()
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App
-from regctl.cli._candidates import contexts, namespaces, registries
-from regctl.cli._command import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
+from regctl.cli.app import App
+from regctl.cli.completers import contexts, namespaces, registries
+from regctl.cli.params import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.atomicfile import Writing
-    from regctl.cli._output import Format
-    from regctl.targets import Targets
+    from regctl.cli.output import Format
+    from regctl.cluster.namespaces import Targets
 
 
 def output_option(*formats: "Format") -> Callable[[F], F]:
@@ -181,7 +181,7 @@ class TargetOptions(Bundle):
         There a line is a name, `namespace/NAME` as kubectl prints it, or a comment after `#`.
         Raises InvalidNamespaceError, InvalidInputError where the file can't be read.
         """
-        from regctl.targets import Targets
+        from regctl.cluster.namespaces import Targets
 
         named = [name for text in self.namespace for name in text.split(",")]
         if self.namespaces_from is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
 
-from regctl.cli._app import App
+from regctl.cli.app import App
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,7 @@ class Members(MutableMapping[str, click.Command]):
     """
     The commands of a group by name, each imported when it is asked for.
 
-    Where one is, stands as `module:function` of regctl.cli. To click this is the mapping that it
+    Where one is, stands as `module:function` of regctl.cli.commands. To click this is the mapping that it
     would make itself, so that help, completion and "did you mean" know every name.
     """
 
@@ -118,7 +118,7 @@ class Members(MutableMapping[str, click.Command]):
         if isinstance(place, click.Command):
             return place
         module, _, function = place.partition(":")
-        command: click.Command = getattr(import_module(f"regctl.cli.{module}"), function)
+        command: click.Command = getattr(import_module(f"regctl.cli.commands.{module}"), function)
         self[name] = command
         return command
 

@@ -3,18 +3,18 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from regctl.cli._app import App
-from regctl.cli._options import ClusterOptions, TargetOptions
-from regctl.cli._output import Column, DryRun, Result, error_record
+from regctl.cli.app import App
+from regctl.cli.option_groups import ClusterOptions, TargetOptions
+from regctl.cli.output import Column, DryRun, Result, error_record
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from regctl.cluster import Cluster
-    from regctl.inventory import Inventory, Item
-    from regctl.libraries import Found
-    from regctl.rollout import Outcome, Rollout
+    from regctl.cluster.client import Cluster
+    from regctl.provisioning.listing import Found
+    from regctl.pullsecrets.inventory import Inventory, Item
+    from regctl.pullsecrets.rollout import Outcome, Rollout
 
 
 def carried_out(app: App, rollout: "Rollout", dry_run: DryRun | None) -> "list[Outcome]":
@@ -122,7 +122,7 @@ def look(
     cluster: "Cluster | None" = None,
 ) -> "Inventory":
     """Look at the pull secrets of the namespaces asked for."""
-    from regctl import inventory
+    from regctl.pullsecrets import inventory
 
     targets = target_options.targets()
     cluster = cluster or app.cluster(cluster_options)

@@ -21,7 +21,9 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from regctl.apistatus import Refusal
+from regctl.cluster.kubeconfig import Connection, Kubeconfig
+from regctl.cluster.ownership import FIELD_MANAGER
+from regctl.cluster.status import Refusal
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
@@ -30,9 +32,7 @@ from regctl.errors import (
     NotThereError,
     RegctlError,
 )
-from regctl.exchange import RETRIED_STATUSES, Backoff, Exchange, Observer, retry_after
-from regctl.kubeconfig import Connection, Kubeconfig
-from regctl.ownership import FIELD_MANAGER
+from regctl.retry import RETRIED_STATUSES, Backoff, Exchange, Observer, retry_after
 
 DEFAULT_TIMEOUT = 30.0
 # More than any cluster's namespaces but the largest's, and little memory for one answer.

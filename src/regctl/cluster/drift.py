@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regctl.ownership import FIELD_MANAGER
+from regctl.cluster.ownership import FIELD_MANAGER
 
 
 def changes(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from regctl.cluster import SERVICE_ACCOUNTS, Cluster
+from regctl.cluster.client import SERVICE_ACCOUNTS, Cluster
 from regctl.errors import ConflictError, NotThereError
-from regctl.exchange import Backoff
+from regctl.retry import Backoff
 
 DryRun = Literal["client", "server"]
 

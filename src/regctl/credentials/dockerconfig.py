@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regctl import atomicfile
-from regctl.credentials import Credential, decode_auth, encode_auth, json_object, text_fields
+from regctl.credentials.credential import (
+    Credential,
+    decode_auth,
+    encode_auth,
+    json_object,
+    text_fields,
+)
 from regctl.errors import (
     CredentialHelperError,
     FileAccessError,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from regctl.credentials import Credential, decode_secret
+from regctl.credentials.credential import Credential, decode_secret
 
 _DOCKER_HUB_KEY = "index.docker.io"
 _GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotFoundError
-from regctl.manifests import (
+from regctl.images.manifests import (
     DOCKER_CONFIG_TYPE,
     DOCKER_LAYER_TYPE,
     DOCKER_MANIFEST_TYPE,

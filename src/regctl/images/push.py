@@ -17,7 +17,8 @@ from typing import IO, Literal
 from urllib.parse import urlencode
 
 from regctl import parallel
-from regctl.archive import (
+from regctl.errors import RegctlError, TooLargeError, UnreachableError
+from regctl.images.archive import (
     PIECE_BYTES,
     Blob,
     Layer,
@@ -26,11 +27,10 @@ from regctl.archive import (
     key_of,
     unique_parts,
 )
-from regctl.errors import RegctlError, TooLargeError, UnreachableError
-from regctl.exchange import RETRIED_STATUSES, Backoff
-from regctl.manifests import Descriptor
-from regctl.registry import RegistryClient
-from regctl.transport import Reply
+from regctl.images.manifests import Descriptor
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Reply
+from regctl.retry import RETRIED_STATUSES, Backoff
 
 Result = Literal["uploaded", "mounted", "unchanged"]
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from regctl import parallel
 from regctl.errors import MalformedError, NotFoundError, RegctlError
-from regctl.manifests import (
+from regctl.images.manifests import (
     CONFIG_TYPES,
     Configuration,
     Descriptor,
@@ -23,7 +23,7 @@ from regctl.manifests import (
     parse_configuration,
     parse_manifest,
 )
-from regctl.registry import RegistryClient
+from regctl.registry.client import RegistryClient
 
 R = TypeVar("R")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from regctl.images import Image
+from regctl.images.reader import Image
 
 _UNDATED_BEFORE = 1985
 

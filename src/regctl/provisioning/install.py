@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from regctl import applied, authsecret
-from regctl.authsecret import AuthSecret
-from regctl.cluster import NAMESPACES, SECRETS, Cluster, Resource
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authsecret import push as authsecret
+from regctl.authsecret.push import AuthSecret
+from regctl.cluster import drift as applied
+from regctl.cluster.client import NAMESPACES, SECRETS, Cluster, Resource
+from regctl.cluster.ownership import read_ownership
 from regctl.errors import (
     ClusterError,
     ConflictError,
@@ -25,8 +28,7 @@ from regctl.errors import (
     RegctlError,
     UnknownKindError,
 )
-from regctl.htpasswd import HtpasswdFile
-from regctl.library import (
+from regctl.provisioning.objects import (
     AUTH_SECRET,
     CLAIMS,
     DEFINED_BY,
@@ -38,8 +40,7 @@ from regctl.library import (
     Library,
     entry_objects,
 )
-from regctl.ownership import read_ownership
-from regctl.pullsecrets import Secret, read_secret
+from regctl.pullsecrets.plan import Secret, read_secret
 
 Action = Literal["create", "update", "unchanged", "delete", "keep", "refuse"]
 Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regctl import authsecret, consumers
-from regctl.cluster import SECRETS, Cluster, Namespace
+from regctl.authfile import readers as consumers
+from regctl.authsecret import push as authsecret
+from regctl.cluster.client import SECRETS, Cluster, Namespace
+from regctl.credentials.kubelet import effective_key, key_matches
 from regctl.errors import ClusterError, MalformedError, NotPermittedError, RegctlError
-from regctl.inventory import Item as PullSecretItem
-from regctl.inventory import inventory
-from regctl.keyring import effective_key, key_matches
-from regctl.library import AUTH, AUTH_SECRET, DEPLOYMENTS, HOST, SELECTOR
-from regctl.pullsecrets import read_secret
+from regctl.provisioning.objects import AUTH, AUTH_SECRET, DEPLOYMENTS, HOST, SELECTOR
+from regctl.pullsecrets.inventory import Item as PullSecretItem
+from regctl.pullsecrets.inventory import inventory
+from regctl.pullsecrets.plan import read_secret
 
 
 @dataclass(frozen=True)

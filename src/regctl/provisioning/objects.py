@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from regctl.cluster import SECRETS, Resource, check_namespace, check_object_name
-from regctl.consumers import CONSUMERS, Consumer
+from regctl.authfile.readers import CONSUMERS, Consumer
+from regctl.cluster.client import SECRETS, Resource, check_namespace, check_object_name
+from regctl.cluster.ownership import OUR_LABELS, PART_OF
 from regctl.errors import ImmutableError, InvalidInputError, InvalidObjectNameError
-from regctl.ownership import OUR_LABELS, PART_OF
 from regctl.reference import ImageReference, Registry
 
 DEPLOYMENTS = Resource("Deployment", "deployments", "/apis/apps/v1")

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regctl import parallel
-from regctl.cluster import SECRETS, SERVICE_ACCOUNTS, Cluster
-from regctl.credentials import Credential, decode_secret
+from regctl.cluster.client import SECRETS, SERVICE_ACCOUNTS, Cluster
+from regctl.cluster.serviceaccounts import ServiceAccount, read_service_account
+from regctl.credentials.credential import Credential, decode_secret
+from regctl.credentials.kubelet import Keyring, Match, effective_key
 from regctl.errors import (
     InvalidReferenceError,
     MalformedError,
     NotThereError,
     RegctlError,
 )
-from regctl.inventory import Inventory, Item
-from regctl.keyring import Keyring, Match, effective_key
-from regctl.pullsecrets import read_secret
+from regctl.pullsecrets.inventory import Inventory, Item
+from regctl.pullsecrets.plan import read_secret
 from regctl.reference import ImageReference, Registry
-from regctl.serviceaccounts import ServiceAccount, read_service_account
 
 Verdict = Literal["ok", "problem", "unknown"]
 # Tries a credential at a registry: None where it is accepted, else why not.

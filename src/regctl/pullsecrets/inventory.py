@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from regctl import parallel
-from regctl.cluster import SECRETS, Cluster, Namespace
+from regctl.cluster.client import SECRETS, Cluster, Namespace
+from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, detach, service_accounts
 from regctl.errors import (
     ConflictError,
     MalformedError,
@@ -15,9 +16,8 @@ from regctl.errors import (
     RegctlError,
     UnfinishedError,
 )
-from regctl.pullsecrets import PULL_SECRET_TYPES, Secret, read_secret
-from regctl.rollout import Outcome
-from regctl.serviceaccounts import DryRun, ServiceAccount, detach, service_accounts
+from regctl.pullsecrets.plan import PULL_SECRET_TYPES, Secret, read_secret
+from regctl.pullsecrets.rollout import Outcome
 
 
 @dataclass(frozen=True)

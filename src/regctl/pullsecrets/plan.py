@@ -16,8 +16,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from regctl.cluster import Namespace, check_object_name, read_time
-from regctl.credentials import (
+from regctl.cluster.client import Namespace, check_object_name, read_time
+from regctl.cluster.ownership import LAST_APPLIED, OUR_LABELS, PART_OF, Ownership, read_ownership
+from regctl.credentials.credential import (
     DOCKERCFG,
     DOCKERCFG_KEY,
     DOCKERCONFIGJSON,
@@ -27,6 +28,7 @@ from regctl.credentials import (
     dockerconfigjson_entry,
     encode_dockerconfigjson,
 )
+from regctl.credentials.kubelet import SecretContent, effective_key
 from regctl.errors import (
     ImmutableError,
     InvalidInputError,
@@ -35,8 +37,6 @@ from regctl.errors import (
     NotOursError,
     RegctlError,
 )
-from regctl.keyring import SecretContent, effective_key
-from regctl.ownership import LAST_APPLIED, OUR_LABELS, PART_OF, Ownership, read_ownership
 from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regctl import parallel
-from regctl.cluster import (
+from regctl.cluster.client import (
     NAMESPACES,
     SECRETS,
     Cluster,
@@ -20,7 +20,9 @@ from regctl.cluster import (
     check_namespace,
     check_object_name,
 )
-from regctl.credentials import Credential
+from regctl.cluster.ownership import PART_OF
+from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, attach, service_accounts
+from regctl.credentials.credential import Credential
 from regctl.errors import (
     ConflictError,
     FieldOwnedError,
@@ -31,8 +33,7 @@ from regctl.errors import (
     RegctlError,
     UnfinishedError,
 )
-from regctl.ownership import PART_OF
-from regctl.pullsecrets import (
+from regctl.pullsecrets.plan import (
     NOTHING_OF_OTHERS,
     Change,
     Difference,
@@ -45,7 +46,6 @@ from regctl.pullsecrets import (
     plan_one,
     read_secret,
 )
-from regctl.serviceaccounts import DryRun, ServiceAccount, attach, service_accounts
 
 # From here on one LIST of the whole cluster costs less than a GET for each.
 _FEW = 8

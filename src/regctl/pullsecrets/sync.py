@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from regctl import parallel, schema
-from regctl.cluster import Cluster
-from regctl.credentials import Credential, check_username
-from regctl.dockerconfig import DockerConfig
+from regctl import parallel
+from regctl.cluster.client import Cluster
+from regctl.cluster.namespaces import Targets
+from regctl.cluster.ownership import MANAGED_BY, OUR_LABELS, PART_OF
+from regctl.credentials.credential import Credential, check_username
+from regctl.credentials.dockerconfig import DockerConfig
 from regctl.documents import load_located
 from regctl.errors import (
     FileAccessError,
@@ -18,12 +20,11 @@ from regctl.errors import (
     NoCredentialError,
     RegctlError,
 )
-from regctl.inventory import Item, inventory
-from regctl.ownership import MANAGED_BY, OUR_LABELS, PART_OF
-from regctl.pullsecrets import Policy, PullSecret, default_name, registry_key
+from regctl.pullsecrets import schema
+from regctl.pullsecrets.inventory import Item, inventory
+from regctl.pullsecrets.plan import Policy, PullSecret, default_name, registry_key
+from regctl.pullsecrets.rollout import Accounts, Rollout, copied, prepare
 from regctl.reference import Registry
-from regctl.rollout import Accounts, Rollout, copied, prepare
-from regctl.targets import Targets
 
 SCHEMA_FILE = "secret-sync.schema.json"
 
@@ -80,7 +81,7 @@ def parse(text: str, *, source: str) -> SyncFile:
     """Return what *text* declares; *source* names it in errors. Raises MalformedError."""
     located = load_located(text, source=source)
     schema.check(
-        json.loads(resources.files("regctl").joinpath(SCHEMA_FILE).read_text()),
+        json.loads(resources.files("regctl.pullsecrets").joinpath(SCHEMA_FILE).read_text()),
         located,
         source=source,
     )

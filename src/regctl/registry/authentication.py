@@ -22,8 +22,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from regctl.challenges import Challenge, parse_challenges
-from regctl.credentials import Credential, encode_auth
+from regctl.credentials.credential import Credential, encode_auth
 from regctl.errors import (
     AccessError,
     NotAuthenticatedError,
@@ -32,7 +31,8 @@ from regctl.errors import (
     RegistryError,
     UntrustedRealmError,
 )
-from regctl.transport import Reply
+from regctl.registry.challenges import Challenge, parse_challenges
+from regctl.registry.transport import Reply
 
 _CLIENT_ID = "regctl"
 _MAX_TOKEN_ANSWER = 1024 * 1024

@@ -17,9 +17,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
-from regctl import harbor
-from regctl.authentication import PRIVATE, Authenticator, Want, closer
-from regctl.credentials import Credential
+from regctl.credentials.credential import Credential
 from regctl.errors import (
     AccessError,
     BrokenOffError,
@@ -34,11 +32,12 @@ from regctl.errors import (
     UnfinishedListError,
     UnreachableError,
 )
-from regctl.exchange import RETRIED_STATUSES, Backoff, Observer, retry_after
-from regctl.pagination import each_once, next_page
 from regctl.reference import Registry
-from regctl.refusals import no_catalog, no_deletion, refusal
-from regctl.transport import (
+from regctl.registry import products as harbor
+from regctl.registry.authentication import PRIVATE, Authenticator, Want, closer
+from regctl.registry.error_responses import no_catalog, no_deletion, refusal
+from regctl.registry.pagination import each_once, next_page
+from regctl.registry.transport import (
     MAX_ANSWER_BYTES,
     Body,
     Reply,
@@ -47,6 +46,7 @@ from regctl.transport import (
     ignore,
     same_origin,
 )
+from regctl.retry import RETRIED_STATUSES, Backoff, Observer, retry_after
 
 PAGE_SIZE = 1000
 """Names asked for at once: the most that distribution gives."""

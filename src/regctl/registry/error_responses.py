@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from regctl.challenges import parse_challenges
-from regctl.credentials import Credential
+from regctl.credentials.credential import Credential
 from regctl.errors import (
     DeletionRefusedError,
     NoCatalogError,
@@ -19,7 +18,8 @@ from regctl.errors import (
     TooLargeError,
 )
 from regctl.reference import DOCKER_HUB, Registry
-from regctl.transport import Reply
+from regctl.registry.challenges import parse_challenges
+from regctl.registry.transport import Reply
 
 _BODY_SIZE_HINT = (
     "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "

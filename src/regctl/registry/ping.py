@@ -18,7 +18,6 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from regctl.challenges import Challenge, parse_challenges
 from regctl.errors import (
     AccessError,
     NoCatalogError,
@@ -27,8 +26,9 @@ from regctl.errors import (
     RegistryError,
     TooLargeError,
 )
-from regctl.registry import RegistryClient
-from regctl.transport import Reply, Transport, proxy_for
+from regctl.registry.challenges import Challenge, parse_challenges
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import Reply, Transport, proxy_for
 
 State = Literal["ok", "warning", "failure", "skipped"]
 

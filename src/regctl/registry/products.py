@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from regctl.errors import NotAuthenticatedError, RegistryError
-from regctl.transport import Reply
+from regctl.registry.transport import Reply
 
 PAGE_SIZE = 100
 """The most that Harbor gives at once."""

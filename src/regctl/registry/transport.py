@@ -31,8 +31,8 @@ from regctl.errors import (
     RegistryError,
     UnreachableError,
 )
-from regctl.exchange import Exchange, Observer
 from regctl.parallel import MAX_WORKERS
+from regctl.retry import Exchange, Observer
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """What a list or a manifest may have at most; counted after decompression."""

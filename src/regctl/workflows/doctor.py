@@ -7,15 +7,16 @@ Each part yields Checks of its own; what can't be looked at is skipped, with the
 
 from collections.abc import Iterator, Sequence
 
-from regctl import authsecret, secretcheck
-from regctl.cluster import Cluster, Namespace
-from regctl.consumers import Consumer
-from regctl.diagnosis import Check, State
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import Consumer
+from regctl.authsecret import push as authsecret
+from regctl.cluster.client import Cluster, Namespace
 from regctl.errors import InvalidReferenceError, MalformedError, RegctlError
-from regctl.htpasswd import HtpasswdFile
-from regctl.inventory import Inventory
+from regctl.pullsecrets import check as secretcheck
+from regctl.pullsecrets.check import Trial
+from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
-from regctl.secretcheck import Trial
+from regctl.registry.ping import Check, State
 
 _FEW = 5
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

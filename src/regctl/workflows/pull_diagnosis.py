@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regctl import hashes
-from regctl.cluster import PODS, SECRETS, SERVICE_ACCOUNTS, Cluster, Resource
-from regctl.credentials import Credential, decode_secret
-from regctl.diagnosis import Check
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.cluster.client import PODS, SECRETS, SERVICE_ACCOUNTS, Cluster, Resource
+from regctl.cluster.serviceaccounts import read_service_account
+from regctl.credentials.credential import Credential, decode_secret
+from regctl.credentials.kubelet import Keyring, Match, SecretContent
 from regctl.errors import (
     AccessError,
     ClusterError,
@@ -24,14 +26,12 @@ from regctl.errors import (
     NotThereError,
     RegctlError,
 )
-from regctl.htpasswd import HtpasswdFile
-from regctl.images import Image, Reader
-from regctl.keyring import Keyring, Match, SecretContent
-from regctl.manifests import Platform
-from regctl.pullsecrets import PULL_SECRET_TYPES, Secret, read_secret
+from regctl.images.manifests import Platform
+from regctl.images.reader import Image, Reader
+from regctl.pullsecrets.plan import PULL_SECRET_TYPES, Secret, read_secret
 from regctl.reference import ImageReference, Registry
-from regctl.registry import RegistryClient
-from regctl.serviceaccounts import read_service_account
+from regctl.registry.client import RegistryClient
+from regctl.registry.ping import Check
 
 _NODES = Resource("Node", "nodes")
 _FEW = 5

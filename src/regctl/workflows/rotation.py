@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from regctl import authsecret, hashes, htpasswd
-from regctl.authsecret import AuthSecret
-from regctl.cluster import SECRETS, Cluster, Namespace
-from regctl.consumers import Consumer
-from regctl.credentials import Credential
+from regctl.authfile import hashes, htpasswd
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import Consumer
+from regctl.authsecret import push as authsecret
+from regctl.authsecret.push import AuthSecret
+from regctl.cluster.client import SECRETS, Cluster, Namespace
+from regctl.credentials.credential import Credential
 from regctl.errors import (
     InvalidInputError,
     InvalidReferenceError,
@@ -29,13 +31,12 @@ from regctl.errors import (
     UnreachableError,
     WrongPasswordError,
 )
-from regctl.exchange import Backoff
-from regctl.htpasswd import HtpasswdFile
-from regctl.inventory import Inventory, Item
-from regctl.pullsecrets import Policy, PullSecret, Secret, read_secret
+from regctl.pullsecrets.inventory import Inventory, Item
+from regctl.pullsecrets.plan import Policy, PullSecret, Secret, read_secret
+from regctl.pullsecrets.rollout import prepare
 from regctl.reference import Registry
-from regctl.registry import RegistryClient
-from regctl.rollout import prepare
+from regctl.registry.client import RegistryClient
+from regctl.retry import Backoff
 
 Step = Literal["add", "wait", "update", "check", "grace", "remove"]
 Result = Literal["created", "configured", "unchanged", "deleted", "works", "waited"]

@@ -9,11 +9,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
-from regctl.cli._app import App
-from regctl.cli.users import adduser
-from regctl.htpasswd import HtpasswdFile
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.cli.app import App
+from regctl.cli.commands.users import adduser
+from regctl.cli.main import main
 
 SECRET = hashes.make("secret", cost=4)
 

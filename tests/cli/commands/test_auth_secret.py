@@ -10,8 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.servers.kubernetes import ApiServer
 
 NAME = "registry-basic-auth"

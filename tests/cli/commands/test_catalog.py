@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 from click.testing import CliRunner
 
-from regctl.cli import main
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.standin_registry import StandinRegistry, standin_registry

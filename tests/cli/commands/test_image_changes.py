@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.saved_images import Layout, docker_archive, tar_of
 from tests.servers.docker_registry import DockerRegistry, docker_registry

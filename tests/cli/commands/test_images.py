@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl.cli import main
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry

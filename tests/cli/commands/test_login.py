@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
-from regctl.credentials import encode_auth
+from regctl.authfile import hashes
+from regctl.cli.main import main
+from regctl.credentials.credential import encode_auth
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from regctl import hashes, htpasswd
-from regctl.cli import main
+from regctl.authfile import hashes, htpasswd
+from regctl.cli.main import main
 from tests.servers.kubernetes import ApiServer
 
 HOST = "registry.foo.com"

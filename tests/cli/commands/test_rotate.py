@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
+from regctl.authfile import hashes
+from regctl.cli.main import main
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
@@ -339,7 +339,7 @@ def test_a_selector_finds_namespaces_and_globs_leave_some_out(
 def test_many_namespaces_are_shown_to_a_person_before_they_are_changed(
     kubernetes: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regctl.cli._app.App.interactive", True)
+    monkeypatch.setattr("regctl.cli.app.App.interactive", True)
     spaces = ",".join(f"many-{number}" for number in range(21))
     mark = kubernetes.audit_mark()
     result = create("-n", spaces, stdin="n\n")

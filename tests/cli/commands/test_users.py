@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from regctl import hashes
-from regctl.cli import main
-from regctl.htpasswd import HtpasswdFile
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.cli.main import main
 
 SECRET = hashes.make("secret", cost=4)
 

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._images import image_record, moment, short, size_cell, unread
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.images import image_record, moment, short, size_cell, unread
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     registry_argument,
     transport_options,
     workers_option,
 )
-from regctl.cli._output import Column, error_record
+from regctl.cli.output import Column, error_record
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.images import Repository
+    from regctl.images.reader import Repository
 
 
 @click.command(
@@ -92,7 +92,7 @@ def catalog(
             record=lambda name: {"name": name},
         )
         return
-    from regctl.images import survey
+    from regctl.images.reader import survey
 
     columns = _long_columns(app) if long else _tag_columns()
     seen: list[Repository] = []

@@ -8,8 +8,8 @@ value and its help, between tabs (see _complete).
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
+from regctl.cli.app import App, pass_app
+from regctl.cli.params import Command
 
 _BASH = r"""# Completion of regctl for bash.
 

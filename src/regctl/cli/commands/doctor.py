@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import images
-from regctl.cli._checks import report
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.checks import report
+from regctl.cli.completers import images
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -22,19 +21,20 @@ from regctl.cli._options import (
     transport_options,
     workers_option,
 )
+from regctl.cli.params import Command
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from regctl.cluster import Cluster
-    from regctl.credentials import Credential
-    from regctl.diagnosis import Check
-    from regctl.htpasswd import HtpasswdFile
-    from regctl.pull import Connect, Pull
+    from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.cluster.client import Cluster
+    from regctl.credentials.credential import Credential
     from regctl.reference import Registry
-    from regctl.registry import RegistryClient
+    from regctl.registry.client import RegistryClient
+    from regctl.registry.ping import Check
+    from regctl.workflows.pull_diagnosis import Connect, Pull
 
 
 @click.command(
@@ -139,7 +139,7 @@ def _one_namespace(cluster: "Cluster", options: TargetOptions) -> str:
 
 def _file(app: App, path: "Path | None") -> "HtpasswdFile | None":
     """Return the auth file, or None where none is named and none is here."""
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     if path is None and not file.exists():
@@ -151,9 +151,9 @@ def _file(app: App, path: "Path | None") -> "HtpasswdFile | None":
 
 
 def _pulls(cluster: "Cluster", asked: _Asked, namespace: str) -> "tuple[Pull, ...]":
-    from regctl import pull
-    from regctl.manifests import Platform
+    from regctl.images.manifests import Platform
     from regctl.reference import ImageReference
+    from regctl.workflows import pull_diagnosis as pull
 
     node = Platform.parse(asked.platform) if asked.platform is not None else None
     if asked.pod is not None:
@@ -165,7 +165,7 @@ def _pulls(cluster: "Cluster", asked: _Asked, namespace: str) -> "tuple[Pull, ..
 def _examined(
     cluster: "Cluster", connect: "Connect", file: "HtpasswdFile | None", pulls: "tuple[Pull, ...]"
 ) -> "Iterator[Check]":
-    from regctl.pull import Doctor
+    from regctl.workflows.pull_diagnosis import Doctor
 
     doctor = Doctor(cluster, connect, file)
     for one in pulls:
@@ -182,8 +182,9 @@ def _first_failure(checks: "list[Check]") -> RegctlError | None:
 
 
 def _of_file(file: "HtpasswdFile | None") -> "Iterator[Check]":
-    from regctl import consumers, doctor
-    from regctl.diagnosis import Check
+    from regctl.authfile import readers as consumers
+    from regctl.registry.ping import Check
+    from regctl.workflows import doctor
 
     if file is None:
         yield Check("auth file", "skipped", "there is none here", "pass -f")
@@ -194,7 +195,8 @@ def _of_file(file: "HtpasswdFile | None") -> "Iterator[Check]":
 def _of_auth_secret(
     cluster: "Cluster", named: str, file: "HtpasswdFile | None"
 ) -> "Iterator[Check]":
-    from regctl import consumers, doctor
+    from regctl.authfile import readers as consumers
+    from regctl.workflows import doctor
 
     namespace, slash, name = named.partition("/")
     if not slash or not namespace or not name:
@@ -209,7 +211,7 @@ def _of_registry(
     transport: TransportOptions,
     connect: "Connect",
 ) -> "Iterator[Check]":
-    from regctl.diagnosis import diagnose
+    from regctl.registry.ping import diagnose
 
     user = (who.username or "the token's user") if who is not None else None
     yield from diagnose(
@@ -226,9 +228,10 @@ def _of_cluster(
     workers: int,
     connect: "Connect",
 ) -> "Iterator[Check]":
-    from regctl import doctor, inventory
-    from regctl.diagnosis import Check
-    from regctl.targets import Targets
+    from regctl.cluster.namespaces import Targets
+    from regctl.pullsecrets import inventory
+    from regctl.registry.ping import Check
+    from regctl.workflows import doctor
 
     def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
         try:

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     registry_argument,
     transport_options,
 )
-from regctl.cli._output import Outcome, Result
+from regctl.cli.output import Outcome, Result
+from regctl.cli.params import Command
 
 if TYPE_CHECKING:
-    from regctl.dockerconfig import DockerConfig, Kept
+    from regctl.credentials.dockerconfig import DockerConfig, Kept
 
 _KIND = "login"
 

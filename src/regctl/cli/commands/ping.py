@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._checks import report
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.checks import report
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     registry_argument,
     transport_options,
 )
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.registry import RegistryClient
+    from regctl.registry.client import RegistryClient
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -52,7 +52,7 @@ def ping(
     whether the password is right, and what this user may. Exit code 4 is a refused password, 1
     anything else that fails.
     """
-    from regctl.diagnosis import diagnose, verdict
+    from regctl.registry.ping import diagnose, verdict
 
     size = _bytes(upload) if upload is not None else None
     where = app.named_registry(registry)

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._options import output_option
+from regctl.cli.app import App, pass_app
+from regctl.cli.option_groups import output_option
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.rbac import Need, Subject
+    from regctl.workflows.rbac import Need, Subject
 
 
 @click.command(
@@ -66,8 +66,8 @@ def rbac(
     NAME is the Secret or library that the command is about. `rotate --auth-secret` needs what
     'auth push' needs too. Without --for it is all that regctl ever does.
     """
-    from regctl.cluster import check_namespace, check_object_name
-    from regctl.rbac import Grant
+    from regctl.cluster.client import check_namespace, check_object_name
+    from regctl.workflows.rbac import Grant
 
     names = tuple(dict.fromkeys(one for text in namespace for one in text.split(",")))
     for one in names:
@@ -81,7 +81,7 @@ def rbac(
 
 
 def _needs(command: str | None, name: str | None) -> "tuple[Need, ...]":
-    from regctl.rbac import NEEDS
+    from regctl.workflows.rbac import NEEDS
 
     if command is None:
         if name is not None:
@@ -98,7 +98,7 @@ def _needs(command: str | None, name: str | None) -> "tuple[Need, ...]":
 
 
 def _subject(user: str | None, group: str | None, account: str | None) -> "Subject | None":
-    from regctl.rbac import Subject
+    from regctl.workflows.rbac import Subject
 
     given = [one for one in (user, group, account) if one is not None]
     if len(given) > 1:

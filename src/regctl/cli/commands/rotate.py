@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import users as users_there
-from regctl.cli._command import Command
-from regctl.cli._credentials import PasswordOptions, password_options
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import users as users_there
+from regctl.cli.credential_options import PasswordOptions, password_options
+from regctl.cli.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -22,18 +21,19 @@ from regctl.cli._options import (
     transport_options,
     workers_option,
 )
-from regctl.cli._output import error_record
+from regctl.cli.output import error_record
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from regctl.cluster import Cluster
-    from regctl.credentials import Credential
-    from regctl.inventory import Inventory
-    from regctl.registry import RegistryClient
-    from regctl.rotation import Event, Users
+    from regctl.cluster.client import Cluster
+    from regctl.credentials.credential import Credential
+    from regctl.pullsecrets.inventory import Inventory
+    from regctl.registry.client import RegistryClient
+    from regctl.workflows.rotation import Event, Users
 
 
 @click.command(
@@ -117,10 +117,10 @@ def rotate(
     Run again after an interruption, it goes on where it stopped. All namespaces but the system's
     are looked through unless some are named.
     """
-    from regctl import inventory
-    from regctl.pullsecrets import Policy
-    from regctl.rotation import Rotation, successor
-    from regctl.targets import Targets
+    from regctl.cluster.namespaces import Targets
+    from regctl.pullsecrets import inventory
+    from regctl.pullsecrets.plan import Policy
+    from regctl.workflows.rotation import Rotation, successor
 
     if keep_old and finish:
         raise InvalidInputError("--keep-old and --finish at once", hint="pass one of them")
@@ -190,8 +190,8 @@ def _users(
     adopt: bool,
 ) -> "Users":
     """Return where the users are: the file, the Secret, or the file and the Secret made of it."""
-    from regctl import consumers
-    from regctl.rotation import FileUsers, SecretUsers
+    from regctl.authfile import readers as consumers
+    from regctl.workflows.rotation import FileUsers, SecretUsers
 
     file = FileUsers(app.auth_file(path))
     if auth_secret is None:

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import repositories
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._images import image_record, moment, short, size_cell, unread
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import repositories
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.images import image_record, moment, short, size_cell, unread
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     workers_option,
 )
-from regctl.cli._output import Column, error_record
+from regctl.cli.output import Column, error_record
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
-    from regctl.images import Image
-    from regctl.registry import RegistryClient
+    from regctl.images.reader import Image
+    from regctl.registry.client import RegistryClient
 
 
 class _Row(NamedTuple):
@@ -104,7 +104,7 @@ def tags(
 def _read(
     client: "RegistryClient", repository: str, names: list[str], workers: int
 ) -> Iterator[_Row]:
-    from regctl.images import tag_images
+    from regctl.images.reader import tag_images
 
     for tag, found in tag_images(client, repository, names, workers=workers):
         yield _Row(tag, error=found) if isinstance(found, RegctlError) else _Row(tag, found)

@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import users as users_there
-from regctl.cli._command import Command, option
-from regctl.cli._credentials import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import users as users_there
+from regctl.cli.credential_options import (
     PasswordOptions,
     new_password,
     password_options,
     prompt_password,
 )
-from regctl.cli._options import (
+from regctl.cli.option_groups import (
     HashingOptions,
     WritingOptions,
     dry_run_flag,
@@ -24,14 +23,15 @@ from regctl.cli._options import (
     writing_options,
     yes_option,
 )
-from regctl.cli._output import Column, Result
+from regctl.cli.output import Column, Result
+from regctl.cli.params import Command, option
 from regctl.errors import UnknownUserError
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from regctl.htpasswd import User
+    from regctl.authfile.htpasswd import User
 
 _KIND = "user"
 
@@ -77,7 +77,7 @@ def adduser(
 
     The day of --expires is kept in the file; `regctl auth expire` locks those whose day has come.
     """
-    from regctl import hashes, htpasswd
+    from regctl.authfile import hashes, htpasswd
 
     htpasswd.check_name(name)
     hashes.check_scheme(hashing.scheme or hashes.DEFAULT_SCHEME, hashing.cost)
@@ -138,7 +138,7 @@ def deluser(
     yes: bool,
 ) -> None:
     """Remove users from the auth file."""
-    from regctl import htpasswd
+    from regctl.authfile import htpasswd
 
     file = app.auth_file(path)
     present = htpasswd.HtpasswdFile.read(file)
@@ -177,7 +177,7 @@ def _absent(name: str, file: "Path") -> Result:
 @pass_app
 def users(app: App, *, path: "Path | None", wide: bool) -> None:
     """List the users of the auth file and what is wrong with them."""
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     if wide and app.output.format in {None, "table"}:
         app.output.format = "wide"
@@ -251,7 +251,7 @@ def verify(
     The exit code is 0 where it does, 4 for a wrong password, 1 for a user that is unknown or
     locked.
     """
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     content = HtpasswdFile.read(file)

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command, option
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.params import Command, option
+from regctl.cli.option_groups import (
     WritingOptions,
     dry_run_flag,
     file_option,
@@ -14,15 +14,15 @@ from regctl.cli._options import (
     writing_options,
     yes_option,
 )
-from regctl.cli._output import Column
+from regctl.cli.output import Column
 from regctl.errors import DifferenceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.audit import Finding
-    from regctl.consumers import Consumer
-    from regctl.repair import Mend
+    from regctl.authfile.audit import Finding
+    from regctl.authfile.readers import Consumer
+    from regctl.authfile.repair import Mend
 
 consumer_option = option(
     "--for",
@@ -34,7 +34,7 @@ consumer_option = option(
 
 def chosen(name: str | None) -> "Consumer | None":
     """Return the consumer that `--for` names."""
-    from regctl import consumers
+    from regctl.authfile import readers as consumers
 
     return None if name is None else consumers.named(name)
 
@@ -59,8 +59,8 @@ def check(app: App, *, path: "Path | None", consumer: str | None, strict: bool) 
     The empty password is tried on every user, which takes as long as that many logins. The exit
     code is 1 where there is an error, with --strict also where there is a warning.
     """
-    from regctl import audit
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authfile import audit
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     reader = chosen(consumer)
@@ -153,8 +153,9 @@ def fix(
     Shows what it would do, and asks. Of a user's different lines the one is kept that counts for
     the consumer; without --for they are left alone. No other line changes.
     """
-    from regctl import atomicfile, repair
-    from regctl.htpasswd import HtpasswdFile
+    from regctl import atomicfile
+    from regctl.authfile import repair
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     content = HtpasswdFile.read(file).content
@@ -195,7 +196,7 @@ def consumers(app: App, *, wide: bool) -> None:
     What it says of distribution, nginx, httpd, HAProxy and Caddy is tested on the programs; the
     rest is read in their source.
     """
-    from regctl.consumers import CONSUMERS
+    from regctl.authfile.readers import CONSUMERS
 
     if wide and app.output.format in {None, "table"}:
         app.output.format = "wide"

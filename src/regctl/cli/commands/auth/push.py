@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command, option
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.params import Command, option
+from regctl.cli.option_groups import (
     ClusterOptions,
     WritingOptions,
     cluster_options,
@@ -17,18 +17,18 @@ from regctl.cli._options import (
     writing_options,
     yes_option,
 )
-from regctl.cli._output import Column, DryRun, Result
-from regctl.cli.consumers import consumer_option
+from regctl.cli.output import Column, DryRun, Result
+from regctl.cli.commands.auth.check import consumer_option
 from regctl.errors import DifferenceError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from regctl.authsecret import AuthSecret, Change, UserChange
-    from regctl.consumers import Consumer
-    from regctl.htpasswd import HtpasswdFile
-    from regctl.targets import Targets
+    from regctl.authsecret.push import AuthSecret, Change, UserChange
+    from regctl.authfile.readers import Consumer
+    from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.cluster.namespaces import Targets
 
 _SHOWN = 10
 
@@ -49,13 +49,13 @@ secret_option = option(
 
 
 def _consumer(name: str | None) -> "Consumer":
-    from regctl import consumers
+    from regctl.authfile import readers as consumers
 
     return consumers.DEFAULT if name is None else consumers.named(name)
 
 
 def _targets(namespace: "Sequence[str]") -> "Targets":
-    from regctl.targets import Targets
+    from regctl.cluster.namespaces import Targets
 
     return Targets(tuple(dict.fromkeys(name for text in namespace for name in text.split(","))))
 
@@ -97,8 +97,8 @@ def push(
     reader could not use is refused before anything is sent. The Secret is changed in place: users
     notice nothing. Who would be shut out is shown first.
     """
-    from regctl import authsecret
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authsecret import push as authsecret
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = HtpasswdFile.read(app.auth_file(path))
     desired = authsecret.AuthSecret.of(file, secret, _consumer(consumer))
@@ -131,7 +131,7 @@ def push(
 
 
 def _try_passwords(app: App, desired: "AuthSecret", changes: "Sequence[Change]") -> None:
-    from regctl import authsecret
+    from regctl.authsecret import push as authsecret
 
     total = len(desired.hashes)
     with app.output.progress("trying the empty password", total) as advance:
@@ -208,8 +208,9 @@ def pull(
 
     A file that lets in others is changed only after a question; its comments and locked users stay.
     """
-    from regctl import atomicfile, authsecret
-    from regctl.htpasswd import HtpasswdFile
+    from regctl import atomicfile
+    from regctl.authsecret import push as authsecret
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file, reader = app.auth_file(path), _consumer(consumer)
     where = _one_namespace(app, namespace, cluster_options)
@@ -270,8 +271,8 @@ def diff(
     The exit code is 1 where there is a difference. A hash that was made anew counts as changed,
     also where the password is the same.
     """
-    from regctl import authsecret
-    from regctl.htpasswd import HtpasswdFile
+    from regctl.authsecret import push as authsecret
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     local = HtpasswdFile.read(file)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import users as users_there
-from regctl.cli._command import Command, option
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import users as users_there
+from regctl.cli.params import Command, option
+from regctl.cli.option_groups import (
     HashingOptions,
     WritingOptions,
     dry_run_flag,
@@ -18,13 +18,13 @@ from regctl.cli._options import (
     writing_options,
     yes_option,
 )
-from regctl.cli._output import Column, Result
+from regctl.cli.output import Column, Result
 from regctl.errors import BadListError, FileAccessError, InvalidInputError, MalformedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.userlist import Entry, Format, Written
+    from regctl.authfile.userlist import Entry, Format, Written
 
 _KIND = "user"
 
@@ -70,7 +70,7 @@ def _mark(
     locked: bool,
     dry_run: bool,
 ) -> None:
-    from regctl import htpasswd
+    from regctl.authfile import htpasswd
 
     file = app.auth_file(path)
     wanted = list(dict.fromkeys(names))
@@ -107,7 +107,7 @@ def expire(app: App, *, path: "Path | None", writing: WritingOptions, dry_run: b
 
     Made for a timer: nothing happens where nobody is due. Days are those of UTC.
     """
-    from regctl import htpasswd
+    from regctl.authfile import htpasswd
 
     names = htpasswd.lock_due(app.auth_file(path), app.today(), how=writing.how(), dry_run=dry_run)
     app.output.results(
@@ -164,7 +164,7 @@ def write(
     name,password, or JSON or YAML as {NAME: PASSWORD} or [{name:, password:}]. A hash in the place
     of a password passes through. Without a password a user keeps the one it has.
     """
-    from regctl import userlist
+    from regctl.authfile import userlist
 
     wish = userlist.Wish(hashing.scheme, hashing.cost, generate_missing, exclusive)
     file = app.auth_file(path)
@@ -211,7 +211,7 @@ def _text(app: App, source: str, label: str) -> str:
 
 def _agreed(app: App, file: "Path", entries: "list[Entry]", *, yes: bool) -> list[str]:
     """Show whom an exclusive write removes, and ask."""
-    from regctl import userlist
+    from regctl.authfile import userlist
 
     gone = userlist.removed(file, entries)
     for name in gone:
@@ -263,7 +263,8 @@ def cost(app: App, *, path: "Path | None", layers: int) -> None:
     A server checks the password on every request: a pull of N layers is N+4 checks, the first push
     of them 5N+6. USERS counts those of the auth file whose hash has that cost.
     """
-    from regctl import hashes, htpasswd
+    from regctl.authfile import hashes
+    from regctl.authfile import htpasswd
 
     file = app.auth_file(path)
     users = htpasswd.HtpasswdFile.read(file).users() if file.exists() else []

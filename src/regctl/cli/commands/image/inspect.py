@@ -4,26 +4,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import images
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._images import image_record, moment, short, size_cell, variant_record
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import images
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.images import image_record, moment, short, size_cell, variant_record
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     yes_option,
 )
-from regctl.cli._output import Column, Result, visible
+from regctl.cli.output import Column, Result, visible
+from regctl.cli.params import Command
 from regctl.errors import DeletionRefusedError, InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from regctl.images import Image, Variant
+    from regctl.images.reader import Image, Variant
     from regctl.reference import ImageReference
-    from regctl.registry import RegistryClient
+    from regctl.registry.client import RegistryClient
 
 
 @click.command(
@@ -54,8 +54,8 @@ def inspect(
     """
     from dataclasses import replace
 
-    from regctl.images import Reader
-    from regctl.manifests import Platform
+    from regctl.images.manifests import Platform
+    from regctl.images.reader import Reader
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
@@ -134,7 +134,7 @@ def tag(
 
     A tag that stands for something else is moved.
     """
-    from regctl.images import retag
+    from regctl.images.reader import retag
     from regctl.reference import ImageReference, check_tag
 
     asked = ImageReference.parse(image)
@@ -176,7 +176,7 @@ def delete(
     deletes nothing unless --all-tags says so. An image named by its digest goes with all its tags.
     The registry's own garbage collection frees the disk afterwards.
     """
-    from regctl.images import tag_digests
+    from regctl.images.reader import tag_digests
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)

@@ -5,27 +5,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import repositories
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._images import moment, short, size_cell
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import repositories
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.images import moment, short, size_cell
+from regctl.cli.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     workers_option,
     yes_option,
 )
-from regctl.cli._output import Column, error_record
+from regctl.cli.output import Column, error_record
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError, NotFoundError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from regctl.images import Image
-    from regctl.registry import RegistryClient
-    from regctl.retention import Verdict
+    from regctl.images.reader import Image
+    from regctl.images.retention import Verdict
+    from regctl.registry.client import RegistryClient
 
 
 class _Row(NamedTuple):
@@ -76,8 +76,8 @@ def prune(
     """
     from datetime import datetime, timezone
 
+    from regctl.images.retention import Rules, judge
     from regctl.reference import ImageReference
-    from regctl.retention import Rules, judge
 
     if not images:
         raise InvalidInputError("which repository?", hint="name one or several")
@@ -120,7 +120,7 @@ def _found(
     app: App, client: "RegistryClient", repository: str, workers: int
 ) -> "dict[str, Image | None]":
     """Read the image of each tag; None for one that can't be read."""
-    from regctl.images import Image, tag_images
+    from regctl.images.reader import Image, tag_images
 
     tags = client.tags(repository)
     found: dict[str, Image | None] = {}
@@ -142,8 +142,8 @@ def _carried_out(
     *,
     really: bool,
 ) -> list[_Row]:
-    from regctl.images import tag_digests
-    from regctl.retention import doomed
+    from regctl.images.reader import tag_digests
+    from regctl.images.retention import doomed
 
     results: dict[str, tuple[str, RegctlError | None]] = {}
     if really and any(verdict.kept is None for verdict in judged):

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import images
-from regctl.cli._command import Command
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._options import TransportOptions, output_option, transport_options
-from regctl.cli._units import size as readable
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import images
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.humanize import size as readable
+from regctl.cli.option_groups import TransportOptions, output_option, transport_options
+from regctl.cli.params import Command
 from regctl.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from regctl.archive import SavedImage
+    from regctl.images.archive import SavedImage
+    from regctl.images.push import Pushed
     from regctl.reference import ImageReference
-    from regctl.upload import Pushed
 
 
 @click.command(
@@ -73,10 +73,10 @@ def push(
     names, else 'latest'. What the registry has is not sent again; the tag comes last. Prints the
     image with its digest.
     """
-    from regctl.archive import open_archive
-    from regctl.manifests import Platform
+    from regctl.images.archive import open_archive
+    from regctl.images.manifests import Platform
+    from regctl.images.push import Pusher
     from regctl.reference import ImageReference
-    from regctl.upload import Pusher
 
     asked = ImageReference.parse(image)
     wanted = Platform.parse(platform) if platform is not None else None

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._candidates import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.completers import (
     cluster_issuers,
     gateways,
     libraries,
@@ -14,9 +14,8 @@ from regctl.cli._candidates import (
     storage_classes,
     tls_secrets,
 )
-from regctl.cli._command import Bundle, Command, bundle, option
-from regctl.cli._credentials import PasswordOptions, new_password, password_options
-from regctl.cli._options import (
+from regctl.cli.credential_options import PasswordOptions, new_password, password_options
+from regctl.cli.option_groups import (
     ClusterOptions,
     TargetOptions,
     cluster_options,
@@ -25,17 +24,18 @@ from regctl.cli._options import (
     target_options,
     yes_option,
 )
-from regctl.cli._outcomes import raise_unlooked
-from regctl.cli._output import Column, DryRun, Result
+from regctl.cli.output import Column, DryRun, Result
+from regctl.cli.params import Bundle, Command, bundle, option
+from regctl.cli.pull_secrets import raise_unlooked
 from regctl.errors import InvalidInputError, NotThereError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from regctl.cluster import Cluster
-    from regctl.installation import Access, Admission, Change, Outcome, Plan
-    from regctl.libraries import Item
-    from regctl.library import Auth, Controller, Library
+    from regctl.cluster.client import Cluster
+    from regctl.provisioning.install import Access, Admission, Change, Outcome, Plan
+    from regctl.provisioning.listing import Item
+    from regctl.provisioning.objects import Auth, Controller, Library
 
 # The arguments of every example.
 _WANTED = "team-a --host registry.foo.com -n team-a"
@@ -79,7 +79,7 @@ class LibraryOptions(Bundle):
 
     def library(self, name: str, namespace: str) -> "Library":
         """Return the library *name*; raises InvalidInputError and its kind."""
-        from regctl.library import Gateway, Ingress, Library
+        from regctl.provisioning.objects import Gateway, Ingress, Library
 
         entry: Gateway | Ingress
         if self.gateway is not None:
@@ -280,7 +280,7 @@ def apply(
     What is left out goes back to its default, but for the volume, which stays as it is. Users who
     are in the auth Secret stay, with the passwords they have: --user only adds one.
     """
-    from regctl import installation
+    from regctl.provisioning import install as installation
 
     if user is None and generate:
         raise InvalidInputError("a password, and no user", hint="pass --user NAME")
@@ -307,7 +307,7 @@ def apply(
 
 
 def _is_in(app: App, access: "Access", user: str) -> bool:
-    from regctl import htpasswd
+    from regctl.authfile import htpasswd
 
     htpasswd.check_name(user)
     there = user in access.users
@@ -320,7 +320,7 @@ def _password(
     app: App, user: str, options: PasswordOptions, *, generate: bool, dry_run: DryRun | None
 ) -> str:
     """Return the new user's password; a dry run asks nobody for one that it throws away."""
-    from regctl import hashes
+    from regctl.authfile import hashes
 
     if dry_run is not None and not (options.password_stdin or options.password_file):
         return hashes.generate_password()
@@ -328,7 +328,7 @@ def _password(
 
 
 def _admission(access: "Access", user: str, password: str, *, adopt: bool) -> "Admission":
-    from regctl import hashes
+    from regctl.authfile import hashes
 
     return access.admit(user, hashes.make(password), adopt=adopt)
 
@@ -385,7 +385,7 @@ def _result(outcome: "Outcome", details: "dict[str, Any] | None" = None) -> Resu
 @pass_app
 def list_(app: App, *, target_options: TargetOptions, cluster_options: ClusterOptions) -> None:
     """List the registries that regctl made: hosts, users, and the pull secrets for them."""
-    from regctl.libraries import libraries as look
+    from regctl.provisioning.listing import libraries as look
 
     cluster = app.cluster(cluster_options)
     targets = target_options.targets()
@@ -473,8 +473,8 @@ def delete(
 
     `library apply` with the same name finds both again. Pull secrets are not touched.
     """
-    from regctl import installation
-    from regctl.library import check_name
+    from regctl.provisioning import install as installation
+    from regctl.provisioning.objects import check_name
 
     check_name(name)
     cluster = app.cluster(cluster_options)

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -16,14 +15,15 @@ from regctl.cli._options import (
     transport_options,
     workers_option,
 )
-from regctl.cli._outcomes import look, raise_unlooked
-from regctl.cli._output import Advance, Column
+from regctl.cli.output import Advance, Column
+from regctl.cli.params import Command
+from regctl.cli.pull_secrets import look, raise_unlooked
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
-    from regctl.credentials import Credential
+    from regctl.credentials.credential import Credential
+    from regctl.pullsecrets.check import Finding, Trial
     from regctl.reference import Registry
-    from regctl.secretcheck import Finding, Trial
 
 
 @click.command(
@@ -63,7 +63,7 @@ def check(
     transport: TransportOptions,
 ) -> None:
     """Check that pull secrets work: as the kubelet reads them, and at their registries."""
-    from regctl import secretcheck
+    from regctl.pullsecrets import check as secretcheck
 
     if image is not None:
         _explain(app, image, service_account, target_options, cluster_options)
@@ -134,7 +134,7 @@ def _explain(
     cluster_options: ClusterOptions,
 ) -> None:
     """Print what the kubelet would try for one image."""
-    from regctl import secretcheck
+    from regctl.pullsecrets import check as secretcheck
     from regctl.reference import ImageReference
 
     reference = ImageReference.parse(image)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Bundle, Command, bundle
-from regctl.cli._credentials import CredentialOptions, credential_options
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.humanize import age
+from regctl.cli.option_groups import (
     ClusterOptions,
     TargetOptions,
     cluster_options,
@@ -18,7 +18,9 @@ from regctl.cli._options import (
     workers_option,
     yes_option,
 )
-from regctl.cli._outcomes import (
+from regctl.cli.output import Column, DryRun
+from regctl.cli.params import Bundle, Command, bundle
+from regctl.cli.pull_secrets import (
     carried_out,
     confirm_deletion,
     interrupted,
@@ -28,18 +30,16 @@ from regctl.cli._outcomes import (
     results,
     unlooked,
 )
-from regctl.cli._output import Column, DryRun
-from regctl.cli._units import age
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from regctl.credentials import Credential
-    from regctl.inventory import Item
-    from regctl.pullsecrets import Policy, PullSecret
-    from regctl.rollout import Accounts, Outcome, Rollout
-    from regctl.targets import Targets
+    from regctl.cluster.namespaces import Targets
+    from regctl.credentials.credential import Credential
+    from regctl.pullsecrets.inventory import Item
+    from regctl.pullsecrets.plan import Policy, PullSecret
+    from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
 
 _MANY = 20
 
@@ -61,7 +61,7 @@ class WantedOptions(Bundle):
 
     def desired(self, app: App, cluster_options: ClusterOptions) -> "PullSecret":
         """Return the pull secret; its credential may come from another Secret in the cluster."""
-        from regctl.pullsecrets import PullSecret, default_name, registry_key
+        from regctl.pullsecrets.plan import PullSecret, default_name, registry_key
         from regctl.reference import Registry
 
         server = self.server or app.environ.get("REGCTL_REGISTRY")
@@ -89,7 +89,7 @@ class WantedOptions(Bundle):
     def _copied(
         self, app: App, cluster_options: ClusterOptions, key: str | None
     ) -> "tuple[str, Mapping[str, Credential]]":
-        from regctl import rollout
+        from regctl.pullsecrets import rollout
 
         namespace, slash, name = (self.from_secret or "").partition("/")
         if not (namespace and slash and name) or "/" in name:
@@ -110,14 +110,14 @@ class WantedOptions(Bundle):
     @property
     def policy(self) -> "Policy":
         """What may be done to Secrets of others."""
-        from regctl.pullsecrets import Policy
+        from regctl.pullsecrets.plan import Policy
 
         return Policy(adopt=self.adopt, replace=self.replace)
 
     @property
     def accounts(self) -> "Accounts":
         """Which service accounts shall use it."""
-        from regctl.rollout import Accounts
+        from regctl.pullsecrets.rollout import Accounts
 
         return Accounts(self.service_account, every=self.all_service_accounts)
 
@@ -257,8 +257,8 @@ def list_(
     cluster_options: ClusterOptions,
 ) -> None:
     """List pull secrets: registries, users, age, the accounts that use them, and whose they are."""
-    from regctl.keyring import effective_key
-    from regctl.pullsecrets import registry_key
+    from regctl.credentials.kubelet import effective_key
+    from regctl.pullsecrets.plan import registry_key
 
     found = look(app, name, target_options, cluster_options, workers)
     items = list(found.items)
@@ -340,8 +340,8 @@ def delete(
     cluster_options: ClusterOptions,
 ) -> None:
     """Delete a pull secret, detached first from the accounts that use it."""
-    from regctl import inventory
-    from regctl.cluster import check_object_name
+    from regctl.cluster.client import check_object_name
+    from regctl.pullsecrets import inventory
 
     check_object_name(name, "Secret")
     cluster = app.cluster(cluster_options)
@@ -374,7 +374,7 @@ def _prepared(
     workers: int,
 ) -> "Rollout":
     """Look at what is there and return the rollout of what is wanted."""
-    from regctl import rollout
+    from regctl.pullsecrets import rollout
 
     desired = wanted.desired(app, cluster_options)
     cluster = app.cluster(cluster_options)

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli._app import App, pass_app
-from regctl.cli._command import Command
-from regctl.cli._options import (
+from regctl.cli.app import App, pass_app
+from regctl.cli.option_groups import (
     ClusterOptions,
     cluster_options,
     dry_run_option,
@@ -15,18 +14,19 @@ from regctl.cli._options import (
     workers_option,
     yes_option,
 )
-from regctl.cli._outcomes import (
+from regctl.cli.output import DryRun, Result
+from regctl.cli.params import Command
+from regctl.cli.pull_secrets import (
     carried_out,
     confirm_deletion,
     interrupted,
     report_drift,
     results,
 )
-from regctl.cli._output import DryRun, Result
 from regctl.errors import RegctlError
 
 if TYPE_CHECKING:
-    from regctl.rollout import Outcome, Rollout
+    from regctl.pullsecrets.rollout import Outcome, Rollout
 
 
 @click.command(
@@ -66,8 +66,9 @@ def sync(
 
     The file is YAML; docs/secret-sync.md describes it, and a JSON schema for editors is beside it.
     """
-    from regctl import inventory, syncfile
-    from regctl.pullsecrets import Policy
+    from regctl.pullsecrets import inventory
+    from regctl.pullsecrets import sync as syncfile
+    from regctl.pullsecrets.plan import Policy
 
     declared = syncfile.read(file)
     cluster = app.cluster(cluster_options)
