@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmarks.side_by_side import Row, command, compare, peak
 from regctl import parallel
-from regctl.cluster.client import NAMESPACES, SECRETS, Cluster
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import NAMESPACES, SECRETS
 from tests.servers.kubernetes import ApiServer, api_server
 from tests.servers.process import on_free_port
 

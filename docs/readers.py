@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from regctl.authfile.readers import CONSUMERS, Cell
+from regctl.authfile.readers import READERS, Cell
 
 WORDS = {
     "fine": "yes",
@@ -40,8 +40,8 @@ What a line or a file of that kind does. *yes*: nothing bad. *no*: the users con
 
 def document() -> str:
     """Return docs/readers.md."""
-    schemes = {name: one.schemes for name, one in CONSUMERS.items()}
-    oddities = {name: one.oddities for name, one in CONSUMERS.items()}
+    schemes = {name: one.schemes for name, one in READERS.items()}
+    oddities = {name: one.oddities for name, one in READERS.items()}
     return "".join(
         [HEAD, SCHEMES_HEAD, _table(schemes), ODDITIES_HEAD, _table(oddities), _secrets()]
     )
@@ -62,7 +62,7 @@ def _secrets() -> str:
         "| reader | Secret | key | highest bcrypt cost | longest password |\n",
         "| --- | --- | --- | --- | --- |\n",
     ]
-    for name, one in CONSUMERS.items():
+    for name, one in READERS.items():
         kind, key = "none", ""
         if one.shape is not None:
             kind = f"`{one.shape.type}`"

@@ -3,148 +3,151 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "regctl"
 
-# A module imports from the rows above its own, never from its own row or from below.
-TIERS: list[set[str]] = [
-    {"errors"},
-    {
-        "reference",
-        "atomicfile",
-        "exchange",
-        "documents",
-        "parallel",
-        "ownership",
-        "rbac",
-        "challenges",
-        "manifests",
-        "pagination",
-    },
-    {"hashes", "credentials", "apistatus", "kubeconfig", "schema", "transport", "applied"},
-    {
-        "dockerconfig",
-        "htpasswd",
-        "keyring",
-        "consumers",
-        "authentication",
-        "refusals",
-        "harbor",
-        "cluster",
-    },
-    {"registry", "targets", "serviceaccounts", "userlist", "audit", "repair", "archive"},
-    {"pullsecrets", "images", "diagnosis", "upload", "library"},
-    {"retention"},
-    {"rollout", "authsecret"},
-    {"inventory"},
-    {"secretcheck", "syncfile", "installation", "libraries"},
-    {"rotation", "pull", "doctor"},
-    {"cli"},
-]
+GROUND = {
+    "errors",
+    "outcome",
+    "checks",
+    "parallel",
+    "retry",
+    "atomicfile",
+    "reference",
+    "documents",
+}
+
+# What each package may import besides the ground, which knows none of them.
+PACKAGES: dict[str, set[str]] = {
+    "authfile": set(),
+    "credentials": set(),
+    "cluster": set(),
+    "authsecret": {"authfile", "cluster"},
+    "registry": {"credentials"},
+    "pullsecrets": {"credentials", "cluster"},
+    "images": {"registry"},
+}
+LIBRARY = set(PACKAGES)
+PACKAGES |= {
+    "workflows": LIBRARY,
+    "provisioning": LIBRARY,
+    "cli": LIBRARY | {"workflows", "provisioning"},
+}
 
 OWNERS = {
-    "bcrypt": {"hashes"},
-    "passlib": {"hashes"},
-    "requests": {"transport"},
-    "kubernetes": {"kubeconfig"},
-    "urllib3": {"cluster", "kubeconfig", "transport"},
+    "bcrypt": {"authfile.hashes"},
+    "passlib": {"authfile.hashes"},
+    "requests": {"registry.transport"},
+    "kubernetes": {"cluster.kubeconfig"},
+    "urllib3": {"cluster.client", "cluster.kubeconfig", "registry.transport"},
     "yaml": {"documents"},
-    "rich": {"cli._output"},
+    "rich": {"cli.output"},
     "click": {"cli"},
 }
 
+# Where errors become words and exit codes.
+BOUNDARY = "cli.main"
 
-def modules() -> list[str]:
-    paths = (path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py"))
-    names = (".".join(path.parts).removesuffix(".__init__") for path in paths)
-    return sorted(name for name in names if name not in {"__init__", "__main__"})
+ENVIRONMENT = {
+    "sys.argv",
+    "sys.exit",
+    "sys.stdout",
+    "sys.stderr",
+    "os.environ",
+    "os.getenv",
+    "os._exit",
+}
 
 
-def tree_of(module: str) -> ast.Module:
-    path = SOURCE.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.parse(file.read_text(), str(file))
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module of regctl by its name below `regctl`, parsed."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts).removesuffix("__init__").removesuffix(".")
+        found[name] = ast.parse(path.read_text(), str(path))
+    return {name: tree for name, tree in found.items() if name not in {"", "__main__"}}
 
 
 def imported(module: str) -> Iterator[str]:
-    """Every module named in an import statement of *module*, wherever it stands in the file."""
-    for node in ast.walk(tree_of(module)):
+    """Every module named in an import statement of *module*, wherever it is in the file."""
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
             base = node.module or ""
-            if base in {"regctl", "regctl.cli"}:
-                yield from (f"{base}.{alias.name}" for alias in node.names)
-            else:
-                yield base
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                yield name if name.removeprefix("regctl.") in trees() else base
 
 
-def tier(module: str) -> int:
-    name = module.split(".", maxsplit=1)[0]
-    for number, names in enumerate(TIERS):
-        if name in names:
-            return number
-    pytest.fail(f"src/regctl/{name}.py has no place in the order of imports: give it one here")
+def own_imports(module: str) -> set[str]:
+    """The modules of regctl that *module* imports, also for type checking only."""
+    names = {name.removeprefix("regctl.") for name in imported(module) if "regctl." in name}
+    return names & trees().keys()
 
 
-@pytest.mark.parametrize("module", modules())
-def test_imports_run_one_way(module: str) -> None:
-    own = [name.removeprefix("regctl.") for name in imported(module) if name.startswith("regctl.")]
-    upward = [
-        name
-        for name in own
-        if name != "__version__"
-        and not (module.startswith("cli") and name.startswith("cli"))
-        and tier(name) >= tier(module)
+def package_of(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def test_packages_import_only_what_is_below_them() -> None:
+    unplaced = {package_of(module) for module in trees()} - GROUND - PACKAGES.keys()
+    assert not unplaced, f"give {unplaced} a row in PACKAGES"
+    wrong = [
+        f"{module} imports {name}"
+        for module in trees()
+        for name in sorted(own_imports(module))
+        if (package := package_of(name)) not in GROUND | {package_of(module)}
+        and package not in PACKAGES.get(package_of(module), ())
     ]
-    assert not upward, f"{module} must not import {upward}"
+    assert not wrong, wrong
 
 
-@pytest.mark.parametrize("module", modules())
-def test_each_third_party_package_has_one_owner(module: str) -> None:
-    for name in imported(module):
-        package = name.split(".", maxsplit=1)[0]
-        if package == "regctl" or package in sys.stdlib_module_names:
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    try:
+        TopologicalSorter({module: own_imports(module) for module in trees()}).prepare()
+    except CycleError as error:
+        raise AssertionError(f"a circle of imports: {error.args[1]}") from None
+
+
+def test_each_third_party_package_has_one_owner() -> None:
+    for module in trees():
+        for name in imported(module):
+            package = name.split(".", maxsplit=1)[0]
+            if package == "regctl" or package in sys.stdlib_module_names:
+                continue
+            owners = OWNERS.get(package)
+            assert owners, f"{package}, imported by {module}, has no owner: name one here"
+            assert any(module == owner or module.startswith(f"{owner}.") for owner in owners), (
+                f"{module} imports {package}, which belongs to {owners}"
+            )
+
+
+def test_the_library_never_uses_terminal_process_or_environment() -> None:
+    for module, tree in trees().items():
+        if package_of(module) == "cli":
             continue
-        owners = OWNERS.get(package)
-        assert owners, f"{package}, imported by {module}, has no owner: name one here"
-        assert any(module == owner or module.startswith(f"{owner}.") for owner in owners), (
-            f"{module} imports {package}, which belongs to {owners}"
-        )
+        for node in ast.walk(tree):
+            where = f"{module}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"print", "input", "exit"}, where
+            if isinstance(node, ast.Attribute):
+                assert ast.unparse(node) not in ENVIRONMENT, where
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if not name.startswith("cli")])
-def test_the_library_leaves_terminal_process_and_environment_alone(module: str) -> None:
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in {"print", "input", "exit"}, f"{module}:{node.lineno}"
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            name = f"{node.value.id}.{node.attr}"
-            assert name not in {
-                "sys.argv",
-                "sys.exit",
-                "sys.stdout",
-                "sys.stderr",
-                "os.environ",
-                "os.getenv",
-                "os._exit",
-            }, f"{module}:{node.lineno}: {name}"
-
-
-@pytest.mark.parametrize("module", modules())
-def test_errors_become_exit_codes_in_one_place_only(module: str) -> None:
+def test_errors_become_exit_codes_in_one_place_only() -> None:
     """No broad except, no exit and no ClickException outside the error boundary."""
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.ExceptHandler):
-            caught = ast.unparse(node.type) if node.type else "everything"
-            assert caught not in {"Exception", "BaseException", "everything"}, (
-                f"{module}:{node.lineno} catches {caught}"
-            )
-        if module != "cli" and isinstance(node, ast.Attribute):
-            assert ast.unparse(node) not in {"sys.exit", "click.ClickException"}, (
-                f"{module}:{node.lineno}"
-            )
+    for module, tree in trees().items():
+        for node in ast.walk(tree):
+            where = f"{module}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ExceptHandler):
+                caught = ast.unparse(node.type) if node.type else "everything"
+                assert caught not in {"Exception", "BaseException", "everything"}, where
+            if module != BOUNDARY and isinstance(node, ast.Attribute):
+                assert ast.unparse(node) not in {"sys.exit", "click.ClickException"}, where

@@ -84,7 +84,7 @@ class MalformedError(RegctlError):
     """A file's content is not what its name says; the message names the line."""
 
 
-class BadListError(MalformedError):
+class InvalidUserListError(MalformedError):
     """A list with wrong entries; *problems* names each of them."""
 
     def __init__(self, message: str, *, problems: tuple[str, ...], hint: str | None = None) -> None:
@@ -119,7 +119,7 @@ class WrongPasswordError(NotAuthenticatedError):
     """The password does not open the auth file."""
 
 
-class UnfitFileError(RegctlError):
+class UnsuitableAuthFileError(RegctlError):
     """The auth file would not do what is meant where it is to go; nothing was sent."""
 
 
@@ -149,7 +149,7 @@ class RegistryError(RegctlError):
     """The registry answered, and the answer is not one that we can use."""
 
 
-class UnreachableError(RegistryError):
+class RegistryUnreachableError(RegistryError):
     """No answer: name resolution, connection or a time limit."""
 
 
@@ -157,7 +157,7 @@ class CertificateError(RegistryError):
     """The registry's certificate is not to be trusted."""
 
 
-class BrokenOffError(UnreachableError):
+class ConnectionLostError(RegistryUnreachableError):
     """The connection ended before the answer did; asking again may help."""
 
 
@@ -169,7 +169,7 @@ class NotARegistryError(RegistryError):
     """Something answers there that does not speak the registry's protocol."""
 
 
-class NotFoundError(RegistryError):
+class NotInRegistryError(RegistryError):
     """No such repository, tag or manifest."""
 
 
@@ -181,7 +181,7 @@ class DeletionRefusedError(RegistryError):
     """The registry deletes nothing, or nothing by its tag."""
 
 
-class TooLargeError(RegistryError):
+class BodyTooLargeError(RegistryError):
     """Something between takes no body of that size."""
 
 
@@ -193,7 +193,7 @@ class DigestMismatchError(RegistryError):
     """What came is not what its digest says."""
 
 
-class UnfinishedListError(PartlyDoneError):
+class IncompleteListError(PartlyDoneError):
     """A list broke off; *last* is the last name that came."""
 
     def __init__(self, message: str, *, last: str) -> None:
@@ -228,7 +228,7 @@ class InvalidObjectNameError(InvalidInputError):
     """Not the name of a Kubernetes object by RFC 1123."""
 
 
-class NotThereError(ClusterError):
+class ObjectNotFoundError(ClusterError):
     """No such object in the cluster."""
 
 
@@ -248,11 +248,11 @@ class FieldOwnedError(ConflictError):
     """Another field manager owns what was to be applied."""
 
 
-class NotOursError(ClusterError):
+class ForeignObjectError(ClusterError):
     """The object belongs to somebody else; it was left alone."""
 
 
-class UnfinishedError(ClusterError):
+class NotStartedError(ClusterError):
     """The run was interrupted before this was begun."""
 
 

@@ -15,7 +15,7 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RequestTrace:
     """One request and its answer: never a header and never a body, so never a secret."""
 
     method: str
@@ -24,7 +24,7 @@ class Exchange:
     seconds: float
 
 
-Observer = Callable[[Exchange], None]
+OnRequest = Callable[[RequestTrace], None]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 
 from regctl import atomicfile
 from regctl.authfile.readers import (
-    CONSUMERS,
     DEFAULT,
     LONG_LINE,
     ODDITIES,
+    READERS,
     SCHEMES,
     by_effect,
     named,
@@ -128,7 +128,7 @@ def asked(
 @pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != "empty"])
 def test_a_scheme_is_read_as_the_table_says(asked: tuple[str, Ask], scheme: str) -> None:
     name, ask = asked
-    consumer = CONSUMERS["haproxy-ingress" if name == "haproxy" else name]
+    consumer = READERS["haproxy-ingress" if name == "haproxy" else name]
     assert ask(scheme, "wrong") == 401
     reads = consumer.schemes[scheme].effect == "fine"
     if name == "haproxy" and scheme in ONLY_GLIBC:
@@ -147,10 +147,10 @@ def test_every_tag_of_bcrypt_is_read(asked: tuple[str, Ask]) -> None:
 def test_no_hash_lets_nobody_in(asked: tuple[str, Ask], tmp_path: Path) -> None:
     name, ask = asked
     if name not in {"haproxy", "caddy"}:
-        assert CONSUMERS[name].schemes["empty"].effect == "shuts"
+        assert READERS[name].schemes["empty"].effect == "shuts"
         assert {ask("empty", password) for password in ("", "x")} == {401}
     elif name == "caddy":
-        assert CONSUMERS[name].schemes["empty"].effect == "breaks"
+        assert READERS[name].schemes["empty"].effect == "breaks"
         with pytest.raises(StartError, match="cannot be empty"), caddy(tmp_path, {"a": ""}):
             pass
     else:
@@ -197,7 +197,7 @@ def test_an_oddity_does_what_the_table_says(
 ) -> None:
     odd, user = ODD_ROWS[oddity]
     effect = observed(readers(name), auth_file, odd, user)
-    assert effect == CONSUMERS[name].oddities[oddity].effect
+    assert effect == READERS[name].oddities[oddity].effect
 
 
 @pytest.mark.parametrize("name", ["distribution", "nginx", "httpd"])
@@ -206,7 +206,7 @@ def test_of_two_lines_the_one_counts_that_the_table_says(
 ) -> None:
     write(auth_file, f"a:{BCRYPT}\na:{OTHER}\n".encode())
     answers = [readers(name)("a", password) for password in (PASSWORD, "other")]
-    winner = CONSUMERS[name].winner(2)
+    winner = READERS[name].winner(2)
     assert answers == [200 if line == winner else 401 for line in range(2)]
 
 
@@ -214,9 +214,9 @@ def test_haproxy_takes_the_first_of_two_users_and_caddy_neither(
     serve: Servers, tmp_path: Path
 ) -> None:
     url = serve(haproxy(tmp_path / "h", {"a": f"{BCRYPT}\n  user a password {OTHER}"}))
-    assert CONSUMERS["haproxy-ingress"].winner(2) == 0
+    assert READERS["haproxy-ingress"].winner(2) == 0
     assert [status(url, "a", password) for password in (PASSWORD, "other")] == [200, 401]
-    assert CONSUMERS["caddy"].winner(2) is None
+    assert READERS["caddy"].winner(2) is None
     twice = {"a": BCRYPT, "  a": OTHER}
     with pytest.raises(StartError, match="not unique"), caddy(tmp_path / "c", twice):
         pass
@@ -224,13 +224,13 @@ def test_haproxy_takes_the_first_of_two_users_and_caddy_neither(
 
 def test_haproxy_shuts_out_a_user_with_a_third_field(serve: Servers, tmp_path: Path) -> None:
     url = serve(haproxy(tmp_path, {"a": f"{BCRYPT}:note"}))
-    assert CONSUMERS["haproxy-ingress"].oddities["third-field"].effect == "shuts"
+    assert READERS["haproxy-ingress"].oddities["third-field"].effect == "shuts"
     assert status(url, "a", PASSWORD) == 401
 
 
 @pytest.mark.parametrize("user", ["two words", 'a"b', "a'b", "a#b", "a\\nb"])
 def test_a_name_that_haproxy_reads_as_something_else(user: str, tmp_path: Path) -> None:
-    pattern = CONSUMERS["haproxy-ingress"].bad_name
+    pattern = READERS["haproxy-ingress"].bad_name
     assert pattern is not None
     assert pattern.fullmatch(user)
     with ExitStack() as stack:
@@ -243,7 +243,7 @@ def test_a_name_that_haproxy_reads_as_something_else(user: str, tmp_path: Path) 
 
 def test_other_names_are_as_good_for_haproxy(serve: Servers, tmp_path: Path) -> None:
     users = ["alice", "a.b-c_d@e+f", "a$b", "é", "a;b"]
-    pattern = CONSUMERS["haproxy-ingress"].bad_name
+    pattern = READERS["haproxy-ingress"].bad_name
     assert pattern is not None
     assert not any(pattern.fullmatch(user) for user in users)
     url = serve(haproxy(tmp_path, dict.fromkeys(users, BCRYPT)))
@@ -253,9 +253,9 @@ def test_other_names_are_as_good_for_haproxy(serve: Servers, tmp_path: Path) -> 
 # The table itself
 
 
-@pytest.mark.parametrize("name", CONSUMERS)
+@pytest.mark.parametrize("name", READERS)
 def test_there_is_a_cell_with_a_source_for_everything(name: str) -> None:
-    consumer = CONSUMERS[name]
+    consumer = READERS[name]
     assert set(consumer.schemes) == set(SCHEMES)
     assert set(consumer.oddities) == set(ODDITIES)
     for cell in (*consumer.schemes.values(), *consumer.oddities.values()):
@@ -266,13 +266,13 @@ def test_there_is_a_cell_with_a_source_for_everything(name: str) -> None:
 
 def test_bcrypt_is_read_by_all_but_envoy() -> None:
     assert by_effect("schemes", "bcrypt")["breaks"] == ["envoy-gateway"]
-    assert CONSUMERS["envoy-gateway"].readable == ("sha1",)
+    assert READERS["envoy-gateway"].readable == ("sha1",)
 
 
 def test_one_shape_of_a_secret_serves_most() -> None:
     like_the_default = [
         consumer.name
-        for consumer in CONSUMERS.values()
+        for consumer in READERS.values()
         if consumer.shape and (consumer.shape.type, consumer.shape.key) == ("Opaque", "auth")
     ]
     assert DEFAULT.name in like_the_default
@@ -283,7 +283,7 @@ def test_one_shape_of_a_secret_serves_most() -> None:
     ("user", "fits"), [("a", True), ("a.b-C_9", True), ("a@b", False), ("é", False), ("..", False)]
 )
 def test_a_user_that_is_a_key_must_be_one(user: str, fits: bool) -> None:
-    pattern = CONSUMERS["haproxytech"].bad_name
+    pattern = READERS["haproxytech"].bad_name
     assert pattern is not None
     assert (pattern.fullmatch(user) is None) == fits
 

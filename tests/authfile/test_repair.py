@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from regctl.authfile import hashes
 from regctl.authfile.audit import check
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import CONSUMERS, Consumer
+from regctl.authfile.readers import READERS, AuthFileReader
 from regctl.authfile.repair import repair
 from tests.conftest import Servers
 from tests.servers.consumers import apache, status
@@ -24,7 +24,7 @@ TODAY = date(2026, 6, 1)
 
 
 def mended(before: str, consumer: str | None = None) -> str:
-    reader = CONSUMERS[consumer] if consumer else None
+    reader = READERS[consumer] if consumer else None
     return repair(before.encode(), reader, today=TODAY).after.decode()
 
 
@@ -112,7 +112,7 @@ contents = st.one_of(
     st.lists(pieces, max_size=8).map("\n".join).map(str.encode),
     st.binary(max_size=80),
 )
-readers = st.sampled_from([None, *CONSUMERS.values()])
+readers = st.sampled_from([None, *READERS.values()])
 MENDED = {
     "bom",
     "crlf",
@@ -137,7 +137,7 @@ def doors(content: bytes) -> set[tuple[str, str]]:
 
 
 @given(contents, readers)
-def test_any_file_is_mended_once_and_for_all(content: bytes, reader: Consumer | None) -> None:
+def test_any_file_is_mended_once_and_for_all(content: bytes, reader: AuthFileReader | None) -> None:
     done = repair(content, reader, today=TODAY)
     assert bool(done.mends) == (done.after != content)
     again = repair(done.after, reader, today=TODAY)
@@ -148,7 +148,7 @@ def test_any_file_is_mended_once_and_for_all(content: bytes, reader: Consumer | 
 
 
 @given(contents, readers)
-def test_nobody_is_let_in_by_a_mend(content: bytes, reader: Consumer | None) -> None:
+def test_nobody_is_let_in_by_a_mend(content: bytes, reader: AuthFileReader | None) -> None:
     assert doors(repair(content, reader, today=TODAY).after) <= doors(content)
 
 
@@ -179,7 +179,7 @@ def test_the_programs_let_in_whom_the_mended_file_names(serve: Servers) -> None:
         folder = Path(name)
         folder.chmod(0o755)
         file = folder / "auth"
-        done = repair(before.encode(), CONSUMERS["distribution"])
+        done = repair(before.encode(), READERS["distribution"])
         file.write_bytes(done.after)
         file.chmod(0o644)
         urls = [

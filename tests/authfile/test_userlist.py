@@ -10,7 +10,7 @@ from regctl.atomicfile import Writing
 from regctl.authfile import hashes, userlist
 from regctl.authfile.htpasswd import HtpasswdFile, add_user
 from regctl.authfile.userlist import Entry, Wish, Written
-from regctl.errors import BadListError, InvalidInputError, MalformedError
+from regctl.errors import InvalidInputError, InvalidUserListError, MalformedError
 
 SECRET = hashes.make("secret", cost=4)
 QUICK = Wish(cost=4)
@@ -93,7 +93,7 @@ def test_every_format_says_the_same(text: str, source: str) -> None:
     ],
 )
 def test_every_bad_entry_is_named(text: str, source: str, problems: list[str]) -> None:
-    with pytest.raises(BadListError) as caught:
+    with pytest.raises(InvalidUserListError) as caught:
         userlist.read(text, source=source)
     assert list(caught.value.problems) == problems
 
@@ -196,7 +196,7 @@ def test_missing_passwords_are_generated_for_new_users_only(path: Path) -> None:
 
 
 def test_bad_passwords_are_all_named_and_nothing_is_written(path: Path) -> None:
-    with pytest.raises(BadListError) as caught:
+    with pytest.raises(InvalidUserListError) as caught:
         write(path, f"a:{'x' * 73}\nb:ok\nc:\nd:a\0b\n")
     assert [problem[:15] for problem in caught.value.problems] == [
         "list, line 1: t", "list, line 3: c", "list, line 4: t",

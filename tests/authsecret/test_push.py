@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import CONSUMERS, DEFAULT
+from regctl.authfile.readers import DEFAULT, READERS
 from regctl.authsecret import push as authsecret
 from regctl.authsecret.push import AuthSecret, UserChange, compare, merged
-from regctl.cluster.client import SECRETS, Answer, Cluster, Namespace, Resource
+from regctl.cluster.client import ApiResponse, Cluster
+from regctl.cluster.resource import SECRETS, Namespace, Resource
 from regctl.errors import ConflictError
 from tests.servers.kubernetes import ApiServer
 
@@ -45,7 +46,7 @@ def test_users_are_compared_by_what_lets_them_in() -> None:
 @pytest.mark.parametrize(("consumer", "hash_"), [("ingress-nginx", A), ("traefik", B)])
 def test_of_two_lines_there_the_one_is_taken_that_counts(consumer: str, hash_: str) -> None:
     there = file(f"a:{A}", f"a:{B}")
-    assert merged(b"b:x\n", there, CONSUMERS[consumer]) == f"a:{hash_}\n".encode()
+    assert merged(b"b:x\n", there, READERS[consumer]) == f"a:{hash_}\n".encode()
 
 
 def test_a_user_locked_here_and_open_there_is_open_afterwards() -> None:
@@ -95,7 +96,7 @@ class Racing(Cluster):
             self.meanwhile = None
             faster()
 
-    def apply(self, resource: Resource, manifest: Mapping[str, Any], **more: Any) -> Answer:
+    def apply(self, resource: Resource, manifest: Mapping[str, Any], **more: Any) -> ApiResponse:
         self._race()
         return super().apply(resource, manifest, **more)
 
@@ -106,7 +107,7 @@ class Racing(Cluster):
         name: str,
         patch: Mapping[str, Any],
         **more: Any,
-    ) -> Answer:
+    ) -> ApiResponse:
         self._race()
         return super().merge(resource, namespace, name, patch, **more)
 

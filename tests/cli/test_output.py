@@ -160,8 +160,8 @@ def test_quiet_keeps_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_concealed_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(verbose=True)
-    output.conceal("hunter2")
-    output.conceal("hunter2-longer")
+    output.redact("hunter2")
+    output.redact("hunter2-longer")
     output.error(errors.RegctlError("the server echoed hunter2-longer", hint="not hunter2"))
     output.trace("GET /?password=hunter2")
     assert "hunter2" not in capsys.readouterr().err

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from regctl.cluster.client import (
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import (
     NAMESPACES,
     SECRETS,
     SERVICE_ACCOUNTS,
-    Cluster,
     check_namespace,
     check_object_name,
 )
@@ -34,7 +34,7 @@ from regctl.errors import (
 from tests.servers.kubernetes import ApiServer, token_of
 
 if TYPE_CHECKING:
-    from regctl.retry import Exchange
+    from regctl.retry import RequestTrace
 
 EMPTY = "e30="
 TYPE = "kubernetes.io/dockerconfigjson"
@@ -131,7 +131,7 @@ def test_deleting_spares_an_object_made_anew(cluster: Cluster, namespace: str) -
 def test_every_exchange_is_told_without_headers_and_bodies(
     kubernetes: ApiServer, namespace: str
 ) -> None:
-    seen: list[Exchange] = []
+    seen: list[RequestTrace] = []
     cluster = connect(kubernetes, observer=seen.append)
     cluster.apply(SECRETS, manifest(namespace))
     assert [(exchange.method, exchange.status) for exchange in seen] == [("PATCH", 201)]

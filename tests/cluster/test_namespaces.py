@@ -2,8 +2,9 @@
 
 import pytest
 
-from regctl.cluster.client import NAMESPACES, Cluster
+from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
+from regctl.cluster.resource import NAMESPACES
 from regctl.errors import (
     InvalidInputError,
     InvalidNamespaceError,

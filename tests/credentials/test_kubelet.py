@@ -10,19 +10,19 @@ from regctl.credentials.credential import (
     Credential,
     encode_dockerconfigjson,
 )
-from regctl.credentials.kubelet import Keyring, SecretContent, effective_key, key_matches
+from regctl.credentials.kubelet import KubeletKeyring, PullSecretData, key_matches, kubelet_key
 from regctl.errors import MalformedError
 from tests.dockercfg import encode_dockercfg
 
 
-def secret(name: str, *keys: str, user: str = "u") -> SecretContent:
+def secret(name: str, *keys: str, user: str = "u") -> PullSecretData:
     credentials = {key: Credential(user, name) for key in keys}
     data = {".dockerconfigjson": encode_dockerconfigjson(credentials)}
-    return SecretContent(name, DOCKERCONFIGJSON, data)
+    return PullSecretData(name, DOCKERCONFIGJSON, data)
 
 
-def tried(image: str, *secrets: SecretContent) -> list[tuple[str, str]]:
-    return [(match.secret, match.key) for match in Keyring.of(secrets).lookup(image)]
+def tried(image: str, *secrets: PullSecretData) -> list[tuple[str, str]]:
+    return [(match.secret, match.key) for match in KubeletKeyring.of(secrets).lookup(image)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def tried(image: str, *secrets: SecretContent) -> list[tuple[str, str]]:
     ],
 )
 def test_scheme_and_api_path_are_dropped_from_a_key(key: str, effective: str | None) -> None:
-    assert effective_key(key) == effective
+    assert kubelet_key(key) == effective
 
 
 # What the kubelet's own tests cover (TestURLsMatch and TestDockerKeyringForGlob), from the rules.
@@ -150,20 +150,20 @@ def test_docker_hubs_key_stands_back_where_another_matches() -> None:
 
 def test_the_older_type_is_read() -> None:
     data = {".dockercfg": encode_dockercfg({"r.io": Credential("u", "p")})}
-    assert tried("r.io/app", SecretContent("old", DOCKERCFG, data)) == [("old", "r.io")]
+    assert tried("r.io/app", PullSecretData("old", DOCKERCFG, data)) == [("old", "r.io")]
 
 
 def test_a_secret_of_another_type_is_passed_over() -> None:
     good = secret("good", "r.io")
-    opaque = SecretContent("opaque", "Opaque", secret("x", "r.io").data)
+    opaque = PullSecretData("opaque", "Opaque", secret("x", "r.io").data)
     assert tried("r.io/app", opaque, good) == [("good", "r.io")]
 
 
 def test_one_secret_that_does_not_decode_spoils_the_whole_keyring() -> None:
     document = json.dumps({"auths": {"other.io": {"auth": "bm9jb2xvbg=="}}}).encode()
-    broken = SecretContent("broken", DOCKERCONFIGJSON, {".dockerconfigjson": document})
+    broken = PullSecretData("broken", DOCKERCONFIGJSON, {".dockerconfigjson": document})
     with pytest.raises(MalformedError, match="secret broken, registry other"):
-        Keyring.of([secret("good", "r.io"), broken])
+        KubeletKeyring.of([secret("good", "r.io"), broken])
 
 
 def test_a_key_that_is_no_address_is_ignored() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from regctl import parallel
-from regctl.cluster.client import SECRETS, Cluster
+from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
+from regctl.cluster.resource import SECRETS
 from regctl.credentials.credential import Credential
 from regctl.errors import ClusterError, ClusterUnreachableError
 from regctl.pullsecrets.plan import PullSecret

@@ -20,7 +20,7 @@ from regctl.cli.main import main
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
+from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers import products
@@ -54,7 +54,7 @@ def client(
     return RegistryClient(
         Registry.parse(host),
         credential=credential,
-        transport=Transport(plain_http=True, read_seconds=read_seconds),
+        transport=ConnectionSettings(plain_http=True, read_seconds=read_seconds),
         backoff=Backoff(tries=3, base=0),
     )
 
@@ -105,7 +105,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     "another document": (Answer.of({"a": 1}), (errors.NotARegistryError, "no list of")),
     "half an answer": (
         Answer(200, b'{"repos', {"Content-Length": "100"}, hang_up=True),
-        (errors.UnreachableError, "broke off"),
+        (errors.RegistryUnreachableError, "broke off"),
     ),
     "not found, as HTML": (Answer(404, b"<html>"), (errors.NotARegistryError, "not a registry")),
     "no catalog": (
@@ -148,7 +148,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     "a link to the page before": (page("a", link='</v2/_catalog?n=0>; rel="prev"'), ["a"]),
     "a link to itself": (
         page("a", link='</v2/_catalog?n=1000>; rel="next"'),
-        (errors.UnfinishedListError, "in a circle"),
+        (errors.IncompleteListError, "in a circle"),
     ),
 }
 
@@ -212,7 +212,7 @@ def test_a_list_that_breaks_off_says_where_to_go_on(serve: Servers) -> None:
     state.script = script
     names: list[str] = []
     host = serve(standin_registry(state)).host
-    with pytest.raises(errors.UnfinishedListError) as caught:
+    with pytest.raises(errors.IncompleteListError) as caught:
         names.extend(client(host).repositories())
     assert caught.value.exit_code == 3
     assert caught.value.last == "name-3"
@@ -225,7 +225,7 @@ def test_a_silent_registry_is_given_up() -> None:
     """Against a server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(errors.UnreachableError, match="no answer in time"):
+        with pytest.raises(errors.RegistryUnreachableError, match="no answer in time"):
             client(host, read_seconds=0.05).ping()
 
 
@@ -243,7 +243,7 @@ def test_the_pause_that_a_registry_asks_for_is_told(serve: Servers) -> None:
     told: list[float] = []
     host = serve(standin_registry(state)).host
     waiting = RegistryClient(
-        Registry.parse(host), transport=Transport(plain_http=True), waiting=told.append
+        Registry.parse(host), transport=ConnectionSettings(plain_http=True), waiting=told.append
     )
     assert list(waiting.repositories()) == ["a"]
     assert told == [0.0]
@@ -377,7 +377,7 @@ def test_through_a_proxy_the_password_goes_to_the_registry_alone(
         RegistryClient(
             Registry.parse(registry.host),
             credential=CI,
-            transport=Transport(ca_file=certificate.ca_file),
+            transport=ConnectionSettings(ca_file=certificate.ca_file),
         ).ping()
     assert heads[0].startswith(b"CONNECT ")
     assert b"Basic bWU6cHJveHlzLW93bg==" in heads[0]
@@ -529,7 +529,7 @@ def test_a_list_that_goes_on_and_on_without_a_name_ends(serve: Servers) -> None:
     state = StandinRegistry(script=script)
     names = client(serve(standin_registry(state)).host).repositories()
     assert next(names) == "a"
-    with pytest.raises(errors.UnfinishedListError, match="bring nothing new"):
+    with pytest.raises(errors.IncompleteListError, match="bring nothing new"):
         next(names)
     assert len(state.requests) < 200
 

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from regctl.cli.main import main
-from regctl.errors import UnreachableError
+from regctl.errors import RegistryUnreachableError
 from regctl.images import archive
-from regctl.images.push import PartSize, Pushed, Pusher
+from regctl.images.push import ChunkSize, ImagePusher, Pushed
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
+from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.saved_images import Layout
@@ -41,9 +41,9 @@ def run(*args: str) -> Result:
 
 def push(source: Path, host: str, *, part: int | None = None) -> Pushed:
     """Push with the library, without waiting between tries."""
-    client = RegistryClient(Registry.parse(host), transport=Transport(plain_http=True))
-    pusher = Pusher(
-        client, "team/app", backoff=Backoff(tries=12, base=0.001), part_size=PartSize(part)
+    client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
+    pusher = ImagePusher(
+        client, "team/app", backoff=Backoff(tries=12, base=0.001), part_size=ChunkSize(part)
     )
     with archive.open_archive(str(source), io.BytesIO()) as (image,):
         return pusher.push(image.manifest, ["1.0"])
@@ -95,7 +95,7 @@ def test_a_connection_that_never_holds_leaves_no_tag(saved: Path, upstream: Dock
     with (
         cutting_proxy(upstream.host, range(100_000, 9_000_000, 100_000)) as proxy,
         pytest.raises(
-            UnreachableError, match=r"cannot upload sha256:\w+ to .*: its answer broke off"
+            RegistryUnreachableError, match=r"cannot upload sha256:\w+ to .*: its answer broke off"
         ),
     ):
         push(saved, proxy.host)
@@ -196,8 +196,8 @@ def test_a_registry_that_loses_its_way(serve: Servers) -> None:
         return uploading(request)
 
     host = serve(standin_registry(StandinRegistry(script=script))).host
-    client = RegistryClient(Registry.parse(host), transport=Transport(plain_http=True))
-    pusher = Pusher(client, "team/app", backoff=Backoff(tries=9, base=0.001))
+    client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
+    pusher = ImagePusher(client, "team/app", backoff=Backoff(tries=9, base=0.001))
     manifest = archive.SavedManifest("application/x", (blob,), body=b"{}")
     assert pusher.push(manifest, ["1.0"]).count("uploaded") == 1
     assert seen == [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotFoundError
+from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotInRegistryError
 from regctl.images.archive import Blob, Layer, SavedImage, open_archive, unique_parts
 from regctl.images.manifests import Platform
 from tests.saved_images import OCI_MANIFEST, Layout, digest_of, docker_archive, tar_of
@@ -138,7 +138,7 @@ def test_an_image_for_several_platforms(tmp_path: Path) -> None:
     assert len(unique_parts(found.manifest)) == 4, "shared layers count once"
     arm = found.for_platform(Platform.parse("linux/arm64"))
     assert digest_of(arm.manifest.content([])) == children[1]["digest"]
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(NotInRegistryError) as caught:
         found.for_platform(Platform.parse("linux/s390x"))
     assert caught.value.hint == "its platforms: linux/amd64, linux/arm64"
 

@@ -228,7 +228,7 @@ def test_the_whole_is_well_and_then_it_is_not(setup: Setup) -> None:
     well = run(*command, *login, "-o", "json", password=PASSWORD)
     assert well.exit_code == 0, well.stderr
     checks = json.loads(well.stdout)["checks"]
-    assert [list(check) for check in checks] == [["name", "state", "said", "hint"]] * len(checks)
+    assert [list(check) for check in checks] == [["name", "state", "message", "hint"]] * len(checks)
     assert {check["state"] for check in checks} == {"ok"}
     assert {check["name"] for check in checks} >= {
         "auth file",

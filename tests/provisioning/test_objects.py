@@ -13,31 +13,31 @@ from regctl.errors import (
     InvalidReferenceError,
     RegctlError,
 )
-from regctl.provisioning.objects import Gateway, Ingress, Library, canonical, quantity
+from regctl.provisioning.objects import Gateway, Ingress, RegistrySpec, canonical, quantity
 
 ISSUED = Ingress(cluster_issuer="letsencrypt")
 
 
-def library(entry: Ingress | Gateway = ISSUED, **options: Any) -> Library:
+def library(entry: Ingress | Gateway = ISSUED, **options: Any) -> RegistrySpec:
     given = {"name": "foo", "host": "registry.foo.com", "namespace": "team", "auth_secret": "users"}
-    return Library(**{**given, **options}, entry=entry)
+    return RegistrySpec(**{**given, **options}, entry=entry)
 
 
-def objects(wanted: Library) -> dict[str, dict[str, Any]]:
+def objects(wanted: RegistrySpec) -> dict[str, dict[str, Any]]:
     return {manifest["kind"]: manifest for manifest in wanted.manifests()}
 
 
-def pod(wanted: Library) -> dict[str, Any]:
+def pod(wanted: RegistrySpec) -> dict[str, Any]:
     spec: dict[str, Any] = objects(wanted)["Deployment"]["spec"]["template"]["spec"]
     return spec
 
 
-def environment(wanted: Library) -> dict[str, str]:
+def environment(wanted: RegistrySpec) -> dict[str, str]:
     [container] = pod(wanted)["containers"]
     return {one["name"]: one.get("value", "from a Secret") for one in container["env"]}
 
 
-def annotations(wanted: Library) -> dict[str, str]:
+def annotations(wanted: RegistrySpec) -> dict[str, str]:
     found: dict[str, str] = objects(wanted)["Ingress"]["metadata"]["annotations"]
     return {key.rpartition("/")[2]: value for key, value in found.items()}
 
@@ -196,7 +196,7 @@ def test_one_replica_is_replaced_and_several_roll_with_a_shared_volume_and_secre
 
 
 def test_what_is_unwanted_is_every_other_way_in() -> None:
-    def unwanted(wanted: Library) -> Sequence[str]:
+    def unwanted(wanted: RegistrySpec) -> Sequence[str]:
         return [resource.kind for resource, _ in wanted.unwanted()]
 
     assert unwanted(library()) == ["Middleware", "HTTPRoute"]

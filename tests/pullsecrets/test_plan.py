@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.cluster.client import Namespace
 from regctl.cluster.ownership import LAST_APPLIED, OUR_LABELS
+from regctl.cluster.resource import Namespace
+from regctl.cluster.secret import Secret, read_secret
 from regctl.credentials.credential import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
@@ -18,25 +19,24 @@ from regctl.credentials.credential import (
     encode_dockerconfigjson,
 )
 from regctl.errors import (
+    ForeignObjectError,
     ImmutableError,
     InvalidInputError,
     InvalidObjectNameError,
     InvalidReferenceError,
     MalformedError,
-    NotOursError,
     NotPermittedError,
 )
+from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.plan import (
     Change,
     Observed,
-    Policy,
     PullSecret,
-    Secret,
+    TakeoverPolicy,
     copied_credentials,
     default_name,
     plan,
     plan_one,
-    read_secret,
     registry_key,
 )
 from tests.dockercfg import encode_dockercfg
@@ -81,7 +81,7 @@ def observed(
 
 
 def change_for(secret: Secret, wanted: PullSecret = WANTED, **policy: bool) -> Change:
-    return plan_one(wanted, HERE, secret, Policy(**policy))
+    return plan_one(wanted, HERE, secret, TakeoverPolicy(**policy))
 
 
 def entries(change: Change) -> Any:
@@ -137,7 +137,7 @@ def test_a_secret_that_is_not_ours_is_refused_with_its_maker_named() -> None:
     theirs = observed({"r.io": Credential("x", "y")}, ours=False, managedFields=[manager])
     change = change_for(theirs)
     assert change.action == "refuse"
-    assert isinstance(change.error, NotOursError)
+    assert isinstance(change.error, ForeignObjectError)
     assert "kubectl-create" in change.error.message
     assert "--adopt" in (change.error.hint or "")
     assert change_for(theirs, adopt=True).action == "update"
@@ -176,7 +176,7 @@ def test_what_a_controller_keeps_is_refused_even_with_adopt(
     """A replica carries its source's labels, ours among them: the marks count for more."""
     theirs = observed({"r.io": Credential("x", "y")}, ours=ours, **metadata)
     change = change_for(theirs, adopt=True, replace=True)
-    assert isinstance(change.error, NotOursError)
+    assert isinstance(change.error, ForeignObjectError)
     assert owner in change.error.message
 
 
@@ -282,8 +282,8 @@ def test_what_a_plan_writes_needs_nothing_more(
     if change.action == "unchanged":
         return
     after = observed(content=change.content)
-    assert wanted.items() <= after.credentials.items()
-    assert merge or wanted.keys() == after.credentials.keys()
+    assert wanted.items() <= credentials_of(after).items()
+    assert merge or wanted.keys() == credentials_of(after).keys()
     assert change_for(after, desired).action == "unchanged"
 
 

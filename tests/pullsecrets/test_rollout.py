@@ -12,17 +12,20 @@ from typing import Any
 import pytest
 
 from regctl import parallel
-from regctl.cluster.client import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Cluster, Namespace
+from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
+from regctl.cluster.resource import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Namespace
+from regctl.cluster.secret import read_secret
 from regctl.credentials.credential import Credential
 from regctl.errors import (
+    ForeignObjectError,
     ImmutableError,
-    NotOursError,
-    NotThereError,
-    UnfinishedError,
+    NotStartedError,
+    ObjectNotFoundError,
 )
 from regctl.pullsecrets import rollout
-from regctl.pullsecrets.plan import Policy, PullSecret, read_secret
+from regctl.pullsecrets.content import credentials_of
+from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
 from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
 from tests.conftest import Servers
 from tests.servers.kubernetes import ApiServer, api_server
@@ -52,7 +55,7 @@ def only(task: Rollout) -> Outcome:
 
 def password(server: ApiServer, namespace: str) -> str:
     secret = read_secret(server.secret(namespace, "regcred"))
-    return secret.credentials["r.io"].password
+    return credentials_of(secret)["r.io"].password
 
 
 def made_by_hand(**changes: Any) -> dict[str, Any]:
@@ -70,9 +73,9 @@ def test_a_secret_made_by_hand_is_left_alone_until_it_is_adopted(
     kubernetes.create_secret(namespace, made_by_hand())
     outcome = only(prepare(kubernetes, [namespace]))
     assert outcome.result == "refused"
-    assert isinstance(outcome.error, NotOursError)
+    assert isinstance(outcome.error, ForeignObjectError)
     assert password(kubernetes, namespace) == "other"
-    adopting = replace(prepare(kubernetes, [namespace]), policy=Policy(adopt=True))
+    adopting = replace(prepare(kubernetes, [namespace]), policy=TakeoverPolicy(adopt=True))
     assert only(adopting).result == "configured"
     assert password(kubernetes, namespace) == "secret"
     assert only(prepare(kubernetes, [namespace])).result == "unchanged"
@@ -83,9 +86,11 @@ def test_another_type_is_deleted_and_made_anew_only_when_asked(
 ) -> None:
     old: dict[str, Any] = {"type": "Opaque", "data": {"x": "eA=="}}
     before = kubernetes.create_secret(namespace, made_by_hand(**old))
-    adopting = replace(prepare(kubernetes, [namespace]), policy=Policy(adopt=True))
+    adopting = replace(prepare(kubernetes, [namespace]), policy=TakeoverPolicy(adopt=True))
     assert isinstance(only(adopting).error, ImmutableError)
-    replacing = replace(prepare(kubernetes, [namespace]), policy=Policy(adopt=True, replace=True))
+    replacing = replace(
+        prepare(kubernetes, [namespace]), policy=TakeoverPolicy(adopt=True, replace=True)
+    )
     outcome = only(replacing)
     assert outcome.result == "configured"
     assert "made anew" in (outcome.note or "")
@@ -136,7 +141,7 @@ def test_one_changed_between_the_look_and_the_deed_is_looked_at_again(
     assert only(prepare(kubernetes, [namespace], between)).result == "configured"
     assert only(task).result == "configured"
     found = read_secret(kubernetes.secret(namespace, "regcred"))
-    assert {key: one.password for key, one in found.credentials.items()} == {
+    assert {key: one.password for key, one in credentials_of(found).items()} == {
         "r.io": "secret",
         "b.io": "b",
     }
@@ -167,7 +172,7 @@ def test_a_secret_of_one_sync_file_is_not_taken_by_another(
     part = "app.kubernetes.io/part-of"
     outcomes(prepare(kubernetes, [namespace], replace(OTHER, labels={part: "one"})))
     other = replace(WANTED, labels={part: "two"})
-    assert isinstance(only(prepare(kubernetes, [namespace], other)).error, NotOursError)
+    assert isinstance(only(prepare(kubernetes, [namespace], other)).error, ForeignObjectError)
     # By hand it may be changed, and keeps its mark.
     assert only(prepare(kubernetes, [namespace])).result == "configured"
     assert kubernetes.secret(namespace, "regcred")["metadata"]["labels"][part] == "one"
@@ -200,7 +205,7 @@ def test_a_missing_account_is_told_and_never_made(kubernetes: ApiServer, namespa
     task = replace(prepare(kubernetes, [namespace]), accounts=Accounts(("none",)))
     secret, account = outcomes(task)
     assert secret.result == "created"
-    assert isinstance(account.error, NotThereError)
+    assert isinstance(account.error, ObjectNotFoundError)
     assert connect(kubernetes).get(SERVICE_ACCOUNTS, namespace, "none") is None
 
 
@@ -416,4 +421,4 @@ def test_interrupted_the_rest_is_named_as_not_begun(
     with pytest.raises(KeyboardInterrupt):
         seen.extend(outcome for some in task.run() for outcome in some)
     assert len({outcome.namespace for outcome in seen}) == COUNT + 1
-    assert all(o.error is None or isinstance(o.error, UnfinishedError) for o in seen)
+    assert all(o.error is None or isinstance(o.error, NotStartedError) for o in seen)

@@ -11,9 +11,9 @@ import pytest
 from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
-from regctl.registry.authentication import refused_realm
+from regctl.registry.authentication import deny_realm_reason
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
+from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers.products import (
@@ -47,7 +47,7 @@ def client(
     return RegistryClient(
         Registry.parse(host),
         credential=credential,
-        transport=Transport(plain_http=True),
+        transport=ConnectionSettings(plain_http=True),
         backoff=Backoff(base=0),
         clock=clock,
     )
@@ -285,6 +285,6 @@ def test_where_a_password_may_go_for_a_token(
     monkeypatch: pytest.MonkeyPatch, origin: str, realm: str, reason: str | None
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    told = refused_realm(origin, realm)
+    told = deny_realm_reason(origin, realm)
     assert (told is None) == (reason is None)
     assert reason is None or reason in (told or "")

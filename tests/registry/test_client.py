@@ -12,8 +12,8 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
-from regctl.retry import Backoff, Exchange
+from regctl.registry.transport import ConnectionSettings
+from regctl.retry import Backoff, RequestTrace
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry
@@ -21,12 +21,12 @@ from tests.servers.nginx import nginx
 from tests.servers.process import free_port
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
-PLAIN = Transport(plain_http=True)
+PLAIN = ConnectionSettings(plain_http=True)
 NO_PAUSE = Backoff(tries=3, base=0, cap=0)
 
 
 def client(
-    host: str, *, credential: Credential | None = None, transport: Transport = PLAIN
+    host: str, *, credential: Credential | None = None, transport: ConnectionSettings = PLAIN
 ) -> RegistryClient:
     return RegistryClient(
         Registry.parse(host), credential=credential, transport=transport, backoff=NO_PAUSE
@@ -80,7 +80,7 @@ def test_every_repository_comes_through_nginx_with_tls_and_a_password(
             certificate=certificate,
         )
     )
-    trusting = Transport(ca_file=certificate.ca_file)
+    trusting = ConnectionSettings(ca_file=certificate.ca_file)
     zoe = Credential("zoë", "zoë:pässword")
     assert list(client(front.host, credential=zoe, transport=trusting).repositories()) == NAMES
 
@@ -92,7 +92,7 @@ def test_tags_of_a_repository_and_of_one_that_lost_them(registry: DockerRegistry
     registry.request("DELETE", f"/v2/lost/app/manifests/{digest}")
     assert client(registry.host).tags("kept/app") == ["1.0", "2.0"]
     assert client(registry.host).tags("lost/app") == []
-    with pytest.raises(errors.NotFoundError, match="never/there: not found"):
+    with pytest.raises(errors.NotInRegistryError, match="never/there: not found"):
         client(registry.host).tags("never/there")
 
 
@@ -132,7 +132,7 @@ def test_behind_nginx_with_tls_and_basic_authentication(
             certificate=certificate,
         )
     )
-    trusting = Transport(ca_file=certificate.ca_file)
+    trusting = ConnectionSettings(ca_file=certificate.ca_file)
     known = client(front.host, credential=Credential("zoë", "zoë:pässword"), transport=trusting)
     assert "behind/nginx" in known.repositories()
 
@@ -143,9 +143,9 @@ def test_an_untrusted_certificate_is_named_and_so_is_the_flag(
     certificate = make_certificate(tmp_path / "tls")
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError, match="not trusted") as caught:
-        client(host, transport=Transport()).ping()
+        client(host, transport=ConnectionSettings()).ping()
     assert "--ca-file" in (caught.value.hint or "")
-    client(host, transport=Transport(ca_file=certificate.ca_file)).ping()
+    client(host, transport=ConnectionSettings(ca_file=certificate.ca_file)).ping()
 
 
 def test_an_expired_certificate_is_told_apart(serve: Servers, tmp_path: Path) -> None:
@@ -153,14 +153,14 @@ def test_an_expired_certificate_is_told_apart(serve: Servers, tmp_path: Path) ->
     certificate = make_certificate(tmp_path / "tls", expires=yesterday)
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError, match="expired"):
-        client(host, transport=Transport(ca_file=certificate.ca_file)).ping()
+        client(host, transport=ConnectionSettings(ca_file=certificate.ca_file)).ping()
 
 
 def test_http_where_https_was_asked_for_and_the_reverse(
     serve: Servers, tmp_path: Path, registry: DockerRegistry
 ) -> None:
     with pytest.raises(errors.NotARegistryError, match="speaks HTTP, not HTTPS") as caught:
-        client(registry.host, transport=Transport()).ping()
+        client(registry.host, transport=ConnectionSettings()).ping()
     assert "--plain-http" in (caught.value.hint or "")
     secure = serve(
         docker_registry(tmp_path / "registry", certificate=make_certificate(tmp_path / "tls"))
@@ -170,7 +170,7 @@ def test_http_where_https_was_asked_for_and_the_reverse(
 
 
 def test_what_is_down_or_is_no_registry(serve: Servers, tmp_path: Path) -> None:
-    with pytest.raises(errors.UnreachableError, match="connection refused"):
+    with pytest.raises(errors.RegistryUnreachableError, match="connection refused"):
         client(f"127.0.0.1:{free_port()}").ping()
     page = serve(nginx(tmp_path / "nginx"))
     with pytest.raises(errors.NotARegistryError, match="is not a registry"):
@@ -239,7 +239,7 @@ def test_pages_in_a_circle_end_with_the_page_named(serve: Servers) -> None:
     )
     names = client(standin.host).repositories()
     assert [next(names) for _ in range(4)] == ["page-0", "again", "page-1", "page-2"]
-    with pytest.raises(errors.UnfinishedListError, match=r"circle: /v2/_catalog\?page=1"):
+    with pytest.raises(errors.IncompleteListError, match=r"circle: /v2/_catalog\?page=1"):
         next(names)
 
 
@@ -261,7 +261,7 @@ def test_a_busy_registry_is_asked_again(serve: Servers) -> None:
 
 def test_the_observer_sees_each_request_and_no_secret(serve: Servers) -> None:
     standin = serve(standin_registry(StandinRegistry(tags={"a": []})))
-    seen: list[Exchange] = []
+    seen: list[RequestTrace] = []
     watched = RegistryClient(
         Registry.parse(standin.host),
         credential=Credential("ci", "hunter2"),

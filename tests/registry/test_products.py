@@ -13,7 +13,7 @@ from regctl.authfile import hashes
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
+from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
@@ -37,7 +37,7 @@ class Subject:
     """A registry with IMAGES in it, for USER with PASSWORD."""
 
     host: str
-    transport: Transport
+    transport: ConnectionSettings
 
     def client(self, password: str | None = PASSWORD) -> RegistryClient:
         credential = Credential(USER, password) if password is not None else None
@@ -49,7 +49,7 @@ class Subject:
         )
 
 
-PLAIN = Transport(plain_http=True)
+PLAIN = ConnectionSettings(plain_http=True)
 STANDINS: dict[str, Callable[[], AbstractContextManager[Product]]] = {
     "token server": token_registry,
     "harbor": harbor,
@@ -88,7 +88,7 @@ def subject(
     front = serve_module(
         nginx(folder / "nginx", upstream=host, auth_file=auth_file, certificate=certificate)
     )
-    return Subject(front.host, Transport(ca_file=certificate.ca_file))
+    return Subject(front.host, ConnectionSettings(ca_file=certificate.ca_file))
 
 
 def test_every_repository_is_listed_once(subject: Subject) -> None:
@@ -113,7 +113,7 @@ def test_what_is_not_there_is_not_found(subject: Subject) -> None:
         lambda: subject.client().manifest("team/app", "0.0"),
         lambda: subject.client().blob("team/app", f"sha256:{'0' * 64}"),
     ):
-        with pytest.raises(errors.NotFoundError):
+        with pytest.raises(errors.NotInRegistryError):
             ask()
 
 

@@ -13,7 +13,7 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Transport
+from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
@@ -27,10 +27,10 @@ from tests.servers.standin_registry import (
     standin_registry,
 )
 
-PLAIN = Transport(plain_http=True)
+PLAIN = ConnectionSettings(plain_http=True)
 
 
-def client(host: str, transport: Transport = PLAIN) -> RegistryClient:
+def client(host: str, transport: ConnectionSettings = PLAIN) -> RegistryClient:
     return RegistryClient(
         Registry.parse(host),
         credential=Credential("ci", "hunter2"),
@@ -48,17 +48,17 @@ def test_what_the_system_trusts_is_trusted(
     certificate = make_certificate(tmp_path / "tls")
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError):
-        client(host, Transport()).ping()
+        client(host, ConnectionSettings()).ping()
     # Where OpenSSL looks for the system's certificates.
     monkeypatch.setenv(ssl.get_default_verify_paths().openssl_cafile_env, str(certificate.ca_file))
-    client(host, Transport()).ping()
+    client(host, ConnectionSettings()).ping()
 
 
 def test_a_certificate_for_another_name_is_refused(serve: Servers, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path / "tls", "registry.foo.com")
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError, match=r"not valid for '127\.0\.0\.1'"):
-        client(host, Transport(ca_file=certificate.ca_file)).ping()
+        client(host, ConnectionSettings(ca_file=certificate.ca_file)).ping()
 
 
 def test_trust_that_is_waived_is_waived_in_silence(serve: Servers, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_trust_that_is_waived_is_waived_in_silence(serve: Servers, tmp_path: Pat
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        client(host, Transport(insecure_skip_tls_verify=True)).ping()
+        client(host, ConnectionSettings(insecure_skip_tls_verify=True)).ping()
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "No such file"), (b"text", "no certificate")])
@@ -75,7 +75,7 @@ def test_a_ca_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(errors.CertificateError, match=said):
-        client("127.0.0.1:1", Transport(ca_file=path)).ping()
+        client("127.0.0.1:1", ConnectionSettings(ca_file=path)).ping()
 
 
 # What is sent along
@@ -130,8 +130,8 @@ def test_a_blob_from_where_it_is_stored_without_credentials(serve: Servers) -> N
     ("answer", "error"),
     [
         (Answer(200, b"not it"), errors.DigestMismatchError),
-        (Answer(200, b"half", {"Content-Length": "100"}, hang_up=True), errors.BrokenOffError),
-        (Answer.of({"errors": [{"code": "BLOB_UNKNOWN"}]}, 404), errors.NotFoundError),
+        (Answer(200, b"half", {"Content-Length": "100"}, hang_up=True), errors.ConnectionLostError),
+        (Answer.of({"errors": [{"code": "BLOB_UNKNOWN"}]}, 404), errors.NotInRegistryError),
         (Answer(403), errors.NotPermittedError),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_head_of_a_manifest_takes_no_content(serve: Servers) -> None:
         len(whole.body),
     )
     assert registry.requests[0].method == "HEAD"
-    with pytest.raises(errors.NotFoundError):
+    with pytest.raises(errors.NotInRegistryError):
         client(registry.host).manifest_head("a", "2.0")
 
 
@@ -213,7 +213,7 @@ def test_who_is_interrupted_waits_no_more(serve: Servers) -> None:
         impatient.close()
 
     impatient = RegistryClient(Registry.parse(host), transport=PLAIN, waiting=interrupt)
-    with pytest.raises(errors.UnreachableError, match="interrupted"):
+    with pytest.raises(errors.RegistryUnreachableError, match="interrupted"):
         impatient.ping()
     assert waited == [100.0]
 

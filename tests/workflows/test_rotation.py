@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.errors import InvalidInputError, UnknownUserError
-from regctl.pullsecrets.plan import Secret
 from regctl.workflows.rotation import Holder, World, plan, successor
 
 

@@ -17,10 +17,10 @@ from regctl.authfile import hashes, htpasswd
 from regctl.authfile.htpasswd import HtpasswdFile, Line
 from regctl.authfile.readers import (
     BYTE_ORDER_MARK,
-    CONSUMERS,
     LONG_LINE,
+    READERS,
     UTF16_MARKS,
-    Consumer,
+    AuthFileReader,
     Effect,
     by_effect,
 )
@@ -70,7 +70,7 @@ class Finding:
 
 def check(
     file: HtpasswdFile,
-    consumer: Consumer | None = None,
+    consumer: AuthFileReader | None = None,
     *,
     today: date | None = None,
     mode: int | None = None,
@@ -143,7 +143,7 @@ def _endless(scheme: hashes.Scheme) -> bool:
 
 def audit(
     path: Path,
-    consumer: Consumer | None = None,
+    consumer: AuthFileReader | None = None,
     *,
     today: date | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -165,7 +165,7 @@ def audit(
 class _Reader:
     """Speaks of one consumer, or of all of them."""
 
-    consumer: Consumer | None
+    consumer: AuthFileReader | None
 
     def effects(self, kind: Literal["schemes", "oddities"], what: str) -> dict[Effect, list[str]]:
         """Return who does what: one consumer, or all of them."""
@@ -199,7 +199,7 @@ def _whom(effects: Mapping[Effect, Sequence[str]], words: Mapping[Effect, str]) 
     """Say which of all consumers do what, those that most do in few words."""
     said = []
     for effect, names in effects.items():
-        others = [name for name in CONSUMERS if name not in names]
+        others = [name for name in READERS if name not in names]
         if len(names) > len(others) + 2:
             said.append(f"all but {', '.join(others)}: {words[effect]}")
         else:
@@ -371,7 +371,7 @@ def _duplicate_findings(lines: Sequence[Line], reader: _Reader) -> Iterator[Find
 # Names
 
 
-def _name_findings(lines: Sequence[Line], consumer: Consumer | None) -> Iterator[Finding]:
+def _name_findings(lines: Sequence[Line], consumer: AuthFileReader | None) -> Iterator[Finding]:
     odd: dict[str, list[Line]] = defaultdict(list)
     foreign: list[Line] = []
     for line in _open(lines):
@@ -486,7 +486,7 @@ def _scheme_finding(name: str, own: Sequence[Line], reader: _Reader) -> Iterator
     yield Finding(severity, rule, problem, effect, remedy, numbers, users)
 
 
-def _cost_findings(lines: Sequence[Line], consumer: Consumer | None) -> Iterator[Finding]:
+def _cost_findings(lines: Sequence[Line], consumer: AuthFileReader | None) -> Iterator[Finding]:
     by_cost: dict[int, list[Line]] = defaultdict(list)
     schemes: set[tuple[str, int | None]] = set()
     for line in _open(lines):

@@ -95,7 +95,7 @@ class Shape(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Consumer:
+class AuthFileReader:
     """
     One reader of auth files.
 
@@ -124,20 +124,20 @@ class Consumer:
         return {"first": 0, "last": lines - 1}.get(effect)
 
 
-def named(name: str) -> Consumer:
+def named(name: str) -> AuthFileReader:
     """Return the consumer of that name. Raises InvalidInputError."""
     try:
-        return CONSUMERS[name]
+        return READERS[name]
     except KeyError:
         raise InvalidInputError(
-            f"no consumer {name}", hint=f"they are {', '.join(CONSUMERS)}"
+            f"no consumer {name}", hint=f"they are {', '.join(READERS)}"
         ) from None
 
 
 def by_effect(kind: Literal["schemes", "oddities"], what: str) -> dict[Effect, list[str]]:
     """Return who does what with a scheme or an oddity: names of consumers by effect."""
     found: dict[Effect, list[str]] = {}
-    for consumer in CONSUMERS.values():
+    for consumer in READERS.values():
         cells: Mapping[str, Cell] = getattr(consumer, kind)
         found.setdefault(cells[what].effect, []).append(consumer.name)
     return found
@@ -285,7 +285,7 @@ _HAPROXY_NAME = re.compile(r"[\s\S]*[\s#\"'\\][\s\S]*")
 _HAPROXY_REASON = "a blank, a quote, # or \\ means something else in HAProxy's configuration"
 
 _CONSUMERS = (
-    Consumer(
+    AuthFileReader(
         "distribution",
         _DISTRIBUTION,
         _DISTRIBUTION_LINES,
@@ -293,7 +293,7 @@ _CONSUMERS = (
         _GO_COST,
         _BCRYPT_PASSWORD,
     ),
-    Consumer(
+    AuthFileReader(
         "ingress-nginx",
         _NGINX_MUSL,
         _NGINX_LINES,
@@ -301,7 +301,7 @@ _CONSUMERS = (
         _MUSL_COST,
         _MUSL_PASSWORD,
     ),
-    Consumer(
+    AuthFileReader(
         "ingress-nginx-auth-map",
         _NGINX_MUSL,
         _KEYS,
@@ -315,7 +315,7 @@ _CONSUMERS = (
         "breaks",
         _KEY_REASON,
     ),
-    Consumer(
+    AuthFileReader(
         "nginx",
         _NGINX_GLIBC,
         _NGINX_LINES,
@@ -323,7 +323,7 @@ _CONSUMERS = (
         _GLIBC_COST,
         _GLIBC_PASSWORD,
     ),
-    Consumer(
+    AuthFileReader(
         "traefik",
         _TRAEFIK,
         _TRAEFIK_LINES,
@@ -335,7 +335,7 @@ _CONSUMERS = (
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
-    Consumer(
+    AuthFileReader(
         "envoy-gateway",
         _ENVOY,
         _ENVOY_LINES,
@@ -343,7 +343,7 @@ _CONSUMERS = (
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
-    Consumer(
+    AuthFileReader(
         "nginx-gateway-fabric",
         _NGINX_MUSL,
         _NGINX_LINES,
@@ -351,7 +351,7 @@ _CONSUMERS = (
         _MUSL_COST,
         _MUSL_PASSWORD,
     ),
-    Consumer(
+    AuthFileReader(
         "nginx-ingress",
         _NGINX_MUSL,
         _NGINX_LINES,
@@ -363,7 +363,7 @@ _CONSUMERS = (
         _MUSL_COST,
         _MUSL_PASSWORD,
     ),
-    Consumer(
+    AuthFileReader(
         "haproxy-ingress",
         _HAPROXY_MUSL,
         _HAPROXY_LINES,
@@ -374,7 +374,7 @@ _CONSUMERS = (
         "breaks",
         _HAPROXY_REASON,
     ),
-    Consumer(
+    AuthFileReader(
         "haproxytech",
         _HAPROXY_MUSL,
         _KEYS,
@@ -385,7 +385,7 @@ _CONSUMERS = (
         "breaks",
         _KEY_REASON,
     ),
-    Consumer(
+    AuthFileReader(
         "contour",
         _CONTOUR,
         _CONTOUR_LINES,
@@ -396,8 +396,8 @@ _CONSUMERS = (
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
-    Consumer("caddy", _CADDY, _CADDY_LINES, None, _GO_COST, _BCRYPT_PASSWORD),
-    Consumer(
+    AuthFileReader("caddy", _CADDY, _CADDY_LINES, None, _GO_COST, _BCRYPT_PASSWORD),
+    AuthFileReader(
         "httpd",
         _HTTPD,
         _HTTPD_LINES,
@@ -407,6 +407,6 @@ _CONSUMERS = (
     ),
 )
 
-CONSUMERS: Mapping[str, Consumer] = {consumer.name: consumer for consumer in _CONSUMERS}
-DEFAULT = CONSUMERS["ingress-nginx"]
+READERS: Mapping[str, AuthFileReader] = {consumer.name: consumer for consumer in _CONSUMERS}
+DEFAULT = READERS["ingress-nginx"]
 """The consumer of a Secret where none is named: what most installed registries sit behind."""

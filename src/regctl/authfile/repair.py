@@ -6,7 +6,7 @@ from datetime import date
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile, Line
-from regctl.authfile.readers import BYTE_ORDER_MARK, UTF16_MARKS, Consumer
+from regctl.authfile.readers import BYTE_ORDER_MARK, UTF16_MARKS, AuthFileReader
 from regctl.errors import InvalidPasswordError
 
 _BLANKS = b" \t\r\v\f"
@@ -31,7 +31,7 @@ class Repair:
 
 
 def repair(
-    content: bytes, consumer: Consumer | None = None, *, today: date | None = None
+    content: bytes, consumer: AuthFileReader | None = None, *, today: date | None = None
 ) -> Repair:
     """
     Mend all of *content* that can be mended without a password; the rest stays byte for byte.
@@ -68,7 +68,7 @@ def repair(
     return Repair(content, after, tuple(sorted(mends, key=lambda mend: mend.line)))
 
 
-def _losers(file: HtpasswdFile, consumer: Consumer | None) -> dict[int, str]:
+def _losers(file: HtpasswdFile, consumer: AuthFileReader | None) -> dict[int, str]:
     """Return the lines to drop: a user's lines that are alike, or don't count; and why."""
     by_name: dict[str, list[Line]] = defaultdict(list)
     for line in file.lines():

@@ -21,9 +21,9 @@ from regctl.atomicfile import Writing
 from regctl.authfile import hashes, htpasswd
 from regctl.authfile.htpasswd import HtpasswdFile, Outcome
 from regctl.errors import (
-    BadListError,
     InvalidPasswordError,
     InvalidUserError,
+    InvalidUserListError,
     MalformedError,
 )
 
@@ -66,7 +66,7 @@ def read(text: str, *, source: str, format: Format | None = None) -> list[Entry]
     """
     Read a list of users from *text*; *source*, a file's name, tells its format and names it.
 
-    Raises BadListError with every entry that is wrong: a name or a password that some server would
+    Raises InvalidUserListError with every entry that is wrong: a name or a password that some server would
     read as another, a name that comes twice, a hash that is none. Raises MalformedError where
     the text as a whole is not of its format.
     """
@@ -92,7 +92,7 @@ def read(text: str, *, source: str, format: Format | None = None) -> list[Entry]
 def _refuse(source: str, problems: Sequence[str]) -> None:
     if problems:
         count = "1 entry is" if len(problems) == 1 else f"{len(problems)} entries are"
-        raise BadListError(
+        raise InvalidUserListError(
             f"cannot take the users of {source}: {count} wrong; nothing was written",
             problems=tuple(problems),
         )
@@ -232,7 +232,7 @@ def write(
     Hashing is done on all cores, before the file is locked; *progress* is called for each entry.
     With `wish.exclusive` the names in *removable*, those somebody has agreed to, are removed where
     they are not in the list. Returns the entries in their order, then who was removed. Raises
-    BadListError for passwords that the scheme does not take or that are missing, and what
+    InvalidUserListError for passwords that the scheme does not take or that are missing, and what
     htpasswd.editing raises.
     """
     hashes.check_scheme(wish.scheme or hashes.DEFAULT_SCHEME, wish.cost)
@@ -280,7 +280,7 @@ def _may_stay(present: Sequence[str], wish: Wish) -> bool:
 def _passwords(
     entries: Sequence[Entry], seen: Mapping[str, tuple[str, ...]], wish: Wish, source: str
 ) -> dict[str, str]:
-    """Return the passwords to set, generated ones included; raise BadListError for bad ones."""
+    """Return the passwords to set, generated ones included; raise InvalidUserListError for bad ones."""
     passwords: dict[str, str] = {}
     problems: list[str] = []
     scheme = wish.scheme or hashes.DEFAULT_SCHEME

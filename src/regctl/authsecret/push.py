@@ -16,22 +16,23 @@ from typing import Any, Literal, NamedTuple
 from regctl.authfile import audit
 from regctl.authfile.audit import Finding
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import Consumer, Shape
-from regctl.cluster.client import NAMESPACES, SECRETS, Cluster, Namespace, check_object_name
+from regctl.authfile.readers import AuthFileReader, Shape
+from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import OUR_LABELS
+from regctl.cluster.resource import NAMESPACES, SECRETS, Namespace, check_object_name
+from regctl.cluster.secret import Secret, read_secret
 from regctl.errors import (
     ConflictError,
+    ForeignObjectError,
     ImmutableError,
     InvalidInputError,
     MalformedError,
     NamespaceMissingError,
-    NotOursError,
     NotPermittedError,
-    NotThereError,
+    ObjectNotFoundError,
     RegctlError,
-    UnfitFileError,
+    UnsuitableAuthFileError,
 )
-from regctl.pullsecrets.plan import Secret, read_secret
 
 DEFAULT_NAME = "registry-basic-auth"
 
@@ -80,7 +81,7 @@ def _hashes(file: HtpasswdFile) -> dict[str, tuple[str, ...]]:
 # What is wanted
 
 
-def shape_of(consumer: Consumer) -> Shape:
+def shape_of(consumer: AuthFileReader) -> Shape:
     """Return the Secret's shape. Raises InvalidInputError for a consumer that reads none."""
     if consumer.shape is None:
         raise InvalidInputError(
@@ -95,15 +96,15 @@ class AuthSecret:
     """The open users of an auth file, to be brought to the Secret *name* for *consumer*."""
 
     name: str
-    consumer: Consumer
+    consumer: AuthFileReader
     users: HtpasswdFile = field(repr=False)
 
     @classmethod
-    def of(cls, file: HtpasswdFile, name: str, consumer: Consumer) -> "AuthSecret":
+    def of(cls, file: HtpasswdFile, name: str, consumer: AuthFileReader) -> "AuthSecret":
         """
         Take what belongs in a Secret from *file*, and check that it does what it should there.
 
-        Comments, locked users, line endings and third fields stay behind. Raises UnfitFileError for
+        Comments, locked users, line endings and third fields stay behind. Raises UnsuitableAuthFileError for
         whatever would not be read as meant, InvalidInputError, InvalidObjectNameError.
         """
         check_object_name(name, "Secret")
@@ -118,7 +119,7 @@ class AuthSecret:
         )
         users = HtpasswdFile(file.published())
         if not users.content:
-            raise UnfitFileError(
+            raise UnsuitableAuthFileError(
                 "no user is open: with an empty list nobody gets in",
                 hint="`regctl adduser NAME` adds one, `regctl auth unlock NAME` opens one",
             )
@@ -162,11 +163,11 @@ _LEFT_BEHIND = frozenset({"trailing-blank", "leading-blank", "third-field", "crl
 _NEVER = frozenset({"no-colon", "bom"})
 
 
-def _refuse(bad: Sequence[Finding], consumer: Consumer) -> None:
+def _refuse(bad: Sequence[Finding], consumer: AuthFileReader) -> None:
     if bad:
         first, more = bad[0], len(bad) - 1
         others = f"; and {more} more" if more else ""
-        raise UnfitFileError(
+        raise UnsuitableAuthFileError(
             f"not fit for {consumer.name}: {first.problem}: {first.effect}{others}",
             hint=f"`regctl auth check --for {consumer.name}` tells what to do",
         )
@@ -179,7 +180,7 @@ def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
 # What is there
 
 
-def read(secret: Secret, consumer: Consumer) -> HtpasswdFile:
+def read(secret: Secret, consumer: AuthFileReader) -> HtpasswdFile:
     """
     Return the list in *secret*, byte for byte where it stands under one key.
 
@@ -207,13 +208,13 @@ def _key(shape: Shape, secret: Secret) -> str | None:
 
 
 def fetch(cluster: Cluster, namespace: str, name: str) -> Secret:
-    """Return the Secret. Raises NotThereError, NamespaceMissingError and what the cluster says."""
+    """Return the Secret. Raises ObjectNotFoundError, NamespaceMissingError and what the cluster says."""
     check_object_name(name, "Secret")
     attempt = f"cannot read secret {name} in namespace {namespace}"
     item = cluster.get(SECRETS, namespace, name)
     if item is None:
         _must_exist(cluster, namespace, attempt)
-        raise NotThereError(
+        raise ObjectNotFoundError(
             f"{attempt}: there is none",
             hint="`regctl auth push` makes it; --secret and -n name another",
         )
@@ -229,7 +230,7 @@ def _must_exist(cluster: Cluster, namespace: str, attempt: str) -> None:
         raise NamespaceMissingError(f"{attempt}: no such namespace", hint=error.hint) from error
 
 
-def merged(local: bytes | None, remote: HtpasswdFile, consumer: Consumer) -> bytes:
+def merged(local: bytes | None, remote: HtpasswdFile, consumer: AuthFileReader) -> bytes:
     """
     Return the content of a local file that lets in whom *remote* lets in, and nobody else.
 
@@ -326,12 +327,12 @@ def _refusal(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlError
     cannot = f"cannot change {secret.subject}"
     elsewhere = "--secret names another one: let the consumer read that"
     if secret.ownership.controller is not None:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it belongs to {secret.ownership.controller}, which would put its own back",
             hint="change it where that one takes it from",
         )
     if not secret.ownership.ours and not adopt:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {secret.ownership.owner}",
             hint="`regctl auth diff` shows what would change; --adopt takes it over",
         )
@@ -349,7 +350,7 @@ def _refusal(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlError
     key = _key(desired.shape, secret)
     others = sorted(secret.data.keys() - {key})
     if desired.shape.alone and others:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it also has {_some(others)}, and {desired.consumer.name} takes a Secret "
             "with one key only",
             hint=elsewhere,
@@ -423,7 +424,7 @@ def try_passwords(
     """
     Try the empty password on every hash that is new to one of the Secrets.
 
-    Raises UnfitFileError where one lets it in.
+    Raises UnsuitableAuthFileError where one lets it in.
     """
     known = frozenset(desired.hashes)
     for change in changes:
@@ -448,7 +449,7 @@ def push(
     for change in changes:
         try:
             yield _settle(cluster, desired, change, adopt=adopt, dry_run=dry_run)
-        except (NotOursError, ImmutableError) as error:
+        except (ForeignObjectError, ImmutableError) as error:
             yield Outcome(change.namespace, "refused", change.users, error=error)
         except RegctlError as error:
             yield Outcome(change.namespace, "failed", change.users, error=error)

@@ -1,0 +1,1 @@
+"""The command line: options, output and the error boundary; the commands are in `commands`."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from regctl.credentials.dockerconfig import DockerConfig
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
-    from regctl.registry.transport import Transport
-    from regctl.retry import Exchange
+    from regctl.registry.transport import ConnectionSettings
+    from regctl.retry import RequestTrace
 
 
 @dataclass
@@ -111,11 +111,11 @@ class App:
         )
 
     @staticmethod
-    def transport(options: "TransportOptions") -> "Transport":
+    def transport(options: "TransportOptions") -> "ConnectionSettings":
         """Return the flags as the library takes them."""
-        from regctl.registry.transport import Transport
+        from regctl.registry.transport import ConnectionSettings
 
-        return Transport(
+        return ConnectionSettings(
             options.ca_file,
             options.client_cert,
             options.client_key,
@@ -123,7 +123,7 @@ class App:
             insecure_skip_tls_verify=options.insecure_skip_tls_verify,
         )
 
-    def _exchanged(self, exchange: "Exchange") -> None:
+    def _exchanged(self, exchange: "RequestTrace") -> None:
         status = exchange.status or "no answer"
         milliseconds = round(exchange.seconds * 1000)
         self.output.trace(f"{exchange.method} {exchange.url} {status} {milliseconds} ms")

@@ -7,8 +7,8 @@ from regctl.cli.app import App
 from regctl.cli.output import Column
 
 if TYPE_CHECKING:
+    from regctl.checks import Check
     from regctl.errors import RegctlError
-    from regctl.registry.ping import Check
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": "bright_black"}
 
@@ -31,7 +31,7 @@ def report(
         [
             Column("CHECK", lambda c: c.name),
             Column("STATE", lambda c: c.state, style=lambda c: _STYLES[c.state]),
-            Column("SAID", lambda c: c.said),
+            Column("MESSAGE", lambda c: c.message),
         ],
         key="checks",
         name=lambda c: c.name,
@@ -52,4 +52,4 @@ def report(
 
 
 def _record(check: "Check") -> dict[str, Any]:
-    return {"name": check.name, "state": check.state, "said": check.said, "hint": check.hint}
+    return {"name": check.name, "state": check.state, "message": check.message, "hint": check.hint}

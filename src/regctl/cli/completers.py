@@ -137,7 +137,7 @@ def _objects(
     **selector: str,
 ) -> Candidates:
     """Return the names of objects; *near*: of the one namespace, *qualified*: NAMESPACE/NAME."""
-    from regctl.cluster.client import Resource
+    from regctl.cluster.resource import Resource
 
     with contextlib.suppress(RegctlError):
         cluster = _cluster(ctx)
@@ -152,7 +152,7 @@ def _objects(
 def _registry(ctx: click.Context, host: str) -> "RegistryClient":
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
-    from regctl.registry.transport import Transport
+    from regctl.registry.transport import ConnectionSettings
     from regctl.retry import Backoff
 
     registry = Registry.parse(host)
@@ -160,7 +160,7 @@ def _registry(ctx: click.Context, host: str) -> "RegistryClient":
     return RegistryClient(
         registry,
         credential=ctx.ensure_object(App).docker_config().credential_for(registry),
-        transport=Transport(
+        transport=ConnectionSettings(
             given("ca_file"),
             given("client_cert"),
             given("client_key"),

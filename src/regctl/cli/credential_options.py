@@ -65,7 +65,7 @@ class PasswordOptions(Bundle):
             return None
         if not password:
             raise InvalidPasswordError(f"the password from {sources[0]} is empty")
-        app.output.conceal(password)
+        app.output.redact(password)
         return password
 
 
@@ -93,7 +93,7 @@ def prompt_password(app: App, text: str, *, twice: bool) -> str:
             hint="pass --password-stdin, --password-file or $REGCTL_PASSWORD",
         )
     password: str = click.prompt(text, hide_input=True, confirmation_prompt=twice, err=True)
-    app.output.conceal(password)
+    app.output.redact(password)
     return password
 
 
@@ -181,7 +181,7 @@ class CredentialOptions(Bundle):
                 return None
             credential = found
         for secret in credential.secrets:
-            app.output.conceal(secret)
+            app.output.redact(secret)
         return credential
 
     def require(self, app: App, registry: "Registry") -> "Credential":
@@ -200,7 +200,7 @@ class CredentialOptions(Bundle):
         password = prompt_password(app, f"Password of {username} at {registry}", twice=False)
         credential = Credential(username, password)
         for secret in credential.secrets:
-            app.output.conceal(secret)
+            app.output.redact(secret)
         return credential
 
     @property

@@ -15,7 +15,7 @@ import click
 
 from regctl import __version__
 from regctl.cli.app import App
-from regctl.cli.params import Members, Noun, noun
+from regctl.cli.params import CommandGroup, LazyCommands, noun
 from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
 
 INTERRUPTED = 130
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 COMPLETE = "_REGCTL_COMPLETE"
 
 # Every command of regctl, and the module and function where it is, under its heading in the help.
-SECTIONS: dict[str, dict[str, str | Noun]] = {
+SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
     "Users of the registry (the auth file)": {
         "adduser": "users:adduser",
         "deluser": "users:deluser",
@@ -86,10 +86,10 @@ SECTIONS: dict[str, dict[str, str | Noun]] = {
 }
 
 
-class Root(Noun):
+class Root(CommandGroup):
     """The group `regctl`, and the error boundary around every command."""
 
-    group_class = Noun
+    group_class = CommandGroup
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are about."""
@@ -184,7 +184,9 @@ def _abandon_stdout() -> None:
 
 @click.group(
     cls=Root,
-    commands=Members({name: at for section in SECTIONS.values() for name, at in section.items()}),
+    commands=LazyCommands(
+        {name: at for section in SECTIONS.values() for name, at in section.items()}
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
 )

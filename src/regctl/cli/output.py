@@ -181,7 +181,7 @@ class Output:
         """Whether standard output is to hold one JSON or YAML document."""
         return self.format in {"json", "yaml"}
 
-    def conceal(self, secret: str) -> None:
+    def redact(self, secret: str) -> None:
         """Blank *secret* in everything that goes to stderr from now on."""
         if secret:
             self._concealed.add(secret)

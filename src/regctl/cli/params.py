@@ -101,7 +101,7 @@ def _folded(line: str, width: int) -> list[str]:
     return lines
 
 
-class Members(MutableMapping[str, click.Command]):
+class LazyCommands(MutableMapping[str, click.Command]):
     """
     The commands of a group by name, each imported when it is asked for.
 
@@ -135,7 +135,7 @@ class Members(MutableMapping[str, click.Command]):
         return len(self._places)
 
 
-class Noun(click.Group):
+class CommandGroup(click.Group):
     """A group of commands about one thing: `regctl secret …`."""
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -152,9 +152,9 @@ class Noun(click.Group):
             )
 
 
-def noun(summary: str, **places: str) -> Noun:
-    """Return a group with its one-sentence help and where its commands are, as Members has it."""
-    return Noun(help=summary, commands=Members(places))
+def noun(summary: str, **places: str) -> CommandGroup:
+    """Return a group with its one-sentence help and where its commands are, as LazyCommands has it."""
+    return CommandGroup(help=summary, commands=LazyCommands(places))
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:

@@ -135,14 +135,14 @@ def look(
     )
 
 
-def unlooked(name: str, found: "Inventory") -> list[Result]:
+def unreadable(name: str, found: "Inventory") -> list[Result]:
     return [
         Result("secret", name, "failed", namespace=namespace, error=error)
         for namespace, error in sorted(found.errors.items())
     ]
 
 
-def raise_unlooked(app: App, found: "Inventory | Found") -> None:
+def raise_if_unreadable(app: App, found: "Inventory | Found") -> None:
     """Report the namespaces that can't be looked at."""
     errors = [error for _, error in sorted(found.errors.items())]
     if len(errors) == 1 and not found.items:

@@ -8,31 +8,28 @@ handshake.
 """
 
 import json
-import re
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
 
 from regctl.cluster.kubeconfig import Connection, Kubeconfig
 from regctl.cluster.ownership import FIELD_MANAGER
+from regctl.cluster.resource import NAMESPACES, Namespace, Resource, read_namespace
 from regctl.cluster.status import Refusal
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
-    InvalidNamespaceError,
-    InvalidObjectNameError,
-    NotThereError,
+    ObjectNotFoundError,
     RegctlError,
 )
-from regctl.retry import RETRIED_STATUSES, Backoff, Exchange, Observer, retry_after
+from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, RequestTrace, retry_after
 
 DEFAULT_TIMEOUT = 30.0
 # More than any cluster's namespaces but the largest's, and little memory for one answer.
@@ -40,72 +37,9 @@ PAGE_SIZE = 2000
 _CONNECT_SECONDS = 10.0
 _NO_API_SERVER = "{}: what answers there is not a Kubernetes API server"
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-def check_namespace(name: str) -> str:
-    """Return *name*; raise InvalidNamespaceError where it is no label by RFC 1123."""
-    if _LABEL.fullmatch(name) is None:
-        raise InvalidNamespaceError(
-            f"not a namespace: {name!r}",
-            hint="at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends (RFC 1123)",
-        )
-    return name
-
-
-def check_object_name(name: str, kind: str) -> str:
-    """Return *name*; raise InvalidObjectNameError where it is no subdomain by RFC 1123."""
-    if len(name) > 253 or _SUBDOMAIN.fullmatch(name) is None:
-        raise InvalidObjectNameError(
-            f"not a name for a {kind}: {name!r}",
-            hint="at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends",
-        )
-    return name
-
 
 @dataclass(frozen=True)
-class Resource:
-    """A kind of object, and where the API server keeps it."""
-
-    kind: str
-    plural: str
-    prefix: str = "/api/v1"
-
-    @property
-    def noun(self) -> str:
-        """The kind in the middle of a sentence, and in a result's line."""
-        return self.kind.lower()
-
-    def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Return the path of one object, of a namespace's objects, or of all."""
-        parts = [self.prefix]
-        if namespace is not None:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts.append(self.plural)
-        if name is not None:
-            parts.append(quote(name, safe=""))
-        return "/".join(parts)
-
-
-NAMESPACES = Resource("Namespace", "namespaces")
-SECRETS = Resource("Secret", "secrets")
-SERVICE_ACCOUNTS = Resource("ServiceAccount", "serviceaccounts")
-PODS = Resource("Pod", "pods")
-
-
-@dataclass(frozen=True)
-class Namespace:
-    """A namespace; one that is *terminating* takes nothing new, one not *seen* may not be there."""
-
-    name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    terminating: bool = False
-    seen: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """What the API server answered: a status below 400, and its object."""
 
     status: int
@@ -125,7 +59,7 @@ class Cluster:
     connect: Callable[[], Connection] = field(repr=False)
     namespace_of_context: Callable[[], str] = field(default=lambda: "default", repr=False)
     timeout: float = DEFAULT_TIMEOUT
-    observer: Observer = field(default=lambda _exchange: None, repr=False)
+    observer: OnRequest = field(default=lambda _exchange: None, repr=False)
     backoff: Backoff = field(default=Backoff(tries=1000, cap=2.0), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] | None = field(default=None, repr=False)
@@ -145,7 +79,7 @@ class Cluster:
         kubeconfig: Path | None = None,
         context: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        observer: Observer = lambda _exchange: None,
+        observer: OnRequest = lambda _exchange: None,
     ) -> "Cluster":
         """
         Connect as kubectl would: *kubeconfig*, `$KUBECONFIG`, `~/.kube/config`, then in a pod its
@@ -186,7 +120,7 @@ class Cluster:
         attempt = _attempt("read", resource, namespace, name)
         try:
             return _object(self._request("GET", resource.path(namespace, name), attempt), attempt)
-        except NotThereError:
+        except ObjectNotFoundError:
             return None
 
     def objects(
@@ -232,7 +166,7 @@ class Cluster:
         *,
         force: bool = False,
         dry_run: bool = False,
-    ) -> Answer:
+    ) -> ApiResponse:
         """
         Apply *manifest* on the server's side, as the field manager `regctl`.
 
@@ -265,7 +199,7 @@ class Cluster:
         patch: Mapping[str, Any],
         *,
         dry_run: bool = False,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Change fields of an object that is there (RFC 7396); null removes, a list is replaced."""
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return self._request(
@@ -304,7 +238,7 @@ class Cluster:
                 _attempt("delete", resource, namespace, name),
                 body=body,
             )
-        except NotThereError:
+        except ObjectNotFoundError:
             return False
         return True
 
@@ -323,7 +257,7 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-    ) -> Answer:
+    ) -> ApiResponse:
         """
         Send one request, again where that may help, and return the answer.
 
@@ -391,7 +325,7 @@ class Cluster:
                 raise failure from error
             return _Reply(failure=failure)
         finally:
-            self.observer(Exchange(call.method, url, status, self.clock() - began))
+            self.observer(RequestTrace(call.method, url, status, self.clock() - began))
         if status in RETRIED_STATUSES:
             return _Reply(
                 status,
@@ -443,46 +377,24 @@ class _Reply:
     wait: float | None = None
 
 
-def read_namespace(item: Mapping[str, Any]) -> Namespace:
-    """Return the Namespace that the API server's object describes."""
-    metadata = item["metadata"]
-    phase = (item.get("status") or {}).get("phase")
-    return Namespace(
-        metadata["name"],
-        metadata.get("labels") or {},
-        terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
-        seen=True,
-    )
-
-
-def read_time(text: str | None) -> datetime | None:
-    """Return a moment as the API server writes it (RFC 3339, UTC), or None."""
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-
-
 def _attempt(verb: str, resource: Resource, namespace: str | None, name: str) -> str:
     where = f" in namespace {namespace}" if namespace else ""
     return f"cannot {verb} {resource.noun} {name}{where}"
 
 
-def _object(answer: Answer, attempt: str) -> dict[str, Any]:
+def _object(answer: ApiResponse, attempt: str) -> dict[str, Any]:
     if not isinstance(answer.body, dict):
         raise ClusterError(_NO_API_SERVER.format(attempt))
     return answer.body
 
 
-def _settled(attempt: str, reply: _Reply) -> Answer:
+def _settled(attempt: str, reply: _Reply) -> ApiResponse:
     """Return a good answer; raise what a bad one means."""
     status = reply.status or 0
     if status >= 300:
         raise Refusal.parse(status, reply.data).error(attempt)
     try:
-        return Answer(status, json.loads(reply.data))
+        return ApiResponse(status, json.loads(reply.data))
     except ValueError:
         # Not chained: the cause would carry the answer, which may be a Secret.
         raise ClusterError(_NO_API_SERVER.format(attempt)) from None

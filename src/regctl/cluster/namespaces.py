@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from regctl.cluster.client import Cluster, Namespace, check_namespace
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import Namespace, check_namespace
 from regctl.errors import InvalidInputError, NamespaceMissingError, NotPermittedError
 
 # What a cluster brings with it; matched by -A and -l only where it is named as well.

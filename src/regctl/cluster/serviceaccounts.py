@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from regctl.cluster.client import SERVICE_ACCOUNTS, Cluster
-from regctl.errors import ConflictError, NotThereError
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import SERVICE_ACCOUNTS
+from regctl.errors import ConflictError, ObjectNotFoundError
 from regctl.retry import Backoff
 
 DryRun = Literal["client", "server"]
@@ -67,7 +68,7 @@ def attach(
     """
     Add *secret* to an account's pull secrets; return False where it was there.
 
-    *known* spares the first read. Raises NotThereError where there is no such account: it is never
+    *known* spares the first read. Raises ObjectNotFoundError where there is no such account: it is never
     created.
     """
 
@@ -113,7 +114,7 @@ def _change(
         if account is None:
             item = cluster.get(SERVICE_ACCOUNTS, namespace, name)
             if item is None:
-                raise NotThereError(
+                raise ObjectNotFoundError(
                     f"cannot change service account {name} in namespace {namespace}: "
                     "there is none of this name",
                     hint="a new namespace gets its default account a moment later",

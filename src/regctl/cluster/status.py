@@ -16,7 +16,7 @@ from regctl.errors import (
     NamespaceTerminatingError,
     NotAuthenticatedError,
     NotPermittedError,
-    NotThereError,
+    ObjectNotFoundError,
     RegctlError,
     UnknownKindError,
 )
@@ -116,7 +116,7 @@ def _not_found(refusal: Refusal, attempt: str) -> RegctlError:
             f"{attempt}: no such namespace", hint="`kubectl create namespace` makes it"
         )
     if refusal.reason == "NotFound":
-        return NotThereError(f"{attempt}: not found")
+        return ObjectNotFoundError(f"{attempt}: not found")
     return UnknownKindError(f"{attempt}: what answers there is not a Kubernetes API server")
 
 

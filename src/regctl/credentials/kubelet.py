@@ -18,7 +18,7 @@ _GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")
 _CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
 
 
-def effective_key(key: str) -> str | None:
+def kubelet_key(key: str) -> str | None:
     """
     Return a secret's key as the kubelet reads it, or None where it ignores it.
 
@@ -61,7 +61,7 @@ def key_matches(key: str, image: str) -> bool:
 
 
 @dataclass(frozen=True)
-class SecretContent:
+class PullSecretData:
     """What the kubelet sees of a pull secret."""
 
     name: str
@@ -79,13 +79,13 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Keyring:
+class KubeletKeyring:
     """The credentials of a pod's pull secrets, by effective key."""
 
     entries: Mapping[str, tuple[Match, ...]] = field(repr=False)
 
     @classmethod
-    def of(cls, secrets: Iterable[SecretContent]) -> "Keyring":
+    def of(cls, secrets: Iterable[PullSecretData]) -> "KubeletKeyring":
         """
         Put together the keyring of a pod whose pull secrets are *secrets*, in its order.
 
@@ -96,7 +96,7 @@ class Keyring:
         for secret in secrets:
             credentials = decode_secret(secret.type, secret.data, source=f"secret {secret.name}")
             for key, credential in sorted((credentials or {}).items()):
-                if (effective := effective_key(key)) is not None:
+                if (effective := kubelet_key(key)) is not None:
                     match = Match(secret.name, key, credential)
                     entries.setdefault(effective, []).append(match)
         return cls({key: tuple(matches) for key, matches in entries.items()})

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotFoundError
+from regctl.errors import DigestMismatchError, FileAccessError, MalformedError, NotInRegistryError
 from regctl.images.manifests import (
     DOCKER_CONFIG_TYPE,
     DOCKER_LAYER_TYPE,
@@ -197,12 +197,12 @@ class SavedImage:
         return tuple(dict.fromkeys(tag for tag in tags if tag))
 
     def for_platform(self, wanted: Platform) -> "SavedImage":
-        """Return only what runs on *wanted*. Raises NotFoundError."""
+        """Return only what runs on *wanted*. Raises NotInRegistryError."""
         manifest = self.manifest
         fitting = [m for m in _leaves(manifest) if m.platform and wanted.runs(m.platform)]
         if not fitting:
             has = ", ".join(sorted({str(m.platform) for m in _leaves(manifest) if m.platform}))
-            raise NotFoundError(
+            raise NotInRegistryError(
                 f"the saved image is not for {wanted}", hint=f"its platforms: {has or 'none named'}"
             )
         return SavedImage(self.names, fitting[0])

@@ -17,7 +17,7 @@ from typing import IO, Literal
 from urllib.parse import urlencode
 
 from regctl import parallel
-from regctl.errors import RegctlError, TooLargeError, UnreachableError
+from regctl.errors import BodyTooLargeError, RegctlError, RegistryUnreachableError
 from regctl.images.archive import (
     PIECE_BYTES,
     Blob,
@@ -29,7 +29,7 @@ from regctl.images.archive import (
 )
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Reply
+from regctl.registry.transport import Response
 from regctl.retry import RETRIED_STATUSES, Backoff
 
 Result = Literal["uploaded", "mounted", "unchanged"]
@@ -78,7 +78,7 @@ def _unheard(_count: int) -> None:
     """Tell nobody."""
 
 
-class PartSize:
+class ChunkSize:
     """How much of a blob is sent at a time: all of it, until something between refuses that."""
 
     def __init__(self, most: int | None = None) -> None:
@@ -104,7 +104,7 @@ class PartSize:
 
 
 @dataclass
-class Pusher:
+class ImagePusher:
     """
     Puts saved images into one *repository* of a registry.
 
@@ -119,13 +119,13 @@ class Pusher:
     workers: int = WORKERS
     told: Callable[[int], None] = _unheard
     backoff: Backoff = _PATIENCE
-    part_size: PartSize = field(default_factory=PartSize)
+    part_size: ChunkSize = field(default_factory=ChunkSize)
 
     def push(self, image: SavedManifest, references: Sequence[str]) -> Pushed:
         """
         Put *image* in and name it by *references*, tags or its digest.
 
-        Raises DigestMismatchError where the saved image is damaged, TooLargeError where something
+        Raises DigestMismatchError where the saved image is damaged, BodyTooLargeError where something
         between takes no body that is large enough, and what RegistryClient raises.
         """
         stored: dict[str, tuple[Descriptor, Outcome]] = {}
@@ -247,18 +247,18 @@ class _Hashed:
         return self._hash.hexdigest()
 
 
-class _BusyError(UnreachableError):
+class _BusyError(RegistryUnreachableError):
     """The registry, or what is before it, may do better in a moment."""
 
 
-class _LostError(UnreachableError):
+class _LostError(RegistryUnreachableError):
     """The registry knows nothing of an upload any more: it has to begin again."""
 
 
 class _Sending:
     """One blob on its way: begun, sent in one part or several, gone on with, committed."""
 
-    def __init__(self, pusher: Pusher, blob: Blob, told: Callable[[int], None]) -> None:
+    def __init__(self, pusher: ImagePusher, blob: Blob, told: Callable[[int], None]) -> None:
         self._pusher, self._client, self._blob = pusher, pusher.client, blob
         self._hashed = _Hashed(blob.digest.partition(":")[0], told)
         where = f"{self._client.registry}/{pusher.repository}"
@@ -276,7 +276,7 @@ class _Sending:
             while True:
                 try:
                     self._go_on(stream)
-                except UnreachableError as error:
+                except RegistryUnreachableError as error:
                     self._broken = True
                     self._pusher.part_size.broken()
                     if self._offset > reached:
@@ -308,7 +308,7 @@ class _Sending:
             raise self._failure(reply)
         return self._keep(reply)
 
-    def _keep(self, reply: Reply) -> str:
+    def _keep(self, reply: Response) -> str:
         """Remember where the upload goes on: each answer may name another place."""
         location = reply.headers.get("Location")
         if location:
@@ -349,7 +349,7 @@ class _Sending:
         if self._target is not None and not lost:
             try:
                 reply = self._client.request("GET", self._target, self._attempt)
-            except UnreachableError:
+            except RegistryUnreachableError:
                 return False
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
                 self._offset = min(_received(reply, 0), self._blob.size)
@@ -368,10 +368,10 @@ class _Sending:
             except RegctlError:
                 return
 
-    def _failure(self, reply: Reply) -> RegctlError:
+    def _failure(self, reply: Response) -> RegctlError:
         """Return the error for an answer: one of those that may pass where it may."""
         refused = self._client.refused(reply, self._attempt)
-        if isinstance(refused, TooLargeError):
+        if isinstance(refused, BodyTooLargeError):
             return refused
         if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
             return _LostError(refused.message, hint=refused.hint)
@@ -382,7 +382,7 @@ class _Sending:
         return refused
 
 
-def _received(reply: Reply, otherwise: int) -> int:
+def _received(reply: Response, otherwise: int) -> int:
     """Return how many bytes the registry says it has: `Range` is `0-LAST`, without a unit."""
     _, dash, last = reply.headers.get("Range", "").rpartition("-")
     if not dash or not last.isdecimal():

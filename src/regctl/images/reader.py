@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from regctl import parallel
-from regctl.errors import MalformedError, NotFoundError, RegctlError
+from regctl.errors import MalformedError, NotInRegistryError, RegctlError
 from regctl.images.manifests import (
     CONFIG_TYPES,
     Configuration,
@@ -115,7 +115,7 @@ class Repository:
         return max(dated, key=lambda pair: pair[0])[1] if dated else None
 
 
-class Reader:
+class ImageReader:
     """
     Reads images of one registry; what several tags share is asked for once.
 
@@ -132,7 +132,7 @@ class Reader:
         """
         Return what *reference* (a tag or digest) leads to.
 
-        Raises NotFoundError, MalformedError, UnknownManifestError, and what the client raises.
+        Raises NotInRegistryError, MalformedError, UnknownManifestError, and what the client raises.
         """
         found = self._client.manifest(repository, reference)
         source = f"the manifest of {self._client.registry}/{repository} {reference}"
@@ -207,12 +207,12 @@ def survey(
     One request each for the tags, *workers* at a time. A repository that can't be read comes with
     its error; an error of *names* itself is raised after what came before it.
     """
-    reader = Reader(client)
+    reader = ImageReader(client)
 
     def read(name: str) -> Repository:
         try:
             tags = tuple(client.tags(name))
-        except NotFoundError:
+        except NotInRegistryError:
             return Repository(name)
         except RegctlError as error:
             return Repository(name, error=error)
@@ -229,7 +229,7 @@ def tag_images(
     workers: int = parallel.DEFAULT_WORKERS,
 ) -> Iterator[tuple[str, Image | RegctlError]]:
     """Yield each of *tags* with its image, or with why it can't be read, in their order."""
-    reader = Reader(client)
+    reader = ImageReader(client)
 
     def read(tag: str) -> Image | RegctlError:
         try:
@@ -256,7 +256,7 @@ def tag_digests(
     def read(tag: str) -> str | None:
         try:
             return client.manifest_head(repository, tag).digest
-        except NotFoundError:
+        except NotInRegistryError:
             return None
 
     return {tag: digest for tag, digest in _in_order(read, tags, workers) if digest is not None}
@@ -269,7 +269,7 @@ def retag(
     Give what *reference* (a tag or digest) stands for another *tag*; nothing is uploaded.
 
     Return its digest, and what was done: `created`, `configured` where the tag stood for something
-    else, `unchanged`. Raises NotFoundError.
+    else, `unchanged`. Raises NotInRegistryError.
     """
     found = client.manifest(repository, reference)
     before = tag_digests(client, repository, [tag]).get(tag)
@@ -279,7 +279,7 @@ def retag(
     return found.digest, "created" if before is None else "configured"
 
 
-def _with_images(reader: Reader, name: str, tags: tuple[str, ...]) -> Repository:
+def _with_images(reader: ImageReader, name: str, tags: tuple[str, ...]) -> Repository:
     found: list[Image] = []
     failed: RegctlError | None = None
     for tag in tags:

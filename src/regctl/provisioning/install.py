@@ -16,14 +16,16 @@ from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret import push as authsecret
 from regctl.authsecret.push import AuthSecret
 from regctl.cluster import drift as applied
-from regctl.cluster.client import NAMESPACES, SECRETS, Cluster, Resource
+from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import read_ownership
+from regctl.cluster.resource import NAMESPACES, SECRETS, Resource
+from regctl.cluster.secret import Secret, read_secret
 from regctl.errors import (
     ClusterError,
     ConflictError,
+    ForeignObjectError,
     MalformedError,
     NamespaceMissingError,
-    NotOursError,
     NotPermittedError,
     RegctlError,
     UnknownKindError,
@@ -37,10 +39,9 @@ from regctl.provisioning.objects import (
     RESOURCES,
     SELECTOR,
     SERVICES,
-    Library,
+    RegistrySpec,
     entry_objects,
 )
-from regctl.pullsecrets.plan import Secret, read_secret
 
 Action = Literal["create", "update", "unchanged", "delete", "keep", "refuse"]
 Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
@@ -92,7 +93,7 @@ class Outcome:
 class Access:
     """Whom the auth Secret of *library* lets in; *secret* None where there is none yet."""
 
-    library: Library
+    library: RegistrySpec
     secret: Secret | None = field(repr=False)
 
     @cached_property
@@ -116,7 +117,7 @@ class Access:
         return tuple(user.name for user in self.file.users())
 
     def check(self) -> None:
-        """Raise UnfitFileError where those who are in the Secret would not be let in."""
+        """Raise UnsuitableAuthFileError where those who are in the Secret would not be let in."""
         if self.secret is not None:
             AuthSecret.of(self.file, self.library.auth_secret, self.library.consumer)
 
@@ -138,7 +139,7 @@ class Admission:
     change: authsecret.Change
 
 
-def access(cluster: Cluster, library: Library) -> Access:
+def access(cluster: Cluster, library: RegistrySpec) -> Access:
     """Return whom the auth Secret of *library* lets in."""
     item = cluster.get(SECRETS, library.namespace, library.auth_secret)
     return Access(library, None if item is None else read_secret(item))
@@ -151,7 +152,7 @@ def access(cluster: Cluster, library: Library) -> Access:
 class Plan:
     """What *library* needs in the cluster: its namespace, its users, and its objects."""
 
-    library: Library
+    library: RegistrySpec
     namespace: Change | None
     admission: Admission | None
     changes: tuple[Change, ...]
@@ -204,7 +205,7 @@ class Plan:
 
 def observe(
     cluster: Cluster,
-    library: Library,
+    library: RegistrySpec,
     admission: Admission | None = None,
     *,
     adopt: bool = False,
@@ -246,7 +247,7 @@ def _new_namespace(name: str) -> Change:
     return Change(NAMESPACES, name, name, "create", manifest=manifest)
 
 
-def _http_secret(cluster: Cluster, library: Library) -> Iterator[Change]:
+def _http_secret(cluster: Cluster, library: RegistrySpec) -> Iterator[Change]:
     """Make the Secret that replicas share, once: what is in it is nobody's business."""
     name = library.http_secret
     if name is None:
@@ -299,19 +300,19 @@ def _refusal(resource: Resource, there: Mapping[str, Any], *, adopt: bool) -> Re
     ownership = read_ownership(metadata)
     cannot = f"cannot touch {resource.noun} {metadata['name']} in namespace {metadata['namespace']}"
     if ownership.controller is not None:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it belongs to {ownership.controller}, which would put its own back",
             hint="give the library another name",
         )
     if not ownership.ours and not adopt:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {ownership.owner}",
             hint="give the library another name; --adopt takes it over",
         )
     return None
 
 
-def _unwanted(cluster: Cluster, library: Library) -> Iterator[Change]:
+def _unwanted(cluster: Cluster, library: RegistrySpec) -> Iterator[Change]:
     """Find what other options made before: another way in would stay open."""
     for resource, name in library.unwanted():
         try:

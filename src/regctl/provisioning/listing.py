@@ -6,13 +6,14 @@ from typing import Any
 
 from regctl.authfile import readers as consumers
 from regctl.authsecret import push as authsecret
-from regctl.cluster.client import SECRETS, Cluster, Namespace
-from regctl.credentials.kubelet import effective_key, key_matches
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import SECRETS, Namespace
+from regctl.cluster.secret import read_secret
+from regctl.credentials.kubelet import key_matches, kubelet_key
 from regctl.errors import ClusterError, MalformedError, NotPermittedError, RegctlError
 from regctl.provisioning.objects import AUTH, AUTH_SECRET, DEPLOYMENTS, HOST, SELECTOR
 from regctl.pullsecrets.inventory import Item as PullSecretItem
 from regctl.pullsecrets.inventory import inventory
-from regctl.pullsecrets.plan import read_secret
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | Non
         item = cluster.get(SECRETS, namespace, name)
         if item is None:
             return None
-        reader = consumers.CONSUMERS["distribution"]  # takes the only key, whatever its name
+        reader = consumers.READERS["distribution"]  # takes the only key, whatever its name
         return tuple(user.name for user in authsecret.read(read_secret(item), reader).users())
     except (NotPermittedError, ClusterError, MalformedError):
         return None
@@ -110,7 +111,7 @@ def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | Non
 
 def _for_host(items: Sequence[PullSecretItem], host: str) -> Iterator[str]:
     for item in items:
-        keys = (effective_key(key) for key in item.registries)
+        keys = (kubelet_key(key) for key in item.registries)
         # A key with a path is for this registry too: for some of its repositories.
         if any(key and key_matches(key.partition("/")[0], host) for key in keys):
             yield f"{item.secret.namespace}/{item.secret.name}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from regctl.authfile.readers import CONSUMERS, Consumer
-from regctl.cluster.client import SECRETS, Resource, check_namespace, check_object_name
+from regctl.authfile.readers import READERS, AuthFileReader
 from regctl.cluster.ownership import OUR_LABELS, PART_OF
+from regctl.cluster.resource import SECRETS, Resource, check_namespace, check_object_name
 from regctl.errors import ImmutableError, InvalidInputError, InvalidObjectNameError
 from regctl.reference import ImageReference, Registry
 
@@ -136,7 +136,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Library:
+class RegistrySpec:
     """
     One private registry: what is asked for, and the objects that bring it about.
 
@@ -188,11 +188,11 @@ class Library:
         return isinstance(self.entry, Ingress) and self.entry.controller == "traefik"
 
     @property
-    def consumer(self) -> Consumer:
+    def consumer(self) -> AuthFileReader:
         """Who reads the auth Secret."""
         if self.checked_by == "registry":
-            return CONSUMERS["distribution"]
-        return CONSUMERS["traefik" if self.behind_traefik else "ingress-nginx"]
+            return READERS["distribution"]
+        return READERS["traefik" if self.behind_traefik else "ingress-nginx"]
 
     @property
     def http_secret(self) -> str | None:
@@ -208,7 +208,7 @@ class Library:
     def _selector(self) -> dict[str, str]:
         return {"app.kubernetes.io/name": "registry", INSTANCE: self.name}
 
-    def keeping(self, claim: Mapping[str, Any], *, owns_class: bool) -> "Library":
+    def keeping(self, claim: Mapping[str, Any], *, owns_class: bool) -> "RegistrySpec":
         """
         Return it with the volume that is there: what can't be changed, and what is not asked for.
 

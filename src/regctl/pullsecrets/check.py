@@ -5,18 +5,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regctl import parallel
-from regctl.cluster.client import SECRETS, SERVICE_ACCOUNTS, Cluster
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import SECRETS, SERVICE_ACCOUNTS
+from regctl.cluster.secret import read_secret
 from regctl.cluster.serviceaccounts import ServiceAccount, read_service_account
 from regctl.credentials.credential import Credential, decode_secret
-from regctl.credentials.kubelet import Keyring, Match, effective_key
+from regctl.credentials.kubelet import KubeletKeyring, Match, kubelet_key
 from regctl.errors import (
     InvalidReferenceError,
     MalformedError,
-    NotThereError,
+    ObjectNotFoundError,
     RegctlError,
 )
+from regctl.pullsecrets.content import credentials_of, kubelet_data
 from regctl.pullsecrets.inventory import Inventory, Item
-from regctl.pullsecrets.plan import read_secret
 from regctl.reference import ImageReference, Registry
 
 Verdict = Literal["ok", "problem", "unknown"]
@@ -103,7 +105,7 @@ def _problems(item: Item) -> Iterator[Finding]:
     if not credentials:
         yield problem("holds no registry")
     for key, credential in sorted(credentials.items()):
-        effective = effective_key(key)
+        effective = kubelet_key(key)
         if effective is None:
             yield problem("the key is no address, and the kubelet ignores it", key)
         elif effective.partition("/")[2] in {"v1", "v2", "v2/_catalog", "_catalog"}:
@@ -115,7 +117,7 @@ def _problems(item: Item) -> Iterator[Finding]:
 
 
 def _entries(item: Item) -> Iterator[_Entry]:
-    for key, credential in sorted(item.secret.credentials.items()):
+    for key, credential in sorted(credentials_of(item.secret).items()):
         yield _Entry(item, key, credential)
 
 
@@ -208,11 +210,11 @@ def explain(
     Say which Secret and entry the kubelet would use for *image* in a pod of *account*.
 
     Of the account's own list, which a pod gets when it is made and lists none itself. Raises
-    NotThereError where there is no such account.
+    ObjectNotFoundError where there is no such account.
     """
     item = cluster.get(SERVICE_ACCOUNTS, namespace, account)
     if item is None:
-        raise NotThereError(f"there is no service account {account} in namespace {namespace}")
+        raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
     listed: ServiceAccount = read_service_account(item)
     problems: list[str] = []
     contents = []
@@ -228,10 +230,10 @@ def explain(
         except MalformedError as error:
             why = error.message.removeprefix("cannot read ")
             problems.append(f"secret {name} spoils the pull: {why}")
-        contents.append(secret.content)
+        contents.append(kubelet_data(secret))
     matches: tuple[Match, ...] = ()
     try:
-        matches = Keyring.of(contents).lookup(f"{image.registry}/{image.repository}")
+        matches = KubeletKeyring.of(contents).lookup(f"{image.registry}/{image.repository}")
     except MalformedError:
         # Told above, by name: with one that does not decode the kubelet uses none.
         matches = ()

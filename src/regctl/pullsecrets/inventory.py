@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from regctl import parallel
-from regctl.cluster.client import SECRETS, Cluster, Namespace
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import SECRETS, Namespace
+from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, detach, service_accounts
 from regctl.errors import (
     ConflictError,
+    ForeignObjectError,
     MalformedError,
-    NotOursError,
     NotPermittedError,
+    NotStartedError,
     RegctlError,
-    UnfinishedError,
 )
-from regctl.pullsecrets.plan import PULL_SECRET_TYPES, Secret, read_secret
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
 from regctl.pullsecrets.rollout import Outcome
 
 
@@ -31,7 +33,7 @@ class Item:
     def broken(self) -> str | None:
         """Why the kubelet can't read it, or None."""
         try:
-            _ = self.secret.credentials
+            _ = credentials_of(self.secret)
         except MalformedError as error:
             return error.message
         return None
@@ -39,14 +41,14 @@ class Item:
     @property
     def registries(self) -> tuple[str, ...]:
         """The registry keys in it."""
-        return () if self.broken else tuple(sorted(self.secret.credentials))
+        return () if self.broken else tuple(sorted(credentials_of(self.secret)))
 
     @property
     def users(self) -> tuple[str, ...]:
         """The users in it, each once."""
         if self.broken:
             return ()
-        named = (self.secret.credentials[key].username for key in self.registries)
+        named = (credentials_of(self.secret)[key].username for key in self.registries)
         return tuple(dict.fromkeys(named))
 
     @property
@@ -171,12 +173,12 @@ def deletable(item: Item, *, adopt: bool) -> RegctlError | None:
     secret = item.secret
     cannot = f"cannot delete {secret.subject}"
     if secret.ownership.controller is not None:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it belongs to {secret.ownership.controller}, which would make it anew",
             hint="delete it where that one takes it from",
         )
     if not secret.ownership.ours and not adopt:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {secret.ownership.owner}",
             hint="--adopt deletes it all the same",
         )
@@ -204,7 +206,7 @@ def delete(
     listed = list(items)
     for item, outcomes in parallel.run(remove, listed, workers=workers, stop=cluster.stop):
         if isinstance(outcomes, parallel.Interrupted):
-            error = UnfinishedError(
+            error = NotStartedError(
                 f"{item.secret.subject} was not begun", hint="run the same command again"
             )
             yield (_outcome(item, error),)
@@ -233,7 +235,7 @@ def _removed(
             yield Outcome("serviceaccount", account.namespace, account.name, "failed", error=error)
             yield _outcome(
                 item,
-                UnfinishedError(
+                NotStartedError(
                     f"{secret.subject} is still there: service account {account.name} uses it"
                 ),
             )
@@ -265,7 +267,7 @@ def _removed(
 
 
 def _outcome(item: Item, error: RegctlError) -> Outcome:
-    refused = isinstance(error, NotOursError)
+    refused = isinstance(error, ForeignObjectError)
     return Outcome(
         "secret",
         item.secret.namespace,

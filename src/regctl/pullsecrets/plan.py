@@ -12,34 +12,30 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from regctl.cluster.client import Namespace, check_object_name, read_time
-from regctl.cluster.ownership import LAST_APPLIED, OUR_LABELS, PART_OF, Ownership, read_ownership
+from regctl.cluster.ownership import OUR_LABELS, PART_OF
+from regctl.cluster.resource import Namespace, check_object_name
+from regctl.cluster.secret import Secret
 from regctl.credentials.credential import (
-    DOCKERCFG,
-    DOCKERCFG_KEY,
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
     Credential,
-    decode_secret,
     dockerconfigjson_entry,
     encode_dockerconfigjson,
 )
-from regctl.credentials.kubelet import SecretContent, effective_key
+from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
+    ForeignObjectError,
     ImmutableError,
     InvalidInputError,
     InvalidReferenceError,
     MalformedError,
-    NotOursError,
     RegctlError,
 )
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, raw_entries
 from regctl.reference import Registry
-
-PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
 
 
 def registry_key(text: str) -> str:
@@ -138,83 +134,20 @@ class PullSecret:
         return PullSecret(f"{self.name}-{suffix}", self.credentials, self.merge, self.labels)
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A Secret as it is in the cluster."""
-
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str
-    type: str
-    data: Mapping[str, bytes] = field(repr=False)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    ownership: Ownership = field(default=Ownership(ours=False, controller=None), repr=False)
-    immutable: bool = False
-    created: datetime | None = None
-    keeps_last_applied: bool = False
-    annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def credentials(self) -> Mapping[str, Credential]:
-        """The credentials by registry key; MalformedError where the kubelet can't decode it."""
-        decoded = decode_secret(self.type, self.data, source=self.subject)
-        if decoded is None:
-            raise MalformedError(f"cannot read {self.subject}: it is no pull secret: {self.type}")
-        return decoded
-
-    @property
-    def subject(self) -> str:
-        """Which one, in the middle of a sentence."""
-        return f"secret {self.name} in namespace {self.namespace}"
-
-    @property
-    def content(self) -> SecretContent:
-        """What the kubelet sees of it."""
-        return SecretContent(self.name, self.type, self.data)
-
-    def raw_entries(self) -> dict[str, Any]:
-        """Return the entries as they stand, fields that we don't know included."""
-        _ = self.credentials
-        if self.type == DOCKERCFG:
-            return dict(json.loads(self.data[DOCKERCFG_KEY]) or {})
-        document = json.loads(self.data[DOCKERCONFIGJSON_KEY]) or {}
-        return dict(document.get("auths") or {})
-
-
-def read_secret(item: Mapping[str, Any]) -> Secret:
-    """Return the Secret that the API server's object describes."""
-    metadata = item["metadata"]
-    return Secret(
-        metadata["namespace"],
-        metadata["name"],
-        metadata.get("uid", ""),
-        metadata.get("resourceVersion", ""),
-        item.get("type", ""),
-        {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()},
-        metadata.get("labels") or {},
-        read_ownership(metadata),
-        immutable=bool(item.get("immutable")),
-        created=read_time(metadata.get("creationTimestamp")),
-        keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
-        annotations=metadata.get("annotations") or {},
-    )
-
-
 # The plan
 
 Action = Literal["create", "update", "replace", "unchanged", "skip", "refuse"]
 
 
 @dataclass(frozen=True)
-class Policy:
+class TakeoverPolicy:
     """What may be done to a Secret that is not simply ours to change."""
 
     adopt: bool = False
     replace: bool = False
 
 
-NOTHING_OF_OTHERS = Policy()
+LEAVE_FOREIGN = TakeoverPolicy()
 
 _NOT_WANTED = "not wanted"
 
@@ -262,7 +195,7 @@ class Observed:
 
 
 def plan(
-    desired: PullSecret, observed: Observed, policy: Policy = NOTHING_OF_OTHERS
+    desired: PullSecret, observed: Observed, policy: TakeoverPolicy = LEAVE_FOREIGN
 ) -> list[Change]:
     """
     Decide what each namespace needs, without touching the cluster.
@@ -279,7 +212,7 @@ def plan_one(
     desired: PullSecret,
     namespace: Namespace,
     secret: Secret | RegctlError | None,
-    policy: Policy = NOTHING_OF_OTHERS,
+    policy: TakeoverPolicy = LEAVE_FOREIGN,
 ) -> Change:
     """Decide what one namespace needs."""
     if namespace.terminating:
@@ -291,7 +224,7 @@ def plan_one(
     return _change(desired, secret, policy)
 
 
-def _change(desired: PullSecret, secret: Secret, policy: Policy) -> Change:
+def _change(desired: PullSecret, secret: Secret, policy: TakeoverPolicy) -> Change:
     """Decide what becomes of a Secret that is there."""
     where, ours = secret.namespace, secret.ownership.ours
     try:
@@ -316,24 +249,24 @@ def _change(desired: PullSecret, secret: Secret, policy: Policy) -> Change:
 
 
 def _refusal(
-    desired: PullSecret, secret: Secret, differences: tuple[Difference, ...], policy: Policy
+    desired: PullSecret, secret: Secret, differences: tuple[Difference, ...], policy: TakeoverPolicy
 ) -> RegctlError | None:
     """Say why this Secret must be left alone, or None where it may be changed."""
     ownership = secret.ownership
     cannot = f"cannot change {secret.subject}"
     if ownership.controller is not None:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it belongs to {ownership.controller}, which would put its own back",
             hint="change it where that one takes it from, or use another name",
         )
     if not ownership.ours and not policy.adopt:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {ownership.owner}",
             hint="--adopt takes it over; another NAME leaves it alone",
         )
     part, wanted = secret.labels.get(PART_OF), desired.labels.get(PART_OF)
     if ownership.ours and wanted and part and part != wanted:
-        return NotOursError(
+        return ForeignObjectError(
             f"{cannot}: it is part of {part}, and this is {wanted}",
             hint="name it in one file of `regctl secret sync` only",
         )
@@ -358,15 +291,15 @@ def _content(desired: PullSecret, secret: Secret) -> bytes:
     """Return what the Secret shall hold, other registries' entries kept where merged."""
     if not desired.merge:
         return desired.content
-    replaced = {effective_key(key) for key in desired.credentials}
+    replaced = {kubelet_key(key) for key in desired.credentials}
     try:
-        entries = secret.raw_entries()
+        entries = raw_entries(secret)
     except MalformedError as error:
         raise MalformedError(
             f"cannot merge into {secret.subject}: what it holds can't be read",
             hint="without --merge it is written anew",
         ) from error
-    kept = {key: entry for key, entry in entries.items() if effective_key(key) not in replaced}
+    kept = {key: entry for key, entry in entries.items() if kubelet_key(key) not in replaced}
     ours = {key: dockerconfigjson_entry(value) for key, value in desired.credentials.items()}
     merged = dict(sorted((kept | ours).items()))
     return json.dumps({"auths": merged}, ensure_ascii=False, separators=(",", ":")).encode()
@@ -379,15 +312,15 @@ def _differences(desired: PullSecret, secret: Secret) -> Iterator[Difference]:
         if secret.type not in PULL_SECRET_TYPES:
             return
     try:
-        present = secret.credentials
+        present = credentials_of(secret)
     except MalformedError:
         yield Difference("it can't be decoded")
         return
     for key, wanted in sorted(desired.credentials.items()):
         yield from _entry_differences(key, present.get(key), wanted)
-    replaced = {effective_key(key) for key in desired.credentials}
+    replaced = {kubelet_key(key) for key in desired.credentials}
     for key in sorted(set(present) - set(desired.credentials)):
-        if not desired.merge or effective_key(key) in replaced:
+        if not desired.merge or kubelet_key(key) in replaced:
             yield Difference(_NOT_WANTED, key)
     if secret.ownership.ours:
         for label, value in sorted(desired.labels.items()):
@@ -433,8 +366,8 @@ def copied_credentials(secret: Secret, key: str | None) -> Mapping[str, Credenti
     """
     credentials = {
         there: credential
-        for there, credential in secret.credentials.items()
-        if key is None or effective_key(there) == effective_key(key)
+        for there, credential in credentials_of(secret).items()
+        if key is None or kubelet_key(there) == kubelet_key(key)
     }
     if not credentials:
         wanted = f" for {key}" if key else ""

@@ -12,39 +12,38 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from regctl import parallel
-from regctl.cluster.client import (
+from regctl.cluster.client import Cluster
+from regctl.cluster.ownership import PART_OF
+from regctl.cluster.resource import (
     NAMESPACES,
     SECRETS,
-    Cluster,
     Namespace,
     check_namespace,
     check_object_name,
 )
-from regctl.cluster.ownership import PART_OF
+from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, attach, service_accounts
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     ConflictError,
     FieldOwnedError,
+    ForeignObjectError,
     ImmutableError,
-    NotOursError,
     NotPermittedError,
-    NotThereError,
+    NotStartedError,
+    ObjectNotFoundError,
     RegctlError,
-    UnfinishedError,
 )
 from regctl.pullsecrets.plan import (
-    NOTHING_OF_OTHERS,
+    LEAVE_FOREIGN,
     Change,
     Difference,
     Observed,
-    Policy,
     PullSecret,
-    Secret,
+    TakeoverPolicy,
     copied_credentials,
     plan,
     plan_one,
-    read_secret,
 )
 
 # From here on one LIST of the whole cluster costs less than a GET for each.
@@ -94,7 +93,7 @@ class Rollout:
     cluster: Cluster = field(repr=False)
     desired: PullSecret
     observed: Observed = field(repr=False)
-    policy: Policy = NOTHING_OF_OTHERS
+    policy: TakeoverPolicy = LEAVE_FOREIGN
     accounts: Accounts = NO_ACCOUNTS
     known_accounts: Mapping[str, tuple[ServiceAccount, ...]] | None = field(
         default=None, repr=False
@@ -111,7 +110,7 @@ class Rollout:
         Carry the plan out; yield what became of each namespace, in the order they finish.
 
         An error in one namespace is its outcome and stops no other. On Ctrl-C every namespace is
-        still answered for, those not begun with UnfinishedError, before KeyboardInterrupt.
+        still answered for, those not begun with NotStartedError, before KeyboardInterrupt.
         """
         spaces = {namespace.name: namespace for namespace in self.observed.namespaces}
         changes = self.changes
@@ -149,7 +148,7 @@ class Rollout:
             "skip": "skipped",
         }
         if change.error is not None:
-            ours = not isinstance(change.error, NotOursError | ImmutableError)
+            ours = not isinstance(change.error, ForeignObjectError | ImmutableError)
             result: Result = "failed" if ours else "refused"
             return self._outcome(change, result, error=change.error)
         return self._outcome(change, results[change.action], note=change.note)
@@ -177,7 +176,7 @@ class Rollout:
     ) -> tuple[Outcome, ...]:
         try:
             outcome = self._settle(namespace, change, dry_run)
-        except (NotOursError, ImmutableError, FieldOwnedError) as error:
+        except (ForeignObjectError, ImmutableError, FieldOwnedError) as error:
             outcome = self._outcome(change, "refused", error=error)
         except RegctlError as error:
             outcome = self._outcome(change, "failed", error=error)
@@ -268,7 +267,7 @@ def prepare(
     desired: PullSecret,
     namespaces: Sequence[Namespace],
     *,
-    policy: Policy = NOTHING_OF_OTHERS,
+    policy: TakeoverPolicy = LEAVE_FOREIGN,
     accounts: Accounts = NO_ACCOUNTS,
     workers: int = parallel.DEFAULT_WORKERS,
 ) -> Rollout:
@@ -328,11 +327,11 @@ def copied(
     """
     Return the credentials in an existing Secret, for the registry *key* or all.
 
-    Raises NotThereError, InvalidInputError where it holds nothing for *key*, MalformedError.
+    Raises ObjectNotFoundError, InvalidInputError where it holds nothing for *key*, MalformedError.
     """
     item = cluster.get(SECRETS, check_namespace(namespace), check_object_name(name, "Secret"))
     if item is None:
-        raise NotThereError(
+        raise ObjectNotFoundError(
             f"cannot copy secret {name} in namespace {namespace}: it is not there",
             hint=f"`regctl secret list -n {namespace}` shows what is",
         )
@@ -355,8 +354,8 @@ def _accounts(
     return found
 
 
-def _unfinished(rollout: Rollout, change: Change) -> UnfinishedError:
-    return UnfinishedError(
+def _unfinished(rollout: Rollout, change: Change) -> NotStartedError:
+    return NotStartedError(
         f"secret {rollout.desired.name} in namespace {change.namespace} was not begun",
         hint="run the same command again: it goes on where it stopped",
     )

@@ -22,7 +22,7 @@ from regctl.errors import (
 )
 from regctl.pullsecrets import schema
 from regctl.pullsecrets.inventory import Item, inventory
-from regctl.pullsecrets.plan import Policy, PullSecret, default_name, registry_key
+from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy, default_name, registry_key
 from regctl.pullsecrets.rollout import Accounts, Rollout, copied, prepare
 from regctl.reference import Registry
 
@@ -134,7 +134,7 @@ class Sync:
     file: SyncFile
     cluster: Cluster = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
-    policy: Policy = Policy()  # noqa: RUF009 - frozen, and the same for all
+    policy: TakeoverPolicy = TakeoverPolicy()  # noqa: RUF009 - frozen, and the same for all
     workers: int = parallel.DEFAULT_WORKERS
 
     def rollouts(self) -> Iterator[tuple[DeclaredSecret, Rollout | RegctlError]]:

@@ -32,7 +32,7 @@ from regctl.errors import (
     UntrustedRealmError,
 )
 from regctl.registry.challenges import Challenge, parse_challenges
-from regctl.registry.transport import Reply
+from regctl.registry.transport import Response
 
 _CLIENT_ID = "regctl"
 _MAX_TOKEN_ANSWER = 1024 * 1024
@@ -48,7 +48,7 @@ _INSIDE = (
     "which is inside this machine",
 )
 
-Send = Callable[..., Reply]
+Send = Callable[..., Response]
 
 
 class Want(NamedTuple):
@@ -89,7 +89,7 @@ class Authenticator:
     """
     The `Authorization` header for each request to one registry.
 
-    *send* sends a request as transport.Wire.send does. Tokens are kept until shortly before they
+    *send* sends a request as transport.HttpTransport.send does. Tokens are kept until shortly before they
     expire; threads that want the same one wait for the first that asks. *clock* is in seconds.
     """
 
@@ -123,7 +123,7 @@ class Authenticator:
             return f"Bearer {self._token(source, want.scope, want.attempt)}"
         return self._own()
 
-    def after(self, reply: Reply, tried: Sequence[str], want: Want) -> str | None:
+    def after(self, reply: Response, tried: Sequence[str], want: Want) -> str | None:
         """
         Return the header that the challenges of a 401 ask for, or None where we have none.
 
@@ -186,7 +186,7 @@ class Authenticator:
     def _checked(self, challenge: Challenge, url: str, attempt: str) -> _Source:
         """Return the token server of a challenge, where it may be trusted with a password."""
         realm = urljoin(url, challenge.parameters["realm"])
-        reason = refused_realm(self._origin, realm)
+        reason = deny_realm_reason(self._origin, realm)
         if reason is not None:
             raise UntrustedRealmError(
                 f"{attempt}: {self._name} sends us for a token to {realm}, {reason}: "
@@ -234,7 +234,7 @@ class Authenticator:
         seconds -= _age(document, reply)
         return _Token(text, began + max(seconds - _MARGIN, _MIN_LIFE))
 
-    def _asked(self, source: _Source, scope: str, attempt: str) -> Reply:
+    def _asked(self, source: _Source, scope: str, attempt: str) -> Response:
         credential = self._credential
         token = credential.identity_token if credential is not None else None
         scopes = scope.split(" ") if scope else []
@@ -266,7 +266,7 @@ class Authenticator:
         headers = {"Authorization": basic} if basic is not None else {}
         return self._send("GET", url, attempt, headers=headers, limit=_MAX_TOKEN_ANSWER)
 
-    def _refused(self, reply: Reply, attempt: str) -> RegctlError:
+    def _refused(self, reply: Response, attempt: str) -> RegctlError:
         host = urlsplit(reply.url).netloc
         match reply.status:
             case HTTPStatus.UNAUTHORIZED if self._credential is None:
@@ -288,7 +288,7 @@ class Authenticator:
         return self._credential.username or "the token's user"
 
 
-def refused_realm(origin: str, realm: str) -> str | None:
+def deny_realm_reason(origin: str, realm: str) -> str | None:
     """
     Return why a password for *origin* must not go to the token server *realm*, or None.
 
@@ -351,7 +351,7 @@ def _for_quay(scope: str) -> str:
     )
 
 
-def _age(document: Mapping[str, Any], reply: Reply) -> float:
+def _age(document: Mapping[str, Any], reply: Response) -> float:
     """Return how many seconds ago a token was issued, by its server's own clock."""
     try:
         now = parsedate_to_datetime(reply.headers.get("Date", ""))

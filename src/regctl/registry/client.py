@@ -20,33 +20,33 @@ from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     AccessError,
-    BrokenOffError,
+    ConnectionLostError,
     DigestMismatchError,
+    IncompleteListError,
     InvalidReferenceError,
     NotARegistryError,
     NotAuthenticatedError,
-    NotFoundError,
+    NotInRegistryError,
     NotPermittedError,
     RegctlError,
     RegistryError,
-    UnfinishedListError,
-    UnreachableError,
+    RegistryUnreachableError,
 )
 from regctl.reference import Registry
 from regctl.registry import products as harbor
 from regctl.registry.authentication import PRIVATE, Authenticator, Want, closer
-from regctl.registry.error_responses import no_catalog, no_deletion, refusal
+from regctl.registry.error_responses import catalog_error, deletion_error, refusal
 from regctl.registry.pagination import each_once, next_page
 from regctl.registry.transport import (
     MAX_ANSWER_BYTES,
     Body,
-    Reply,
-    Transport,
-    Wire,
+    ConnectionSettings,
+    HttpTransport,
+    Response,
     ignore,
     same_origin,
 )
-from regctl.retry import RETRIED_STATUSES, Backoff, Observer, retry_after
+from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, retry_after
 
 PAGE_SIZE = 1000
 """Names asked for at once: the most that distribution gives."""
@@ -99,7 +99,7 @@ class RegistryClient:
     """
     One registry, as one user or as nobody.
 
-    Every method raises UnreachableError, CertificateError, NotARegistryError,
+    Every method raises RegistryUnreachableError, CertificateError, NotARegistryError,
     NotAuthenticatedError, NotPermittedError, UntrustedRealmError or RegistryError; what it raises
     beyond them it says. May be used by several threads. *waiting* is called with the seconds of
     each pause that the registry asks for, *notice* once with each thing that is to be said of an
@@ -111,8 +111,8 @@ class RegistryClient:
         registry: Registry,
         *,
         credential: Credential | None = None,
-        transport: Transport | None = None,
-        observer: Observer = ignore,
+        transport: ConnectionSettings | None = None,
+        observer: OnRequest = ignore,
         backoff: Backoff | None = None,
         waiting: Callable[[float], None] = _no_wait,
         notice: Callable[[str], None] = _no_wait,
@@ -120,10 +120,10 @@ class RegistryClient:
     ) -> None:
         self.registry = registry
         self.credential = credential
-        transport = transport or Transport()
+        transport = transport or ConnectionSettings()
         scheme = "http" if transport.plain_http else "https"
         self.origin = f"{scheme}://{registry.endpoint}"
-        self._wire = Wire(self.origin, transport, name=str(registry), observer=observer)
+        self._wire = HttpTransport(self.origin, transport, name=str(registry), observer=observer)
         self._authenticator = Authenticator(
             self.origin, str(registry), credential, self._wire.send, clock
         )
@@ -134,7 +134,7 @@ class RegistryClient:
         self._stopped = threading.Event()
 
     def close(self) -> None:
-        """End every pause, with UnreachableError: for whoever is interrupted."""
+        """End every pause, with RegistryUnreachableError: for whoever is interrupted."""
         self._stopped.set()
 
     # What a registry knows
@@ -146,7 +146,7 @@ class RegistryClient:
         if reply.status != HTTPStatus.OK:
             raise self.refused(reply, attempt)
 
-    def knock(self) -> Reply:
+    def knock(self) -> Response:
         """Return what the registry says to nobody, 401 and its challenges included."""
         attempt = f"cannot reach the registry {self.registry}"
         return self._wire.send("GET", f"{self.origin}/v2/", attempt, headers={})
@@ -158,7 +158,7 @@ class RegistryClient:
         In the registry's order, mostly by name. A page is asked for when the one before it is used
         up. *last* goes on after that name, *limit* gives so many at most.
         Harbor, which refuses the catalog to most, is asked by its own API for what one may see.
-        Raises NoCatalogError where the registry has no such list for us; UnfinishedListError, with
+        Raises NoCatalogError where the registry has no such list for us; IncompleteListError, with
         the last name, where it breaks off after the first page.
         """
         attempt = f"cannot list the repositories of {self.registry}"
@@ -170,8 +170,8 @@ class RegistryClient:
                 yield name
             if empty and self.credential is None:
                 self._tell(f"{self.registry} shows nothing to nobody: a user may see more")
-        except (NotFoundError, AccessError) as error:
-            if known := no_catalog(self.registry, error):
+        except (NotInRegistryError, AccessError) as error:
+            if known := catalog_error(self.registry, error):
                 raise known from error
             if not isinstance(error, AccessError) or self.credential is None:
                 raise
@@ -206,7 +206,7 @@ class RegistryClient:
         Return the tags of *repository*, sorted.
 
         None for one that the catalog keeps after its last tag is gone. *last* goes on after that
-        tag, *limit* gives so many at most. Raises NotFoundError for a repository that is not there.
+        tag, *limit* gives so many at most. Raises NotInRegistryError for a repository that is not there.
         """
         attempt = f"cannot list the tags of {self.registry}/{repository}"
         path = f"{_path(repository)}/tags/list"
@@ -215,7 +215,7 @@ class RegistryClient:
             pages = self._pages(path, "tags", attempt, last, limit)
             names = each_once(pages, attempt, last=last, limit=limit)
             return sorted(name for name in names if ":" not in name)
-        except UnfinishedListError as error:
+        except IncompleteListError as error:
             raise RegistryError(error.message) from error
 
     def manifest(
@@ -224,7 +224,7 @@ class RegistryClient:
         """
         Return what a tag or a digest stands for.
 
-        Raises NotFoundError, DigestMismatchError where the content is not what its digest says.
+        Raises NotInRegistryError, DigestMismatchError where the content is not what its digest says.
         """
         attempt = f"cannot get {_image(self.registry, repository, reference)}"
         reply = self.request(
@@ -247,7 +247,7 @@ class RegistryClient:
         """
         Return what names a manifest, without its content where the registry can do that.
 
-        Raises NotFoundError, DigestMismatchError.
+        Raises NotInRegistryError, DigestMismatchError.
         """
         attempt = f"cannot get {_image(self.registry, repository, reference)}"
         target = f"{_path(repository)}/manifests/{quote(reference, safe=':')}"
@@ -264,7 +264,7 @@ class RegistryClient:
         return ManifestHead(digest, _media_type(reply), int(size))
 
     def blob(self, repository: str, digest: str, *, limit: int = MAX_MANIFEST_BYTES) -> bytes:
-        """Return a blob of *limit* bytes at most. Raises NotFoundError, DigestMismatchError."""
+        """Return a blob of *limit* bytes at most. Raises NotInRegistryError, DigestMismatchError."""
         attempt = f"cannot get the blob {digest} of {self.registry}/{repository}"
         target = f"{_path(repository)}/blobs/{quote(digest, safe=':')}"
         reply = self.request("GET", target, attempt, headers=_VERBATIM, limit=limit)
@@ -311,14 +311,14 @@ class RegistryClient:
         """
         Delete a manifest by its digest, with all tags on it; or one tag, where that can be done.
 
-        Raises NotFoundError, DeletionRefusedError where the registry deletes nothing, or no tags.
+        Raises NotInRegistryError, DeletionRefusedError where the registry deletes nothing, or no tags.
         """
         attempt = f"cannot delete {_image(self.registry, repository, reference)}"
         target = f"{_path(repository)}/manifests/{quote(reference, safe=':')}"
         reply = self.request("DELETE", target, attempt)
         if reply.status in {HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             return
-        raise no_deletion(reply, attempt, reference) or self.refused(reply, attempt)
+        raise deletion_error(reply, attempt, reference) or self.refused(reply, attempt)
 
     # Lists
 
@@ -344,7 +344,7 @@ class RegistryClient:
                 raise RegistryError(f"{attempt}: its pages go in a circle: {target} came before")
             reply = self.request("GET", target, attempt)
 
-    def _page(self, reply: Reply, key: str, attempt: str) -> Iterator[str]:
+    def _page(self, reply: Response, key: str, attempt: str) -> Iterator[str]:
         if reply.status != HTTPStatus.OK:
             raise self.refused(reply, attempt)
         try:
@@ -362,7 +362,7 @@ class RegistryClient:
 
     # One request
 
-    def target_of(self, location: str, reply: Reply) -> str:
+    def target_of(self, location: str, reply: Response) -> str:
         """
         Return the path and query of a `Link` or `Location` in *reply*: for our own origin.
 
@@ -383,7 +383,7 @@ class RegistryClient:
         body: Body | None = None,
         limit: int = MAX_ANSWER_BYTES,
         repeatable: bool = False,
-    ) -> Reply:
+    ) -> Response:
         """
         Send a request for *target*, a path with its query, authenticated as it asks for.
 
@@ -408,17 +408,17 @@ class RegistryClient:
             )
         )
 
-    def refused(self, reply: Reply, attempt: str) -> RegctlError:
+    def refused(self, reply: Response, attempt: str) -> RegctlError:
         """Return the error for an answer that is no success: the caller raises it."""
         return refusal(reply, attempt, self.registry, self.credential)
 
-    def _again(self, asked: "_Request") -> Reply:
+    def _again(self, asked: "_Request") -> Response:
         attempt = asked.attempt
         pauses = self._backoff.pauses()
         while True:
             try:
                 reply = self._authenticated(asked)
-            except BrokenOffError:
+            except ConnectionLostError:
                 pause = next(pauses, None) if asked.repeatable else None
                 if pause is None:
                     raise
@@ -441,16 +441,16 @@ class RegistryClient:
             self.pause(pause)
 
     def pause(self, seconds: float) -> None:
-        """Wait before something is tried again; raises UnreachableError after `close`."""
+        """Wait before something is tried again; raises RegistryUnreachableError after `close`."""
         if self._stopped.wait(seconds):
-            raise UnreachableError(f"interrupted while waiting for {self.registry}")
+            raise RegistryUnreachableError(f"interrupted while waiting for {self.registry}")
 
     def _tell(self, text: str) -> None:
         if text not in self._noticed and len(self._noticed) < _MAX_NOTICES:
             self._noticed.add(text)
             self._notice(text)
 
-    def _authenticated(self, asked: "_Request") -> Reply:
+    def _authenticated(self, asked: "_Request") -> Response:
         """Send a request as whoever its answers ask for, until that is settled."""
         want = _want(asked)
         authorization = self._authenticator.first(want)
@@ -471,7 +471,7 @@ class RegistryClient:
                 return replace(reply, with_token=(authorization or "").startswith("Bearer "))
             authorization = answer
 
-    def _followed(self, asked: "_Request", authorization: str | None) -> Reply:
+    def _followed(self, asked: "_Request", authorization: str | None) -> Response:
         """Send a request and follow redirects; to another origin they go without credentials."""
         url = self.origin + asked.target
         for _ in range(_MAX_REDIRECTS):
@@ -488,7 +488,7 @@ class RegistryClient:
             url = _redirected(self.origin, url, location, asked.attempt)
         raise RegistryError(f"{asked.attempt}: it redirects more than {_MAX_REDIRECTS} times")
 
-    def _sent(self, asked: "_Request", url: str, headers: Mapping[str, str]) -> Reply:
+    def _sent(self, asked: "_Request", url: str, headers: Mapping[str, str]) -> Response:
         """Send a request once."""
         return self._wire.send(
             asked.method,
@@ -537,7 +537,7 @@ def _check(digest: str, content: bytes, attempt: str) -> None:
         raise DigestMismatchError(f"{attempt}: its content has the digest {algorithm}:{found}")
 
 
-def _media_type(reply: Reply) -> str:
+def _media_type(reply: Response) -> str:
     """Return what a manifest is: by its header, or where that is too general by itself."""
     named = reply.headers.get("Content-Type", "").partition(";")[0].strip()
     if named in MANIFEST_TYPES:

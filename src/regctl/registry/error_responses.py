@@ -7,19 +7,19 @@ from typing import Any
 
 from regctl.credentials.credential import Credential
 from regctl.errors import (
+    BodyTooLargeError,
     DeletionRefusedError,
     NoCatalogError,
     NotARegistryError,
     NotAuthenticatedError,
-    NotFoundError,
+    NotInRegistryError,
     NotPermittedError,
     RegctlError,
     RegistryError,
-    TooLargeError,
 )
 from regctl.reference import DOCKER_HUB, Registry
 from regctl.registry.challenges import parse_challenges
-from regctl.registry.transport import Reply
+from regctl.registry.transport import Response
 
 _BODY_SIZE_HINT = (
     "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "
@@ -41,7 +41,7 @@ _WITHOUT_CATALOG = {
 
 
 def refusal(
-    reply: Reply, attempt: str, registry: Registry, credential: Credential | None
+    reply: Response, attempt: str, registry: Registry, credential: Credential | None
 ) -> RegctlError:
     """
     Return the error for an answer that is no success: by its status, with its own words.
@@ -63,7 +63,7 @@ def refusal(
     )
 
 
-def _too_much(reply: Reply, attempt: str) -> RegctlError | None:
+def _too_much(reply: Response, attempt: str) -> RegctlError | None:
     """Return the error where there is too much of something: requests, bytes, or on its disk."""
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RegistryError(
@@ -71,7 +71,7 @@ def _too_much(reply: Reply, attempt: str) -> RegctlError | None:
             hint="wait, or log in: many registries allow a user more than nobody",
         )
     if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return TooLargeError(
+        return BodyTooLargeError(
             f"{attempt}: something between takes no body of that size", hint=_BODY_SIZE_HINT
         )
     if reply.status == HTTPStatus.INSUFFICIENT_STORAGE or any(
@@ -84,7 +84,7 @@ def _too_much(reply: Reply, attempt: str) -> RegctlError | None:
     return None
 
 
-def no_deletion(reply: Reply, attempt: str, reference: str) -> RegctlError | None:
+def deletion_error(reply: Response, attempt: str, reference: str) -> RegctlError | None:
     """
     Return why this registry does not delete, where its answer says so, or None.
 
@@ -109,17 +109,17 @@ def no_deletion(reply: Reply, attempt: str, reference: str) -> RegctlError | Non
     )
 
 
-def no_catalog(registry: Registry, error: RegctlError) -> RegctlError | None:
+def catalog_error(registry: Registry, error: RegctlError) -> RegctlError | None:
     """Return why this registry lists nothing, where it is known for that, or None."""
     for host, (why, hint) in _WITHOUT_CATALOG.items():
         if registry.host == host:
             return NoCatalogError(f"cannot list the repositories of {registry}: {why}", hint=hint)
-    if isinstance(error, NotFoundError):
+    if isinstance(error, NotInRegistryError):
         return NoCatalogError(f"{error}: it has no catalog")
     return None
 
 
-def _unauthorized(reply: Reply, attempt: str, credential: Credential | None) -> RegctlError:
+def _unauthorized(reply: Response, attempt: str, credential: Credential | None) -> RegctlError:
     if credential is None:
         return NotAuthenticatedError(
             f"{attempt}: it asks for a user and password",
@@ -146,7 +146,7 @@ def _unauthorized(reply: Reply, attempt: str, credential: Credential | None) -> 
 
 
 def _bad_request(
-    reply: Reply, attempt: str, registry: Registry, credential: Credential | None
+    reply: Response, attempt: str, registry: Registry, credential: Credential | None
 ) -> RegctlError:
     # Go's net/http and nginx, to HTTP on their HTTPS port.
     if b"HTTP request" in reply.body or b"plain HTTP" in reply.body:
@@ -162,9 +162,9 @@ def _bad_request(
     return RegistryError(f"{attempt}: it answers 400{_quoted(reply)}")
 
 
-def _missing(reply: Reply, attempt: str) -> RegctlError:
+def _missing(reply: Response, attempt: str) -> RegctlError:
     if _said(reply) or reply.method == "HEAD" or "/manifests/" in reply.url:
-        return NotFoundError(f"{attempt}: not found")
+        return NotInRegistryError(f"{attempt}: not found")
     host = "/".join(reply.url.split("/")[:3])
     return NotARegistryError(
         f"{attempt}: what answers at {host} is not a registry",
@@ -172,7 +172,7 @@ def _missing(reply: Reply, attempt: str) -> RegctlError:
     )
 
 
-def _said(reply: Reply) -> list[str]:
+def _said(reply: Response) -> list[str]:
     """Return what an error's body says; "error" where it is one of the specification's, unsaid."""
     try:
         document: Any = json.loads(reply.body)
@@ -193,7 +193,7 @@ def _said(reply: Reply) -> list[str]:
 _WORDS = ("message", "code", "detail", "details", "error")
 
 
-def _quoted(reply: Reply) -> str:
+def _quoted(reply: Response) -> str:
     """Return what the registry says of its refusal, to stand at the end of a message."""
     said = "; ".join(_said(reply))[:_SAID_BYTES]
     return f": {said}" if said else ""

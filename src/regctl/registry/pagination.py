@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from urllib.parse import urljoin, urlsplit
 
-from regctl.errors import RegctlError, RegistryError, UnfinishedListError
+from regctl.errors import IncompleteListError, RegctlError, RegistryError
 
 _BARREN_PAGES = 100
 
@@ -42,7 +42,7 @@ def each_once(
     """
     Yield the names of all *pages*, each once, those after *last*, at most *limit*.
 
-    *attempt* begins the message of every error: "cannot list …". Raises UnfinishedListError for
+    *attempt* begins the message of every error: "cannot list …". Raises IncompleteListError for
     what fails after the first name, and where the pages go on and on without a new one.
     """
     seen, given, newest, barren, number = Seen(), 0, "", 0, 0
@@ -69,7 +69,7 @@ def each_once(
         if not given:
             raise
         why = error.message.removeprefix(f"{attempt}: ")
-        raise UnfinishedListError(
+        raise IncompleteListError(
             f"{attempt} to the end: page {number + 1}: {why}", last=newest
         ) from error
 

@@ -15,37 +15,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from regctl.checks import Check, State
 from regctl.errors import (
     AccessError,
+    BodyTooLargeError,
     NoCatalogError,
     NotAuthenticatedError,
     RegctlError,
     RegistryError,
-    TooLargeError,
 )
 from regctl.registry.challenges import Challenge, parse_challenges
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Reply, Transport, proxy_for
-
-State = Literal["ok", "warning", "failure", "skipped"]
+from regctl.registry.transport import ConnectionSettings, Response, proxy_for
 
 SCRATCH_REPOSITORY = "regctl-ping"
 _SOON_DAYS = 21
 _SKEW_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Check:
-    """One step: what was looked at, how it is, and what to do about it. *error* ended it."""
-
-    name: str
-    state: State
-    said: str
-    hint: str | None = None
-    error: RegctlError | None = None
 
 
 Connect = Callable[[bool], RegistryClient]
@@ -53,7 +40,7 @@ Connect = Callable[[bool], RegistryClient]
 
 def diagnose(
     connect: Connect,
-    transport: Transport,
+    transport: ConnectionSettings,
     *,
     user: str | None,
     upload: int | None = None,
@@ -119,11 +106,11 @@ class _Way:
 
     host: str
     port: int
-    transport: Transport
+    transport: ConnectionSettings
     proxy: SplitResult | None = field(default=None, repr=False)
 
     @classmethod
-    def to(cls, origin: str, transport: Transport) -> "_Way":
+    def to(cls, origin: str, transport: ConnectionSettings) -> "_Way":
         parts, proxy = urlsplit(origin), proxy_for(origin)
         return cls(*_endpoint(parts), transport, urlsplit(proxy) if proxy is not None else None)
 
@@ -235,7 +222,7 @@ def _issuer(certificate: dict[str, object]) -> str:
     return str(named.get("organizationName") or named.get("commonName") or "an unnamed issuer")
 
 
-def _software(reply: Reply, challenges: tuple[Challenge, ...]) -> str:
+def _software(reply: Response, challenges: tuple[Challenge, ...]) -> str:
     """Return which registry it is, as far as its challenge or headers tell."""
     words = " ".join(
         value for challenge in challenges for value in challenge.parameters.values()
@@ -260,7 +247,7 @@ _MARKS = (
 )
 
 
-def _skew(reply: Reply, now: float) -> Check | None:
+def _skew(reply: Response, now: float) -> Check | None:
     try:
         theirs = parsedate_to_datetime(reply.headers.get("Date", ""))
     except ValueError:
@@ -279,7 +266,7 @@ def _skew(reply: Reply, now: float) -> Check | None:
     )
 
 
-def _authentication(reply: Reply, challenges: tuple[Challenge, ...]) -> Check:
+def _authentication(reply: Response, challenges: tuple[Challenge, ...]) -> Check:
     if reply.status == HTTPStatus.OK:
         return Check("authentication", "warning", "none: it lets everybody in")
     told = []
@@ -343,7 +330,7 @@ def _upload(client: RegistryClient, size: int) -> Check:
             client.request("DELETE", target, attempt)
         if sent.status != HTTPStatus.ACCEPTED:
             raise client.refused(sent, attempt)
-    except TooLargeError as error:
+    except BodyTooLargeError as error:
         return Check("upload", "failure", f"{error.message}: {size} bytes", error.hint, error)
     except AccessError as error:
         return Check("upload", "warning", error.message, error.hint)
@@ -359,4 +346,4 @@ def verdict(checks: list[Check]) -> RegctlError | None:
         return None
     first = failed[0]
     kind = NotAuthenticatedError if isinstance(first.error, AccessError) else RegistryError
-    return kind(f"{first.name}: {first.said}", hint=first.hint)
+    return kind(f"{first.name}: {first.message}", hint=first.hint)

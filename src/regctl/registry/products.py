@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 from regctl.errors import NotAuthenticatedError, RegistryError
-from regctl.registry.transport import Reply
+from regctl.registry.transport import Response
 
 PAGE_SIZE = 100
 """The most that Harbor gives at once."""
 
-Request = Callable[[str, str, str], Reply]
+Request = Callable[[str, str, str], Response]
 
 
 def is_harbor(request: Request, attempt: str) -> bool:
@@ -44,7 +44,7 @@ def pages(request: Request, attempt: str) -> Iterator[list[str]]:
         page += 1
 
 
-def _names(reply: Reply, attempt: str) -> Iterator[str]:
+def _names(reply: Response, attempt: str) -> Iterator[str]:
     if reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise NotAuthenticatedError(
             f"{attempt}: Harbor refuses the user or the password",

@@ -24,15 +24,15 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 
 from regctl.errors import (
-    BrokenOffError,
     CertificateError,
+    ConnectionLostError,
     NotARegistryError,
     RegctlError,
     RegistryError,
-    UnreachableError,
+    RegistryUnreachableError,
 )
 from regctl.parallel import MAX_WORKERS
-from regctl.retry import Exchange, Observer
+from regctl.retry import OnRequest, RequestTrace
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """What a list or a manifest may have at most; counted after decompression."""
@@ -40,7 +40,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 
 
-class Part(Protocol):
+class SeekableBody(Protocol):
     """A body that is sent in pieces, and again from its beginning where that must be."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -53,11 +53,11 @@ class Part(Protocol):
         """Go there."""
 
 
-Body = bytes | Part
+Body = bytes | SeekableBody
 
 
 @dataclass(frozen=True)
-class Transport:
+class ConnectionSettings:
     """
     How to speak to a registry: HTTPS with a trusted certificate unless told otherwise.
 
@@ -75,7 +75,7 @@ class Transport:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """
     An answer, read to its end.
 
@@ -92,7 +92,7 @@ class Reply:
     with_token: bool = False
 
 
-class Answer:
+class StreamedResponse:
     """An answer that is still coming: iterate over it for its content, decompressed, in pieces."""
 
     def __init__(
@@ -181,22 +181,22 @@ def proxy_for(url: str) -> str | None:
     return select_proxy(url, dict(get_environ_proxies(url)))
 
 
-def ignore(_exchange: Exchange) -> None:
+def ignore(_exchange: RequestTrace) -> None:
     """Watch nothing."""
 
 
-class Wire:
+class HttpTransport:
     """
     A pool of connections for one registry, at *origin* (scheme, host and port).
 
-    Other origins are spoken to without the client certificate. Each method raises UnreachableError
-    (BrokenOffError where an answer had begun), CertificateError, NotARegistryError where one end
+    Other origins are spoken to without the client certificate. Each method raises RegistryUnreachableError
+    (ConnectionLostError where an answer had begun), CertificateError, NotARegistryError where one end
     speaks TLS and the other doesn't, RegistryError for an answer that is too long. May be used by
     several threads.
     """
 
     def __init__(
-        self, origin: str, transport: Transport, *, name: str, observer: Observer = ignore
+        self, origin: str, transport: ConnectionSettings, *, name: str, observer: OnRequest = ignore
     ) -> None:
         self.origin = origin
         self._name = name
@@ -214,11 +214,11 @@ class Wire:
         headers: Mapping[str, str],
         body: Body | None = None,
         limit: int = MAX_ANSWER_BYTES,
-    ) -> Reply:
+    ) -> Response:
         """Send one request and read its answer, of *limit* bytes at most. Redirects are answers."""
         with self.open(method, url, attempt, headers=headers, body=body) as answer:
             content = answer.read(limit, attempt)
-        return Reply(method, url, answer.status, answer.headers, content, answer.challenges)
+        return Response(method, url, answer.status, answer.headers, content, answer.challenges)
 
     @contextmanager
     def open(
@@ -229,7 +229,7 @@ class Wire:
         *,
         headers: Mapping[str, str],
         body: Body | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[StreamedResponse]:
         """Send one request and give its answer while it comes."""
         transport = self._transport
         began = time.monotonic()
@@ -246,14 +246,16 @@ class Wire:
             )
             status = response.status_code
             with response:
-                yield Answer(response, lambda error: self._unanswered(error, url, attempt))
+                yield StreamedResponse(
+                    response, lambda error: self._unanswered(error, url, attempt)
+                )
         except requests.exceptions.InvalidHeader:
             # Not chained: it quotes what would have been sent.
             raise RegistryError(f"{attempt}: what is to be sent can't stand in a header") from None
         except (requests.RequestException, HTTPError, http.client.HTTPException) as error:
             raise self._unanswered(error, url, attempt) from error
         finally:
-            self._observer(Exchange(method, self._shown(url), status, time.monotonic() - began))
+            self._observer(RequestTrace(method, self._shown(url), status, time.monotonic() - began))
 
     def _shown(self, url: str) -> str:
         """Leave out what may be a signature in the query of a foreign URL."""
@@ -304,7 +306,7 @@ class Wire:
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
             return _without_tls(causes, whom, attempt)
         if isinstance(error, requests.exceptions.ProxyError):
-            return UnreachableError(
+            return RegistryUnreachableError(
                 f"{attempt}: the proxy refuses", hint="look at $HTTPS_PROXY and $NO_PROXY"
             )
         for kinds, found in _BY_CAUSE:
@@ -313,20 +315,20 @@ class Wire:
         reason = next(
             (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection"
         )
-        return UnreachableError(
+        return RegistryUnreachableError(
             f"{attempt}: {reason.lower()}", hint="is the name right, and is it running?"
         )
 
 
-_BROKEN_OFF = (BrokenOffError, "its answer broke off")
+_BROKEN_OFF = (ConnectionLostError, "its answer broke off")
 # The first that fits: RemoteDisconnected is a BadStatusLine too, of who hangs up before any line.
 _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], tuple[type[RegctlError], str]], ...] = (
     ((zlib.error,), (RegistryError, "its answer is not compressed as it says")),
     (
         (requests.exceptions.InvalidSchema,),
-        (UnreachableError, "the proxy of the environment is of no known kind"),
+        (RegistryUnreachableError, "the proxy of the environment is of no known kind"),
     ),
-    ((requests.Timeout, TimeoutError), (UnreachableError, "no answer in time")),
+    ((requests.Timeout, TimeoutError), (RegistryUnreachableError, "no answer in time")),
     ((http.client.RemoteDisconnected, http.client.IncompleteRead), _BROKEN_OFF),
     ((ConnectionResetError, BrokenPipeError), _BROKEN_OFF),
     (

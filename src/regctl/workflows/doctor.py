@@ -8,21 +8,23 @@ Each part yields Checks of its own; what can't be looked at is skipped, with the
 from collections.abc import Iterator, Sequence
 
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import Consumer
+from regctl.authfile.readers import AuthFileReader
 from regctl.authsecret import push as authsecret
-from regctl.cluster.client import Cluster, Namespace
+from regctl.checks import Check, State
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import Namespace
 from regctl.errors import InvalidReferenceError, MalformedError, RegctlError
 from regctl.pullsecrets import check as secretcheck
 from regctl.pullsecrets.check import Trial
+from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
-from regctl.registry.ping import Check, State
 
 _FEW = 5
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def auth_file(file: HtpasswdFile, consumer: Consumer) -> Iterator[Check]:
+def auth_file(file: HtpasswdFile, consumer: AuthFileReader) -> Iterator[Check]:
     """Look at the file as *consumer* reads it."""
     users = file.users()
     if malformed := file.malformed():
@@ -41,7 +43,7 @@ def auth_file(file: HtpasswdFile, consumer: Consumer) -> Iterator[Check]:
 
 
 def auth_secret(
-    cluster: Cluster, namespace: str, name: str, consumer: Consumer, file: HtpasswdFile | None
+    cluster: Cluster, namespace: str, name: str, consumer: AuthFileReader, file: HtpasswdFile | None
 ) -> Check:
     """Look whether the Secret that a registry's users are read from lets in whom the file does."""
     subject = f"{namespace}/secret/{name}"
@@ -93,7 +95,7 @@ def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
     seen: dict[tuple[str, str], dict[str, list[str]]] = {}
     for item in found.items:
         try:
-            entries = item.secret.credentials
+            entries = credentials_of(item.secret)
         except MalformedError:
             continue
         for key, credential in entries.items():

@@ -11,27 +11,29 @@ from typing import Any
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.cluster.client import PODS, SECRETS, SERVICE_ACCOUNTS, Cluster, Resource
+from regctl.checks import Check
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import read_service_account
 from regctl.credentials.credential import Credential, decode_secret
-from regctl.credentials.kubelet import Keyring, Match, SecretContent
+from regctl.credentials.kubelet import KubeletKeyring, Match, PullSecretData
 from regctl.errors import (
     AccessError,
     ClusterError,
     InvalidReferenceError,
     MalformedError,
     NotAuthenticatedError,
-    NotFoundError,
+    NotInRegistryError,
     NotPermittedError,
-    NotThereError,
+    ObjectNotFoundError,
     RegctlError,
 )
 from regctl.images.manifests import Platform
-from regctl.images.reader import Image, Reader
-from regctl.pullsecrets.plan import PULL_SECRET_TYPES, Secret, read_secret
+from regctl.images.reader import Image, ImageReader
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, kubelet_data
 from regctl.reference import ImageReference, Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.ping import Check
 
 _NODES = Resource("Node", "nodes")
 _FEW = 5
@@ -58,10 +60,10 @@ class Pull:
 def of_account(
     cluster: Cluster, image: ImageReference, namespace: str, account: str, platform: Platform | None
 ) -> Pull:
-    """Return the pull of a pod that *account* would make now. Raises NotThereError."""
+    """Return the pull of a pod that *account* would make now. Raises ObjectNotFoundError."""
     item = cluster.get(SERVICE_ACCOUNTS, namespace, account)
     if item is None:
-        raise NotThereError(f"there is no service account {account} in namespace {namespace}")
+        raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
     names = read_service_account(item).pull_secrets
     return Pull(image, namespace, names, f"service account {account}", account, platform)
 
@@ -73,11 +75,11 @@ def of_pod(
     Return the pulls of a pod's images, each once.
 
     A pod has the list that it was made with: its account's at that moment, unless it names its
-    own. Raises NotThereError.
+    own. Raises ObjectNotFoundError.
     """
     item = cluster.get(PODS, namespace, name)
     if item is None:
-        raise NotThereError(f"there is no pod {name} in namespace {namespace}")
+        raise ObjectNotFoundError(f"there is no pod {name} in namespace {namespace}")
     spec: dict[str, Any] = item["spec"]
     names = tuple(str(one.get("name", "")) for one in spec.get("imagePullSecrets") or ())
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
@@ -111,18 +113,20 @@ class Doctor:
 
     def examine(self, pull: Pull) -> Iterator[Check]:
         """Yield the steps of *pull* up to the first that fails."""
-        contents: list[SecretContent] = []
+        contents: list[PullSecretData] = []
         passed_over: list[Check] = []
         for check, content in self._secrets(pull):
             if content is not None:
                 contents.append(content)
                 yield check
             elif check.name == "spoilt":
-                yield Check("pull secret", "failure", check.said, check.hint)
+                yield Check("pull secret", "failure", check.message, check.hint)
                 return
             else:
                 passed_over.append(check)
-        matches = Keyring.of(contents).lookup(f"{pull.image.registry}/{pull.image.repository}")
+        matches = KubeletKeyring.of(contents).lookup(
+            f"{pull.image.registry}/{pull.image.repository}"
+        )
         if not matches:
             yield from self._anonymous(pull, passed_over)
             return
@@ -131,7 +135,7 @@ class Doctor:
 
     # The Secrets
 
-    def _secrets(self, pull: Pull) -> Iterator[tuple[Check, SecretContent | None]]:
+    def _secrets(self, pull: Pull) -> Iterator[tuple[Check, PullSecretData | None]]:
         """Yield a Check for each Secret listed, with its content where the kubelet uses it."""
         for name in pull.names:
             found = self.cluster.get(SECRETS, pull.namespace, name)
@@ -152,7 +156,10 @@ class Doctor:
                 said = f"secret {name} has the type {secret.type}, which the kubelet passes over"
                 yield Check("type", "failure", said, f"{create} --replace makes it anew"), None
                 continue
-            yield Check("pull secret", "ok", f"{name}, listed by {pull.source}"), secret.content
+            yield (
+                Check("pull secret", "ok", f"{name}, listed by {pull.source}"),
+                kubelet_data(secret),
+            )
 
     def _anonymous(self, pull: Pull, passed_over: Sequence[Check]) -> Iterator[Check]:
         """Yield why the kubelet has no credential, where it needs one."""
@@ -161,7 +168,8 @@ class Doctor:
             found = self._found(pull, None)
         except AccessError:
             yield from (
-                Check("pull secret", "failure", check.said, check.hint) for check in passed_over[:1]
+                Check("pull secret", "failure", check.message, check.hint)
+                for check in passed_over[:1]
             )
             if not passed_over:
                 yield self._why_none(pull, image)
@@ -245,10 +253,10 @@ class Doctor:
 
     def _found(self, pull: Pull, credential: Credential | None) -> Image:
         client = self.connect(pull.image.registry, credential)
-        return Reader(client).image(pull.image.repository, pull.image.reference)
+        return ImageReader(client).image(pull.image.repository, pull.image.reference)
 
     def _refused(self, pull: Pull, match: Match | None, error: RegctlError) -> Check:
-        if isinstance(error, NotFoundError):
+        if isinstance(error, NotInRegistryError):
             return self._not_found(pull, match, error)
         if isinstance(error, NotAuthenticatedError) and match is not None:
             return self._wrong(pull, match)
@@ -327,19 +335,19 @@ def _images(pull: Pull, found: Image) -> Iterator[Check]:
 
 
 def _as_warning(check: Check) -> Check:
-    return Check("pull secret", "warning", check.said, check.hint)
+    return Check("pull secret", "warning", check.message, check.hint)
 
 
 def _serves(secret: Secret, image: str) -> bool:
     try:
-        return bool(Keyring.of([secret.content]).lookup(image))
+        return bool(KubeletKeyring.of([kubelet_data(secret)]).lookup(image))
     except MalformedError:
         return False
 
 
 def _keys(secret: Secret) -> list[str]:
     try:
-        return list(secret.credentials)
+        return list(credentials_of(secret))
     except MalformedError:
         return []
 

@@ -16,10 +16,12 @@ from typing import Literal, Protocol
 
 from regctl.authfile import hashes, htpasswd
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import Consumer
+from regctl.authfile.readers import AuthFileReader
 from regctl.authsecret import push as authsecret
 from regctl.authsecret.push import AuthSecret
-from regctl.cluster.client import SECRETS, Cluster, Namespace
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import SECRETS, Namespace
+from regctl.cluster.secret import Secret, read_secret
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     InvalidInputError,
@@ -27,12 +29,13 @@ from regctl.errors import (
     MalformedError,
     PartlyDoneError,
     RegctlError,
+    RegistryUnreachableError,
     UnknownUserError,
-    UnreachableError,
     WrongPasswordError,
 )
+from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.inventory import Inventory, Item
-from regctl.pullsecrets.plan import Policy, PullSecret, Secret, read_secret
+from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
 from regctl.pullsecrets.rollout import prepare
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
@@ -96,12 +99,12 @@ class SecretUsers:
     cluster: Cluster = field(repr=False)
     namespace: str
     name: str
-    consumer: Consumer
+    consumer: AuthFileReader
     file: FileUsers | None = None
     adopt: bool = False
 
     def read(self) -> HtpasswdFile:
-        """Return the file, or the Secret's content. Raises NotThereError, MalformedError."""
+        """Return the file, or the Secret's content. Raises ObjectNotFoundError, MalformedError."""
         return self.file.read() if self.file is not None else self._live()
 
     def _live(self) -> HtpasswdFile:
@@ -214,7 +217,7 @@ def _observe_in_place(
 def _holders(items: Sequence[Item], registry: Registry, user: str) -> Iterator[Holder]:
     for item in items:
         try:
-            entries = item.secret.credentials
+            entries = credentials_of(item.secret)
         except MalformedError:
             continue
         for key, credential in entries.items():
@@ -309,7 +312,7 @@ class Rotation:
     connect: Callable[[Credential], RegistryClient]
     keep_old: bool = False
     finish: bool = False
-    policy: Policy = field(default_factory=Policy)
+    policy: TakeoverPolicy = field(default_factory=TakeoverPolicy)
     grace: float = GRACE_SECONDS
     timeout: float = 300.0
     sleep: Callable[[float], None] = time.sleep
@@ -411,7 +414,7 @@ class Rotation:
                 client.ping()
             except RegctlError as error:
                 if self.clock() >= until:
-                    raise UnreachableError(
+                    raise RegistryUnreachableError(
                         f"{self.registry} did not let {self.new} in within {self.timeout:.0f} s: "
                         f"{error.message}",
                         hint="does it read this auth file or Secret? `regctl auth diff` compares",
@@ -448,7 +451,7 @@ class Rotation:
         for holder in (*world.old_holders, *world.new_holders):
             secret = holder.secret
             item = self.cluster.get(SECRETS, secret.namespace, secret.name)
-            entry = read_secret(item).credentials.get(holder.key) if item is not None else None
+            entry = credentials_of(read_secret(item)).get(holder.key) if item is not None else None
             if entry is None or entry.username != self.new:
                 raise PartlyDoneError(
                     f"{holder.subject} does not hold {self.new}: somebody else changed it",

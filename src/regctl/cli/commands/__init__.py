@@ -1,0 +1,1 @@
+"""The commands, named by the path that is typed: `commands/auth/push.py` is `auth push`."""

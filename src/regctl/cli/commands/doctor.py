@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.checks import Check
     from regctl.cluster.client import Cluster
     from regctl.credentials.credential import Credential
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
-    from regctl.registry.ping import Check
     from regctl.workflows.pull_diagnosis import Connect, Pull
 
 
@@ -96,7 +96,7 @@ def doctor(
 
     def connect(where: "Registry", who: "Credential | None") -> "RegistryClient":
         for secret in who.secrets if who is not None else ():
-            app.output.conceal(secret)
+            app.output.redact(secret)
         return app.registry_as(where, who, transport)
 
     file = _file(app, path)
@@ -175,7 +175,7 @@ def _examined(
 def _first_failure(checks: "list[Check]") -> RegctlError | None:
     """Return the first thing that is wrong, as the error that ends the run."""
     failed = next((check for check in checks if check.state == "failure"), None)
-    return DifferenceError(failed.said, hint=failed.hint) if failed is not None else None
+    return DifferenceError(failed.message, hint=failed.hint) if failed is not None else None
 
 
 # The whole
@@ -183,13 +183,13 @@ def _first_failure(checks: "list[Check]") -> RegctlError | None:
 
 def _of_file(file: "HtpasswdFile | None") -> "Iterator[Check]":
     from regctl.authfile import readers as consumers
-    from regctl.registry.ping import Check
+    from regctl.checks import Check
     from regctl.workflows import doctor
 
     if file is None:
         yield Check("auth file", "skipped", "there is none here", "pass -f")
         return
-    yield from doctor.auth_file(file, consumers.CONSUMERS["distribution"])
+    yield from doctor.auth_file(file, consumers.READERS["distribution"])
 
 
 def _of_auth_secret(
@@ -228,9 +228,9 @@ def _of_cluster(
     workers: int,
     connect: "Connect",
 ) -> "Iterator[Check]":
+    from regctl.checks import Check
     from regctl.cluster.namespaces import Targets
     from regctl.pullsecrets import inventory
-    from regctl.registry.ping import Check
     from regctl.workflows import doctor
 
     def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:

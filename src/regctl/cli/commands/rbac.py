@@ -66,7 +66,7 @@ def rbac(
     NAME is the Secret or library that the command is about. `rotate --auth-secret` needs what
     'auth push' needs too. Without --for it is all that regctl ever does.
     """
-    from regctl.cluster.client import check_namespace, check_object_name
+    from regctl.cluster.resource import check_namespace, check_object_name
     from regctl.workflows.rbac import Grant
 
     names = tuple(dict.fromkeys(one for text in namespace for one in text.split(",")))

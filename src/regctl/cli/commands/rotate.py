@@ -119,7 +119,7 @@ def rotate(
     """
     from regctl.cluster.namespaces import Targets
     from regctl.pullsecrets import inventory
-    from regctl.pullsecrets.plan import Policy
+    from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.workflows.rotation import Rotation, successor
 
     if keep_old and finish:
@@ -147,7 +147,7 @@ def rotate(
 
     def connect(credential: "Credential") -> "RegistryClient":
         for secret in credential.secrets:
-            app.output.conceal(secret)
+            app.output.redact(secret)
         return app.registry_as(registry, credential, transport)
 
     rotation = Rotation(
@@ -160,7 +160,7 @@ def rotate(
         connect,
         keep_old=keep_old,
         finish=finish,
-        policy=Policy(adopt=adopt),
+        policy=TakeoverPolicy(adopt=adopt),
         grace=grace,
         timeout=wait,
         sleep=lambda seconds: _rest(app, seconds),

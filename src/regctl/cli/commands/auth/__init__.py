@@ -1,0 +1,1 @@
+"""`regctl auth …`: the auth file and the auth Secret."""

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.params import Command, option
 from regctl.cli.option_groups import (
     WritingOptions,
     dry_run_flag,
@@ -15,13 +14,14 @@ from regctl.cli.option_groups import (
     yes_option,
 )
 from regctl.cli.output import Column
+from regctl.cli.params import Command, option
 from regctl.errors import DifferenceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.authfile.audit import Finding
-    from regctl.authfile.readers import Consumer
+    from regctl.authfile.readers import AuthFileReader
     from regctl.authfile.repair import Mend
 
 consumer_option = option(
@@ -32,7 +32,7 @@ consumer_option = option(
 )
 
 
-def chosen(name: str | None) -> "Consumer | None":
+def chosen(name: str | None) -> "AuthFileReader | None":
     """Return the consumer that `--for` names."""
     from regctl.authfile import readers as consumers
 
@@ -196,12 +196,12 @@ def consumers(app: App, *, wide: bool) -> None:
     What it says of distribution, nginx, httpd, HAProxy and Caddy is tested on the programs; the
     rest is read in their source.
     """
-    from regctl.authfile.readers import CONSUMERS
+    from regctl.authfile.readers import READERS
 
     if wide and app.output.format in {None, "table"}:
         app.output.format = "wide"
     app.output.listing(
-        CONSUMERS.values(),
+        READERS.values(),
         _CONSUMERS,
         key="consumers",
         name=lambda consumer: consumer.name,
@@ -209,14 +209,14 @@ def consumers(app: App, *, wide: bool) -> None:
     )
 
 
-def _secret(consumer: "Consumer") -> str:
+def _secret(consumer: "AuthFileReader") -> str:
     shape = consumer.shape
     if shape is None:
         return "none"
     return f"{shape.type}, " + (f"key {shape.key}" if shape.key else "a key for each user")
 
 
-_CONSUMERS: list[Column["Consumer"]] = [
+_CONSUMERS: list[Column["AuthFileReader"]] = [
     Column("CONSUMER", lambda one: one.name),
     Column("READS", lambda one: " ".join(one.readable)),
     Column("DUPLICATE", lambda one: one.oddities["duplicate"].effect),
@@ -226,7 +226,7 @@ _CONSUMERS: list[Column["Consumer"]] = [
 ]
 
 
-def _consumer_record(consumer: "Consumer") -> dict[str, Any]:
+def _consumer_record(consumer: "AuthFileReader") -> dict[str, Any]:
     return {
         "name": consumer.name,
         "schemes": {what: cell._asdict() for what, cell in consumer.schemes.items()},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.params import Command, option
+from regctl.cli.commands.auth.check import consumer_option
 from regctl.cli.option_groups import (
     ClusterOptions,
     WritingOptions,
@@ -18,16 +18,16 @@ from regctl.cli.option_groups import (
     yes_option,
 )
 from regctl.cli.output import Column, DryRun, Result
-from regctl.cli.commands.auth.check import consumer_option
+from regctl.cli.params import Command, option
 from regctl.errors import DifferenceError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from regctl.authsecret.push import AuthSecret, Change, UserChange
-    from regctl.authfile.readers import Consumer
     from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.authfile.readers import AuthFileReader
+    from regctl.authsecret.push import AuthSecret, Change, UserChange
     from regctl.cluster.namespaces import Targets
 
 _SHOWN = 10
@@ -48,7 +48,7 @@ secret_option = option(
 )
 
 
-def _consumer(name: str | None) -> "Consumer":
+def _consumer(name: str | None) -> "AuthFileReader":
     from regctl.authfile import readers as consumers
 
     return consumers.DEFAULT if name is None else consumers.named(name)
@@ -97,8 +97,8 @@ def push(
     reader could not use is refused before anything is sent. The Secret is changed in place: users
     notice nothing. Who would be shut out is shown first.
     """
-    from regctl.authsecret import push as authsecret
     from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.authsecret import push as authsecret
 
     file = HtpasswdFile.read(app.auth_file(path))
     desired = authsecret.AuthSecret.of(file, secret, _consumer(consumer))
@@ -209,8 +209,8 @@ def pull(
     A file that lets in others is changed only after a question; its comments and locked users stay.
     """
     from regctl import atomicfile
-    from regctl.authsecret import push as authsecret
     from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.authsecret import push as authsecret
 
     file, reader = app.auth_file(path), _consumer(consumer)
     where = _one_namespace(app, namespace, cluster_options)
@@ -271,8 +271,8 @@ def diff(
     The exit code is 1 where there is a difference. A hash that was made anew counts as changed,
     also where the password is the same.
     """
-    from regctl.authsecret import push as authsecret
     from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.authsecret import push as authsecret
 
     file = app.auth_file(path)
     local = HtpasswdFile.read(file)

@@ -7,7 +7,6 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.completers import users as users_there
-from regctl.cli.params import Command, option
 from regctl.cli.option_groups import (
     HashingOptions,
     WritingOptions,
@@ -19,7 +18,8 @@ from regctl.cli.option_groups import (
     yes_option,
 )
 from regctl.cli.output import Column, Result
-from regctl.errors import BadListError, FileAccessError, InvalidInputError, MalformedError
+from regctl.cli.params import Command, option
+from regctl.errors import FileAccessError, InvalidInputError, InvalidUserListError, MalformedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,7 @@ def write(
                 dry_run=dry_run,
                 progress=advance,
             )
-    except BadListError as error:
+    except InvalidUserListError as error:
         for problem in error.problems:
             app.output.error(MalformedError(problem))
         raise
@@ -263,8 +263,7 @@ def cost(app: App, *, path: "Path | None", layers: int) -> None:
     A server checks the password on every request: a pull of N layers is N+4 checks, the first push
     of them 5N+6. USERS counts those of the auth file whose hash has that cost.
     """
-    from regctl.authfile import hashes
-    from regctl.authfile import htpasswd
+    from regctl.authfile import hashes, htpasswd
 
     file = app.auth_file(path)
     users = htpasswd.HtpasswdFile.read(file).users() if file.exists() else []

@@ -1,0 +1,1 @@
+"""`regctl image …`: images in a registry."""

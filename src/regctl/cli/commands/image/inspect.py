@@ -16,7 +16,7 @@ from regctl.cli.option_groups import (
 )
 from regctl.cli.output import Column, Result, visible
 from regctl.cli.params import Command
-from regctl.errors import DeletionRefusedError, InvalidInputError, NotFoundError
+from regctl.errors import DeletionRefusedError, InvalidInputError, NotInRegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +55,18 @@ def inspect(
     from dataclasses import replace
 
     from regctl.images.manifests import Platform
-    from regctl.images.reader import Reader
+    from regctl.images.reader import ImageReader
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
     wanted = Platform.parse(platform) if platform is not None else None
     client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
-    found = Reader(client).image(asked.repository, asked.reference)
+    found = ImageReader(client).image(asked.repository, asked.reference)
     if wanted is not None:
         fitting = tuple(v for v in found.variants if v.platform and wanted.runs(v.platform))
         if not fitting:
             has = ", ".join(found.platforms) or "none that it names"
-            raise NotFoundError(f"{asked} is not for {wanted}", hint=f"its platforms: {has}")
+            raise NotInRegistryError(f"{asked} is not for {wanted}", hint=f"its platforms: {has}")
         found = replace(found, variants=fitting)
     name = f"{asked.registry}/{asked.repository}"
     if app.output.structured:

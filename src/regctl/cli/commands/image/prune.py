@@ -18,7 +18,7 @@ from regctl.cli.option_groups import (
 )
 from regctl.cli.output import Column, error_record
 from regctl.cli.params import Command
-from regctl.errors import InvalidInputError, NotFoundError, PartlyDoneError, RegctlError
+from regctl.errors import InvalidInputError, NotInRegistryError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -126,7 +126,7 @@ def _found(
     found: dict[str, Image | None] = {}
     with app.output.progress(repository, len(tags)) as advance:
         for tag, image in tag_images(client, repository, tags, workers=workers):
-            if isinstance(image, RegctlError) and not isinstance(image, NotFoundError):
+            if isinstance(image, RegctlError) and not isinstance(image, NotInRegistryError):
                 app.output.warning(image.message)
             found[tag] = image if isinstance(image, Image) else None
             advance()

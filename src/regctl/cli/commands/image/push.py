@@ -11,7 +11,7 @@ from regctl.cli.credential_options import CredentialOptions, credential_options
 from regctl.cli.humanize import size as readable
 from regctl.cli.option_groups import TransportOptions, output_option, transport_options
 from regctl.cli.params import Command
-from regctl.errors import InvalidInputError, NotFoundError
+from regctl.errors import InvalidInputError, NotInRegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def push(
     """
     from regctl.images.archive import open_archive
     from regctl.images.manifests import Platform
-    from regctl.images.push import Pusher
+    from regctl.images.push import ImagePusher
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
@@ -89,7 +89,7 @@ def push(
             described = f"{asked.repository}:{tags[0]}" if tags else asked.repository
             total = chosen.manifest.size
             with app.output.progress(described, total, of_bytes=True) as advance:
-                pusher = Pusher(client, asked.repository, mount_from, workers, advance)
+                pusher = ImagePusher(client, asked.repository, mount_from, workers, advance)
                 pushed = pusher.push(chosen.manifest, tags or (asked.reference,))
             records.append(_record(asked, tags, pushed))
             _tell(app, asked, tags, pushed)
@@ -144,7 +144,7 @@ def _chosen(
     if select is not None:
         fitting = [one for one in saved if select in {*one.names, *one.tags}]
         if not fitting:
-            raise NotFoundError(f"no {select} in {source}", hint=f"it holds {names}")
+            raise NotInRegistryError(f"no {select} in {source}", hint=f"it holds {names}")
     if len(fitting) > 1:
         raise InvalidInputError(
             f"{source} holds {len(saved)} images: which one?",

@@ -1,0 +1,1 @@
+"""`regctl registry …`: registries in the cluster."""

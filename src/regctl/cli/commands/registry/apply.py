@@ -26,8 +26,8 @@ from regctl.cli.option_groups import (
 )
 from regctl.cli.output import Column, DryRun, Result
 from regctl.cli.params import Bundle, Command, bundle, option
-from regctl.cli.pull_secrets import raise_unlooked
-from regctl.errors import InvalidInputError, NotThereError
+from regctl.cli.pull_secrets import raise_if_unreadable
+from regctl.errors import InvalidInputError, ObjectNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from regctl.cluster.client import Cluster
     from regctl.provisioning.install import Access, Admission, Change, Outcome, Plan
     from regctl.provisioning.listing import Item
-    from regctl.provisioning.objects import Auth, Controller, Library
+    from regctl.provisioning.objects import Auth, Controller, RegistrySpec
 
 # The arguments of every example.
 _WANTED = "team-a --host registry.foo.com -n team-a"
@@ -77,9 +77,9 @@ class LibraryOptions(Bundle):
     auth: "Auth | None"
     secret: str
 
-    def library(self, name: str, namespace: str) -> "Library":
+    def library(self, name: str, namespace: str) -> "RegistrySpec":
         """Return the library *name*; raises InvalidInputError and its kind."""
-        from regctl.provisioning.objects import Gateway, Ingress, Library
+        from regctl.provisioning.objects import Gateway, Ingress, RegistrySpec
 
         entry: Gateway | Ingress
         if self.gateway is not None:
@@ -93,7 +93,7 @@ class LibraryOptions(Bundle):
             entry = Ingress(
                 self.ingress_class, self.class_name, self.cluster_issuer, self.tls_secret
             )
-        return Library(
+        return RegistrySpec(
             name,
             self.host,
             namespace,
@@ -219,7 +219,7 @@ def render(app: App, *, name: str, namespace: str | None, wanted: LibraryOptions
         )
 
 
-def _advise(app: App, library: "Library") -> None:
+def _advise(app: App, library: "RegistrySpec") -> None:
     """Tell what no object can say."""
     if library.auth is None and library.checked_by == "registry":
         app.output.note("a Gateway cannot ask for passwords: the registry does it itself")
@@ -413,7 +413,7 @@ def list_(app: App, *, target_options: TargetOptions, cluster_options: ClusterOp
     )
     if not found.items and not found.errors:
         app.output.note("there are no such libraries")
-    raise_unlooked(app, found)
+    raise_if_unreadable(app, found)
 
 
 def _counted(names: "Sequence[str] | None") -> str:
@@ -481,7 +481,7 @@ def delete(
     space = namespace or cluster.context_namespace
     changes = installation.observe_removal(cluster, space, name, with_data=with_data, adopt=adopt)
     if not changes:
-        raise NotThereError(
+        raise ObjectNotFoundError(
             f"there is no library {name} in namespace {space}",
             hint="`regctl library list -A` shows all there are",
         )

@@ -1,0 +1,1 @@
+"""`regctl secret …`: pull secrets in the cluster."""

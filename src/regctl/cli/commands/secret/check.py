@@ -17,7 +17,7 @@ from regctl.cli.option_groups import (
 )
 from regctl.cli.output import Advance, Column
 from regctl.cli.params import Command
-from regctl.cli.pull_secrets import look, raise_unlooked
+from regctl.cli.pull_secrets import look, raise_if_unreadable
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def check(
     )
     if not found.items and not found.errors:
         app.output.note("there are no pull secrets to check")
-    raise_unlooked(app, found)
+    raise_if_unreadable(app, found)
     problems = sum(finding.verdict == "problem" for finding in findings)
     if problems:
         raise DifferenceError(f"{problems} of {len(findings)} checks found a problem")
@@ -110,7 +110,7 @@ def _trial(app: App, transport: TransportOptions, advance: Advance) -> "Trial":
 
     def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
         for hidden in credential.secrets:
-            app.output.conceal(hidden)
+            app.output.redact(hidden)
         try:
             app.registry_as(registry, credential, transport).ping()
         except RegctlError as error:

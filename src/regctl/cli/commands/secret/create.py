@@ -25,10 +25,10 @@ from regctl.cli.pull_secrets import (
     confirm_deletion,
     interrupted,
     look,
-    raise_unlooked,
+    raise_if_unreadable,
     report_drift,
     results,
-    unlooked,
+    unreadable,
 )
 from regctl.errors import InvalidInputError
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from regctl.cluster.namespaces import Targets
     from regctl.credentials.credential import Credential
     from regctl.pullsecrets.inventory import Item
-    from regctl.pullsecrets.plan import Policy, PullSecret
+    from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
     from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
 
 _MANY = 20
@@ -104,15 +104,15 @@ class WantedOptions(Bundle):
         credentials = rollout.copied(app.cluster(cluster_options), namespace, name, key)
         for credential in credentials.values():
             for hidden in credential.secrets:
-                app.output.conceal(hidden)
+                app.output.redact(hidden)
         return name, credentials
 
     @property
-    def policy(self) -> "Policy":
+    def policy(self) -> "TakeoverPolicy":
         """What may be done to Secrets of others."""
-        from regctl.pullsecrets.plan import Policy
+        from regctl.pullsecrets.plan import TakeoverPolicy
 
-        return Policy(adopt=self.adopt, replace=self.replace)
+        return TakeoverPolicy(adopt=self.adopt, replace=self.replace)
 
     @property
     def accounts(self) -> "Accounts":
@@ -257,16 +257,14 @@ def list_(
     cluster_options: ClusterOptions,
 ) -> None:
     """List pull secrets: registries, users, age, the accounts that use them, and whose they are."""
-    from regctl.credentials.kubelet import effective_key
+    from regctl.credentials.kubelet import kubelet_key
     from regctl.pullsecrets.plan import registry_key
 
     found = look(app, name, target_options, cluster_options, workers)
     items = list(found.items)
     if server is not None:
-        wanted = effective_key(registry_key(server))
-        items = [
-            item for item in items if wanted in {effective_key(key) for key in item.registries}
-        ]
+        wanted = kubelet_key(registry_key(server))
+        items = [item for item in items if wanted in {kubelet_key(key) for key in item.registries}]
     app.output.listing(
         items,
         [
@@ -289,7 +287,7 @@ def list_(
     )
     if not items and not found.errors:
         app.output.note("there are no such pull secrets")
-    raise_unlooked(app, found)
+    raise_if_unreadable(app, found)
 
 
 def _state_style(item: "Item") -> str:
@@ -340,7 +338,7 @@ def delete(
     cluster_options: ClusterOptions,
 ) -> None:
     """Delete a pull secret, detached first from the accounts that use it."""
-    from regctl.cluster.client import check_object_name
+    from regctl.cluster.resource import check_object_name
     from regctl.pullsecrets import inventory
 
     check_object_name(name, "Secret")
@@ -357,7 +355,7 @@ def delete(
             outcomes += some
     if not found.items and not found.errors:
         app.output.note(f"there is no secret {name} to delete")
-    app.output.results([*results(outcomes), *unlooked(name, found)], dry_run=dry_run)
+    app.output.results([*results(outcomes), *unreadable(name, found)], dry_run=dry_run)
 
 
 def _targets(options: TargetOptions, credential: CredentialOptions) -> "Targets":

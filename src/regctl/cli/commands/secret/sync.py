@@ -68,12 +68,12 @@ def sync(
     """
     from regctl.pullsecrets import inventory
     from regctl.pullsecrets import sync as syncfile
-    from regctl.pullsecrets.plan import Policy
+    from regctl.pullsecrets.plan import TakeoverPolicy
 
     declared = syncfile.read(file)
     cluster = app.cluster(cluster_options)
     mode: DryRun | None = "client" if check_only else dry_run
-    task = syncfile.Sync(declared, cluster, app.environ, Policy(adopt, replace), workers)
+    task = syncfile.Sync(declared, cluster, app.environ, TakeoverPolicy(adopt, replace), workers)
     rollouts: list[Rollout] = []
     outcomes: list[Outcome] = []
     failures: list[Result] = []
@@ -83,7 +83,7 @@ def sync(
             continue
         for credential in rollout.desired.credentials.values():
             for hidden in credential.secrets:
-                app.output.conceal(hidden)
+                app.output.redact(hidden)
         rollouts.append(rollout)
         outcomes += carried_out(app, rollout, mode)
     if prune and failures:

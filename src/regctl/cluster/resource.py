@@ -1,0 +1,95 @@
+"""Kinds of Kubernetes objects, where the API server keeps them, and which names it takes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from regctl.errors import InvalidNamespaceError, InvalidObjectNameError
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def check_namespace(name: str) -> str:
+    """Return *name*; raise InvalidNamespaceError where it is no label by RFC 1123."""
+    if _LABEL.fullmatch(name) is None:
+        raise InvalidNamespaceError(
+            f"not a namespace: {name!r}",
+            hint="at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends (RFC 1123)",
+        )
+    return name
+
+
+def check_object_name(name: str, kind: str) -> str:
+    """Return *name*; raise InvalidObjectNameError where it is no subdomain by RFC 1123."""
+    if len(name) > 253 or _SUBDOMAIN.fullmatch(name) is None:
+        raise InvalidObjectNameError(
+            f"not a name for a {kind}: {name!r}",
+            hint="at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object, and where the API server keeps it."""
+
+    kind: str
+    plural: str
+    prefix: str = "/api/v1"
+
+    @property
+    def noun(self) -> str:
+        """The kind in the middle of a sentence, and in a result's line."""
+        return self.kind.lower()
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Return the path of one object, of a namespace's objects, or of all."""
+        parts = [self.prefix]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+
+NAMESPACES = Resource("Namespace", "namespaces")
+SECRETS = Resource("Secret", "secrets")
+SERVICE_ACCOUNTS = Resource("ServiceAccount", "serviceaccounts")
+PODS = Resource("Pod", "pods")
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace; one that is *terminating* takes nothing new, one not *seen* may not be there."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    terminating: bool = False
+    seen: bool = False
+
+
+def read_namespace(item: Mapping[str, Any]) -> Namespace:
+    """Return the Namespace that the API server's object describes."""
+    metadata = item["metadata"]
+    phase = (item.get("status") or {}).get("phase")
+    return Namespace(
+        metadata["name"],
+        metadata.get("labels") or {},
+        terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
+        seen=True,
+    )
+
+
+def read_time(text: str | None) -> datetime | None:
+    """Return a moment as the API server writes it (RFC 3339, UTC), or None."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None

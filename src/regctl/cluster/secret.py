@@ -1,0 +1,52 @@
+"""A Secret as it is in the cluster: bytes, labels and whose it is; not what the bytes mean."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from regctl.cluster.ownership import LAST_APPLIED, Ownership, read_ownership
+from regctl.cluster.resource import read_time
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A Secret as it is in the cluster."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    type: str
+    data: Mapping[str, bytes] = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ownership: Ownership = field(default=Ownership(ours=False, controller=None), repr=False)
+    immutable: bool = False
+    created: datetime | None = None
+    keeps_last_applied: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def subject(self) -> str:
+        """Which one, in the middle of a sentence."""
+        return f"secret {self.name} in namespace {self.namespace}"
+
+
+def read_secret(item: Mapping[str, Any]) -> Secret:
+    """Return the Secret that the API server's object describes."""
+    metadata = item["metadata"]
+    return Secret(
+        metadata["namespace"],
+        metadata["name"],
+        metadata.get("uid", ""),
+        metadata.get("resourceVersion", ""),
+        item.get("type", ""),
+        {key: base64.b64decode(value) for key, value in (item.get("data") or {}).items()},
+        metadata.get("labels") or {},
+        read_ownership(metadata),
+        immutable=bool(item.get("immutable")),
+        created=read_time(metadata.get("creationTimestamp")),
+        keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
+        annotations=metadata.get("annotations") or {},
+    )

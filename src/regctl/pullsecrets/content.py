@@ -1,0 +1,41 @@
+"""What a pull secret in the cluster holds: the credentials that its bytes decode to."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from regctl.cluster.secret import Secret
+from regctl.credentials.credential import (
+    DOCKERCFG,
+    DOCKERCFG_KEY,
+    DOCKERCONFIGJSON,
+    DOCKERCONFIGJSON_KEY,
+    Credential,
+    decode_secret,
+)
+from regctl.credentials.kubelet import PullSecretData
+from regctl.errors import MalformedError
+
+PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
+
+
+def credentials_of(secret: Secret) -> Mapping[str, Credential]:
+    """Return the credentials by registry key; MalformedError if the kubelet cannot decode them."""
+    decoded = decode_secret(secret.type, secret.data, source=secret.subject)
+    if decoded is None:
+        raise MalformedError(f"cannot read {secret.subject}: it is no pull secret: {secret.type}")
+    return decoded
+
+
+def kubelet_data(secret: Secret) -> PullSecretData:
+    """Return what the kubelet reads of *secret*."""
+    return PullSecretData(secret.name, secret.type, secret.data)
+
+
+def raw_entries(secret: Secret) -> dict[str, Any]:
+    """Return the entries by registry key, with fields that regctl does not know."""
+    credentials_of(secret)
+    if secret.type == DOCKERCFG:
+        return dict(json.loads(secret.data[DOCKERCFG_KEY]) or {})
+    document = json.loads(secret.data[DOCKERCONFIGJSON_KEY]) or {}
+    return dict(document.get("auths") or {})
