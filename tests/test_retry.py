@@ -1,10 +1,31 @@
+import itertools
+import threading
 from datetime import datetime, timezone
 
 import pytest
 
-from regctl.retry import Backoff, retry_after
+from regctl.retry import Backoff, attempts, retry_after
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+
+def highest(_low: float, high: float) -> float:
+    return high
+
+
+class Clock:
+    """A clock that only moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 @pytest.mark.parametrize(
@@ -28,5 +49,42 @@ def test_retry_after_is_read_in_both_its_forms(value: str | None, seconds: float
 
 
 def test_pauses_grow_up_to_the_cap_and_end() -> None:
-    backoff = Backoff(tries=6, base=1, cap=5, uniform=lambda _low, high: high)
+    backoff = Backoff(tries=6, base=1, cap=5, uniform=highest)
     assert list(backoff.pauses()) == [1, 2, 4, 5, 5]
+
+
+def test_pauses_without_a_number_of_tries_never_end() -> None:
+    pauses = Backoff(tries=None, base=1, cap=2, uniform=highest).pauses()
+    assert sum(itertools.islice(pauses, 3000)) == 1 + 2 * 2999
+
+
+def test_attempts_wait_between_two_tries_and_not_after_the_last() -> None:
+    clock = Clock()
+    backoff = Backoff(tries=3, base=1, uniform=highest)
+    assert [attempt.last for attempt in attempts(backoff, clock.sleep)] == [False, False, True]
+    assert clock.slept == [1, 2]
+
+
+def test_attempts_wait_as_long_as_the_caller_asks() -> None:
+    clock = Clock()
+    for attempt in attempts(Backoff(tries=2, base=1, uniform=highest), clock.sleep):
+        if not attempt.last:
+            attempt.pause = 7
+    assert clock.slept == [7]
+
+
+def test_attempts_end_where_the_next_pause_would_reach_beyond_the_deadline() -> None:
+    clock = Clock()
+    backoff = Backoff(tries=None, base=1, cap=4, uniform=highest)
+    tries = attempts(backoff, clock.sleep, deadline=10, clock=clock)
+    assert [attempt.last for attempt in tries] == [False, False, False, True]
+    assert clock.slept == [1, 2, 4]
+
+
+def test_attempts_end_when_the_wait_is_stopped() -> None:
+    stopped = threading.Event()
+    tried = 0
+    for _attempt in attempts(Backoff(base=60, cap=60, uniform=highest), stopped.wait):
+        tried += 1
+        stopped.set()
+    assert tried == 1

@@ -1,13 +1,16 @@
 """
-What holds for an HTTP exchange whoever carries it: watching it, and when to try again.
+When to try a request again, and what is recorded about each request.
 
-The registry client speaks through requests and the cluster client through urllib3; both report
-what they did to an observer and both wait as this module says.
+The registry client sends with requests, the cluster client with urllib3. Both retry as this module
+decides, and both report each request as a RequestTrace.
 """
 
+import itertools
+import math
 import random
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
@@ -16,7 +19,7 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 @dataclass(frozen=True)
 class RequestTrace:
-    """One request and its answer: never a header and never a body, so never a secret."""
+    """One request and its status, without headers and bodies: it holds no secret."""
 
     method: str
     url: str
@@ -27,30 +30,78 @@ class RequestTrace:
 OnRequest = Callable[[RequestTrace], None]
 
 
+def ignore_request(_trace: RequestTrace) -> None:
+    """Do nothing: the OnRequest of a client that nobody watches."""
+
+
 @dataclass(frozen=True)
 class Backoff:
     """
-    Growing pauses with full jitter, for requests that are safe to send again.
+    Growing pauses with full jitter, for requests that are safe to repeat.
 
-    *base* and *cap* are seconds. `random` is injected by tests.
+    *base* and *cap* are seconds. *tries* is None if only a deadline ends them. Tests inject
+    *uniform*.
     """
 
-    tries: int = 5
+    tries: int | None = 5
     base: float = 0.1
     cap: float = 10.0
     uniform: Callable[[float, float], float] = random.uniform
 
     def pauses(self) -> Iterator[float]:
         """Yield the seconds to wait before each further try."""
-        for attempt in range(self.tries - 1):
-            yield self.uniform(0, min(self.cap, self.base * 2**attempt))
+        bound = min(self.cap, self.base)
+        for _ in itertools.count() if self.tries is None else range(self.tries - 1):
+            yield self.uniform(0, bound)
+            bound = min(self.cap, bound * 2)
+
+
+@dataclass
+class Attempt:
+    """
+    One try of several.
+
+    *pause* is how many seconds the loop waits after this try. A caller may change it, for example
+    to what `Retry-After` asks for.
+    """
+
+    pause: float
+    _is_final: bool = False
+    _deadline: float = math.inf
+    _clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+
+    @property
+    def last(self) -> bool:
+        """Whether no try follows: all are used, or the deadline comes before the pause ends."""
+        return self._is_final or self._clock() + self.pause > self._deadline
+
+
+def attempts(
+    backoff: Backoff,
+    wait: Callable[[float], object],
+    *,
+    deadline: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Attempt]:
+    """
+    Yield an Attempt for each try, and wait between two of them.
+
+    The loop ends after the last try, so what follows it deals with the last answer. *wait* is
+    called with seconds. If it returns True, as `threading.Event.wait` does once the event is set,
+    the loop ends too. *deadline* is a time of *clock*.
+    """
+    for pause in itertools.chain(backoff.pauses(), [None]):
+        attempt = Attempt(pause or 0.0, pause is None, deadline, clock)
+        yield attempt
+        if attempt.last or wait(attempt.pause) is True:
+            return
 
 
 def retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """
-    Return the seconds that a `Retry-After` header asks for, or None where it says nothing usable.
+    Return the seconds that a `Retry-After` header asks for, or None if it has no usable value.
 
-    Both forms of RFC 9110, section 10.2.3 are read: a number of seconds and an HTTP date.
+    Reads both forms of RFC 9110, section 10.2.3: a number of seconds and an HTTP date.
     """
     if value is None:
         return None

@@ -128,13 +128,13 @@ def test_deleting_spares_an_object_made_anew(cluster: Cluster, namespace: str) -
     assert cluster.delete(SECRETS, namespace, "pull") is True
 
 
-def test_every_exchange_is_told_without_headers_and_bodies(
+def test_each_request_is_reported_without_headers_and_bodies(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     seen: list[RequestTrace] = []
-    cluster = connect(kubernetes, observer=seen.append)
+    cluster = connect(kubernetes, on_request=seen.append)
     cluster.apply(SECRETS, manifest(namespace))
-    assert [(exchange.method, exchange.status) for exchange in seen] == [("PATCH", 201)]
+    assert [(trace.method, trace.status) for trace in seen] == [("PATCH", 201)]
     assert token_of("admin") not in repr(seen)
     assert EMPTY not in repr(seen)
     assert token_of("admin") not in repr(cluster)

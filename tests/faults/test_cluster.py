@@ -157,7 +157,7 @@ def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
     cluster = Cluster.from_environment(
         {},
         kubeconfig=server.kubeconfig_for("bob"),
-        observer=lambda exchange: seen.append(exchange.status),
+        on_request=lambda trace: seen.append(trace.status),
     )
     wanted = PullSecret("x", {"r.io": Credential("alice", "secret")})
 

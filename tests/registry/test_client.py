@@ -259,15 +259,15 @@ def test_a_busy_registry_is_asked_again(serve: Servers) -> None:
     assert len(standin.requests) == 3
 
 
-def test_the_observer_sees_each_request_and_no_secret(serve: Servers) -> None:
+def test_each_request_is_reported_without_its_secret(serve: Servers) -> None:
     standin = serve(standin_registry(StandinRegistry(tags={"a": []})))
     seen: list[RequestTrace] = []
     watched = RegistryClient(
         Registry.parse(standin.host),
         credential=Credential("ci", "hunter2"),
         transport=PLAIN,
-        observer=seen.append,
+        on_request=seen.append,
     )
     assert list(watched.repositories()) == ["a"]
-    assert [(exchange.method, exchange.status) for exchange in seen] == [("GET", 200)]
+    assert [(trace.method, trace.status) for trace in seen] == [("GET", 200)]
     assert "hunter2" not in repr(seen) + repr(vars(watched))

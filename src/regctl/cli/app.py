@@ -66,7 +66,7 @@ class App:
             kubeconfig=options.kubeconfig,
             context=options.context,
             timeout=options.timeout,
-            observer=self._exchanged,
+            on_request=self._trace,
         )
 
     def registry(
@@ -103,7 +103,7 @@ class App:
             registry,
             credential=credential,
             transport=self.transport(transport),
-            observer=self._exchanged,
+            on_request=self._trace,
             waiting=lambda seconds: self.output.note(
                 f"{registry} is busy: waiting {seconds:.0f} s"
             ),
@@ -123,10 +123,10 @@ class App:
             insecure_skip_tls_verify=options.insecure_skip_tls_verify,
         )
 
-    def _exchanged(self, exchange: "RequestTrace") -> None:
-        status = exchange.status or "no answer"
-        milliseconds = round(exchange.seconds * 1000)
-        self.output.trace(f"{exchange.method} {exchange.url} {status} {milliseconds} ms")
+    def _trace(self, trace: "RequestTrace") -> None:
+        status = trace.status or "no answer"
+        milliseconds = round(trace.seconds * 1000)
+        self.output.trace(f"{trace.method} {trace.url} {status} {milliseconds} ms")
 
     @property
     def interactive(self) -> bool:

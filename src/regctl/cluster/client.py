@@ -59,7 +59,7 @@ class Cluster:
     connect: Callable[[], Connection] = field(repr=False)
     namespace_of_context: Callable[[], str] = field(default=lambda: "default", repr=False)
     timeout: float = DEFAULT_TIMEOUT
-    observer: OnRequest = field(default=lambda _exchange: None, repr=False)
+    on_request: OnRequest = field(default=lambda _trace: None, repr=False)
     backoff: Backoff = field(default=Backoff(tries=1000, cap=2.0), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] | None = field(default=None, repr=False)
@@ -79,7 +79,7 @@ class Cluster:
         kubeconfig: Path | None = None,
         context: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        observer: OnRequest = lambda _exchange: None,
+        on_request: OnRequest = lambda _trace: None,
     ) -> "Cluster":
         """
         Connect as kubectl would: *kubeconfig*, `$KUBECONFIG`, `~/.kube/config`, then in a pod its
@@ -92,7 +92,7 @@ class Cluster:
             configuration.connect,
             namespace_of_context=configuration.namespace,
             timeout=timeout,
-            observer=observer,
+            on_request=on_request,
         )
 
     @property
@@ -325,7 +325,7 @@ class Cluster:
                 raise failure from error
             return _Reply(failure=failure)
         finally:
-            self.observer(RequestTrace(call.method, url, status, self.clock() - began))
+            self.on_request(RequestTrace(call.method, url, status, self.clock() - began))
         if status in RETRIED_STATUSES:
             return _Reply(
                 status,

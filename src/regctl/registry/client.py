@@ -43,10 +43,9 @@ from regctl.registry.transport import (
     ConnectionSettings,
     HttpTransport,
     Response,
-    ignore,
     same_origin,
 )
-from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, retry_after
+from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, ignore_request, retry_after
 
 PAGE_SIZE = 1000
 """Names asked for at once: the most that distribution gives."""
@@ -112,7 +111,7 @@ class RegistryClient:
         *,
         credential: Credential | None = None,
         transport: ConnectionSettings | None = None,
-        observer: OnRequest = ignore,
+        on_request: OnRequest = ignore_request,
         backoff: Backoff | None = None,
         waiting: Callable[[float], None] = _no_wait,
         notice: Callable[[str], None] = _no_wait,
@@ -123,7 +122,9 @@ class RegistryClient:
         transport = transport or ConnectionSettings()
         scheme = "http" if transport.plain_http else "https"
         self.origin = f"{scheme}://{registry.endpoint}"
-        self._wire = HttpTransport(self.origin, transport, name=str(registry), observer=observer)
+        self._wire = HttpTransport(
+            self.origin, transport, name=str(registry), on_request=on_request
+        )
         self._authenticator = Authenticator(
             self.origin, str(registry), credential, self._wire.send, clock
         )

@@ -32,7 +32,7 @@ from regctl.errors import (
     RegistryUnreachableError,
 )
 from regctl.parallel import MAX_WORKERS
-from regctl.retry import OnRequest, RequestTrace
+from regctl.retry import OnRequest, RequestTrace, ignore_request
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """What a list or a manifest may have at most; counted after decompression."""
@@ -181,10 +181,6 @@ def proxy_for(url: str) -> str | None:
     return select_proxy(url, dict(get_environ_proxies(url)))
 
 
-def ignore(_exchange: RequestTrace) -> None:
-    """Watch nothing."""
-
-
 class HttpTransport:
     """
     A pool of connections for one registry, at *origin* (scheme, host and port).
@@ -196,12 +192,17 @@ class HttpTransport:
     """
 
     def __init__(
-        self, origin: str, transport: ConnectionSettings, *, name: str, observer: OnRequest = ignore
+        self,
+        origin: str,
+        transport: ConnectionSettings,
+        *,
+        name: str,
+        on_request: OnRequest = ignore_request,
     ) -> None:
         self.origin = origin
         self._name = name
         self._transport = transport
-        self._observer = observer
+        self._on_request = on_request
         self._lock = threading.Lock()
         self._sessions: dict[str, requests.Session] = {}
 
@@ -255,7 +256,9 @@ class HttpTransport:
         except (requests.RequestException, HTTPError, http.client.HTTPException) as error:
             raise self._unanswered(error, url, attempt) from error
         finally:
-            self._observer(RequestTrace(method, self._shown(url), status, time.monotonic() - began))
+            self._on_request(
+                RequestTrace(method, self._shown(url), status, time.monotonic() - began)
+            )
 
     def _shown(self, url: str) -> str:
         """Leave out what may be a signature in the query of a foreign URL."""
