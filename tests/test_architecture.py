@@ -18,6 +18,7 @@ GROUND = {
     "atomicfile",
     "reference",
     "documents",
+    "wording",
 }
 
 # What each package may import besides the ground, which knows none of them.

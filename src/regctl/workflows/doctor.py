@@ -19,8 +19,8 @@ from regctl.pullsecrets.check import Trial
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
+from regctl.wording import count, some_of
 
-_FEW = 5
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -32,14 +32,14 @@ def auth_file(file: HtpasswdFile, consumer: AuthFileReader) -> Iterator[Check]:
         yield Check("auth file", "failure", said, "`regctl auth fix` makes it a comment")
     doubled = [user.name for user in users if len(user.lines) > 1]
     if doubled:
-        said = f"on several lines: {_some(doubled)}; readers differ on which one counts"
+        said = f"on several lines: {some_of(doubled)}; readers differ on which one counts"
         yield Check("auth file", "failure", said, "`regctl auth fix` leaves one")
     odd = [u.name for u in users if not u.locked and u.scheme.name not in consumer.readable]
     if odd:
-        said = f"{consumer.name} does not read the hash of {_some(odd)}"
+        said = f"{consumer.name} does not read the hash of {some_of(odd)}"
         yield Check("auth file", "failure", said, f"`regctl adduser {odd[0]}` hashes it anew")
     if not malformed and not doubled and not odd:
-        yield Check("auth file", "ok", _counted(len(users), "user"))
+        yield Check("auth file", "ok", count(len(users), "user"))
 
 
 def auth_secret(
@@ -52,10 +52,10 @@ def auth_secret(
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
-        return Check("auth secret", "ok", f"{subject} has {_counted(len(live.users()), 'user')}")
+        return Check("auth secret", "ok", f"{subject} has {count(len(live.users()), 'user')}")
     changes = authsecret.compare(live, HtpasswdFile(file.published()))
     if changes:
-        named = _some([f"{user.name} ({user.change})" for user in changes])
+        named = some_of([f"{user.name} ({user.change})" for user in changes])
         return Check(
             "auth secret",
             "failure",
@@ -109,7 +109,7 @@ def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
                 "pull secrets",
                 "warning",
                 f"{user} at {key} has {len(passwords)} different passwords; another one in "
-                f"{_some(sorted(fewest))}",
+                f"{some_of(sorted(fewest))}",
                 f"`regctl secret create --server {key} --username {user} -A` makes them one",
             )
 
@@ -128,7 +128,7 @@ def coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Regist
     return Check(
         "namespaces",
         "warning",
-        f"no pull secret for {registry} in {_some(lacking)}",
+        f"no pull secret for {registry} in {some_of(lacking)}",
         f"`regctl secret create --server {registry} -n {lacking[0]}`",
     )
 
@@ -143,7 +143,7 @@ def rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]
             yield Check(
                 "rights",
                 "warning",
-                f"secrets may not be {'read' if verb == 'get' else 'changed'} in {_some(refused)}",
+                f"secrets may not be {'read' if verb == 'get' else 'changed'} in {some_of(refused)}",
                 "`regctl rbac` prints the Role to ask for",
             )
             return
@@ -167,12 +167,3 @@ def _is_for(key: str, registry: Registry) -> bool:
         return Registry.parse(key) == registry
     except InvalidReferenceError:
         return False
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _FEW
-    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
