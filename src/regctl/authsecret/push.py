@@ -287,7 +287,7 @@ def plan(
     except MalformedError:
         # Another shape, or nothing in it yet.
         users = compare(HtpasswdFile(), desired.users)
-    ours = secret.ownership.ours
+    ours = secret.ownership.managed
     differs = bool(_patch(desired, secret))
     if not differs and (ours or not adopt):
         note = None if ours else "not managed by regctl"
@@ -331,7 +331,7 @@ def _refusal(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlError
             f"{cannot}: it belongs to {secret.ownership.controller}, which would put its own back",
             hint="change it where that one takes it from",
         )
-    if not secret.ownership.ours and not adopt:
+    if not secret.ownership.managed and not adopt:
         return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {secret.ownership.owner}",
             hint="`regctl auth diff` shows what would change; --adopt takes it over",
@@ -360,7 +360,7 @@ def _refusal(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlError
 
 def _notes(desired: AuthSecret, secret: Secret, users: Sequence[UserChange]) -> Iterator[str]:
     """Say what a person should know of a change."""
-    if not secret.ownership.ours:
+    if not secret.ownership.managed:
         yield f"adopted from {secret.ownership.owner}"
     yield _counted(users) or "the same users"
     key = _key(desired.shape, secret)

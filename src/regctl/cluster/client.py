@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
@@ -26,14 +26,20 @@ from regctl.cluster.status import Refusal
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
+    ConflictError,
     ObjectNotFoundError,
     RegctlError,
 )
 from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, RequestTrace, retry_after
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 DEFAULT_TIMEOUT = 30.0
 # More than any cluster's namespaces but the largest's, and little memory for one answer.
 PAGE_SIZE = 2000
+# Twenty writers of one object need twenty rounds at worst: each round has one winner.
+_CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
 _NO_API_SERVER = "{}: what answers there is not a Kubernetes API server"
 
@@ -245,6 +251,24 @@ class Cluster:
     def create(self, path: str, body: Mapping[str, Any], attempt: str) -> Any:
         """POST *body* to *path*: the reviews of access, which are asked by creating them."""
         return self._request("POST", path, attempt, body=body).body
+
+    def retry_on_conflict(self, change: Callable[[T], R], planned: T, replan: Callable[[], T]) -> R:
+        """
+        Return `change(planned)`; after a ConflictError call *replan* and try again.
+
+        *replan* reads the object again and returns what to change now. Raises the last
+        ConflictError after 40 tries, which take about ten seconds.
+        """
+        pauses = _CONFLICTS.pauses()
+        while True:
+            try:
+                return change(planned)
+            except ConflictError:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+            self.pause(pause)
+            planned = replan()
 
     # One request
 

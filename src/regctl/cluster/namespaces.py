@@ -1,11 +1,12 @@
 """Which namespaces a command works on: named, matched, and left out."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import Namespace, check_namespace
+from regctl.cluster.resource import NAMESPACES, Namespace, check_namespace
 from regctl.errors import InvalidInputError, NamespaceMissingError, NotPermittedError
 
 # What a cluster brings with it; matched by -A and -l only where it is named as well.
@@ -70,6 +71,19 @@ class Targets:
     def _kept(self, namespaces: Iterable[Namespace]) -> tuple[Namespace, ...]:
         unique = {namespace.name: namespace for namespace in namespaces}
         return tuple(unique[name] for name in sorted(unique) if not _matches(name, self.exclude))
+
+
+def require_namespace(cluster: Cluster, name: str, attempt: str) -> None:
+    """
+    Raise NamespaceMissingError, with *attempt* as its beginning, if a namespace does not exist.
+
+    A user who may not read the namespace gets no error here: the next request decides.
+    """
+    try:
+        with contextlib.suppress(NotPermittedError):
+            cluster.get(NAMESPACES, None, name)
+    except NamespaceMissingError as error:
+        raise NamespaceMissingError(f"{attempt}: no such namespace", hint=error.hint) from error
 
 
 def _matches(name: str, globs: Iterable[str]) -> bool:

@@ -1,16 +1,18 @@
-"""Whose an object is: ours by its label, a controller's by its marks, or somebody's."""
+"""Who owns an object: regctl by its label, a controller by its marks, or somebody else."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from regctl.errors import ForeignObjectError
 
 FIELD_MANAGER = "regctl"
 MANAGED_BY = "app.kubernetes.io/managed-by"
-# Which file of `regctl secret sync` a Secret belongs to.
+# The file of `regctl secret sync` that declares a Secret.
 PART_OF = "app.kubernetes.io/part-of"
 OUR_LABELS: Mapping[str, str] = {MANAGED_BY: "regctl"}
 
-# The annotation in which a client-side `kubectl apply` keeps the whole object, password and all.
+# The annotation in which a client-side `kubectl apply` keeps the whole object, with its password.
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -26,35 +28,67 @@ class Manager:
 @dataclass(frozen=True)
 class Ownership:
     """
-    Whose an object is, with the evidence.
+    Who owns an object, and the evidence.
 
-    *controller* names what would put its own content back: such an object is never taken over.
-    *data_managers* are those other than regctl that wrote its data, or its spec.
+    *managed* is true if the object has regctl's label. *controller* names a program that would
+    restore its own content: such an object is never adopted. *data_managers* are the field
+    managers other than regctl that wrote its data or its spec.
     """
 
-    ours: bool
+    managed: bool
     controller: str | None
     data_managers: tuple[Manager, ...] = ()
 
     @property
     def owner(self) -> str:
-        """Who it belongs to, for a person."""
+        """The owner's name, for messages."""
         if self.controller is not None:
             return self.controller
-        if self.ours:
+        if self.managed:
             return "regctl"
         managers = sorted({manager.name for manager in self.data_managers})
         return ", ".join(managers) or "somebody else"
 
 
 def read_ownership(metadata: Mapping[str, Any]) -> Ownership:
-    """Return whose the object with this metadata is."""
+    """Return who owns the object with this metadata."""
     labels = metadata.get("labels") or {}
     return Ownership(
-        ours=labels.get(MANAGED_BY) == OUR_LABELS[MANAGED_BY],
+        managed=labels.get(MANAGED_BY) == OUR_LABELS[MANAGED_BY],
         controller=next(_controllers(metadata), None),
         data_managers=tuple(_data_managers(metadata)),
     )
+
+
+def foreign_object(
+    subject: str,
+    ownership: Ownership,
+    *,
+    verb: Literal["change", "delete"],
+    adopt: bool,
+    instead: str | None = None,
+) -> ForeignObjectError | None:
+    """
+    Return the error that refuses to *verb* an object of another owner, or None to permit it.
+
+    A controller's object is refused even with *adopt*, because the controller would restore it.
+    *subject* names the object in a sentence. *instead* is what a user can do without it, such as
+    "use another name"; the hint ends with it.
+    """
+    alternative = f", or {instead}" if instead else ""
+    attempt = f"cannot {verb} {subject}"
+    if ownership.controller is not None:
+        return ForeignObjectError(
+            f"{attempt}: it belongs to {ownership.controller}, which would restore it",
+            hint=f"{verb} it at its source{alternative}",
+        )
+    if not ownership.managed and not adopt:
+        consequence = "takes it over" if verb == "change" else "deletes it anyway"
+        return ForeignObjectError(
+            f"{attempt}: it is managed by {ownership.owner}, not by regctl",
+            hint=f"`--adopt` {consequence}{alternative}",
+        )
+    return None
 
 
 def _controllers(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -69,14 +103,14 @@ def _controllers(metadata: Mapping[str, Any]) -> Iterator[str]:
     for key, value in annotations.items():
         if key.startswith(_REPLICATOR) and key.removeprefix(_REPLICATOR) not in _REPLICATOR_SOURCE:
             yield f"kubernetes-replicator ({key}: {value})"
-    # Labels on pull secrets, an annotation on those of imagepullsecret-patcher.
+    # Most programs set a label, imagepullsecret-patcher sets an annotation.
     for marks in (labels, annotations):
         manager = marks.get(MANAGED_BY)
         if manager and manager != OUR_LABELS[MANAGED_BY]:
             yield f"{manager} ({MANAGED_BY})"
 
 
-# What each of them leaves on what it made; a last slash stands for every key that begins so.
+# The label or annotation that each program sets on its objects; a final slash marks a prefix.
 _MARKS = {
     "meta.helm.sh/release-name": "Helm",
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -94,7 +128,7 @@ _MARKS = {
     "kubernetes.io/service-account.name": "the controller of its ServiceAccount",
 }
 
-# kubernetes-replicator marks its copies, and lets people mark the sources with the same prefix.
+# kubernetes-replicator marks its copies; users mark the sources with the same prefix.
 _REPLICATOR = "replicator.v1.mittwald.de/"
 _REPLICATOR_SOURCE = frozenset(
     {

@@ -21,7 +21,7 @@ class Secret:
     type: str
     data: Mapping[str, bytes] = field(repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
-    ownership: Ownership = field(default=Ownership(ours=False, controller=None), repr=False)
+    ownership: Ownership = field(default=Ownership(managed=False, controller=None), repr=False)
     immutable: bool = False
     created: datetime | None = None
     keeps_last_applied: bool = False

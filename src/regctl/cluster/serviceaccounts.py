@@ -8,17 +8,12 @@ whole, with the version that was read, and read again where somebody was faster.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import SERVICE_ACCOUNTS
-from regctl.errors import ConflictError, ObjectNotFoundError
-from regctl.retry import Backoff
-
-DryRun = Literal["client", "server"]
-
-# Twenty at once on one account need twenty rounds at worst: one of them wins each.
-_CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
+from regctl.errors import ObjectNotFoundError
+from regctl.outcome import DryRun
 
 
 @dataclass(frozen=True)
@@ -66,10 +61,10 @@ def attach(
     dry_run: DryRun | None = None,
 ) -> bool:
     """
-    Add *secret* to an account's pull secrets; return False where it was there.
+    Add *secret* to an account's pull secrets; return False if it is in the list already.
 
-    *known* spares the first read. Raises ObjectNotFoundError where there is no such account: it is never
-    created.
+    *known* saves the first read. Raises ObjectNotFoundError if the account does not exist: an
+    account is never created.
     """
 
     def added(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
@@ -89,7 +84,7 @@ def detach(
     known: ServiceAccount | None = None,
     dry_run: DryRun | None = None,
 ) -> bool:
-    """Take *secret* out of an account's pull secrets; return False where it was not there."""
+    """Remove *secret* from an account's pull secrets; return False if it is not in the list."""
 
     def removed(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
         if secret not in account.pull_secrets:
@@ -108,34 +103,25 @@ def _change(
     known: ServiceAccount | None,
     dry_run: DryRun | None,
 ) -> bool:
-    pauses = _CONFLICTS.pauses()
-    account = known
-    while True:
-        if account is None:
-            item = cluster.get(SERVICE_ACCOUNTS, namespace, name)
-            if item is None:
-                raise ObjectNotFoundError(
-                    f"cannot change service account {name} in namespace {namespace}: "
-                    "there is none of this name",
-                    hint="a new namespace gets its default account a moment later",
-                )
-            account = read_service_account(item)
+    def read() -> ServiceAccount:
+        item = cluster.get(SERVICE_ACCOUNTS, namespace, name)
+        if item is None:
+            raise ObjectNotFoundError(
+                f"cannot change service account {name} in namespace {namespace}: it does not exist",
+                hint="a new namespace gets its default account a moment later",
+            )
+        return read_service_account(item)
+
+    def write(account: ServiceAccount) -> bool:
         entries = changed(account)
         if entries is None:
             return False
-        if dry_run == "client":
-            return True
-        patch = {
-            "metadata": {"resourceVersion": account.resource_version},
-            "imagePullSecrets": entries,
-        }
-        try:
+        if dry_run != "client":
+            patch = {
+                "metadata": {"resourceVersion": account.resource_version},
+                "imagePullSecrets": entries,
+            }
             cluster.merge(SERVICE_ACCOUNTS, namespace, name, patch, dry_run=dry_run == "server")
-        except ConflictError:
-            pause = next(pauses, None)
-            if pause is None:
-                raise
-            cluster.pause(pause)
-            account = None
-        else:
-            return True
+        return True
+
+    return cluster.retry_on_conflict(write, known or read(), read)

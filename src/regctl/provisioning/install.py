@@ -275,7 +275,7 @@ def _change(cluster: Cluster, manifest: Mapping[str, Any], *, adopt: bool) -> Ch
         return Change(resource, namespace, name, "refuse", error=refusal)
     action: Action = "update" if applied.changes(manifest, there) else "unchanged"
     ownership = read_ownership(there["metadata"])
-    note = None if ownership.ours else f"adopted from {ownership.owner}"
+    note = None if ownership.managed else f"adopted from {ownership.owner}"
     uid, version = (there["metadata"][key] for key in ("uid", "resourceVersion"))
     return Change(resource, namespace, name, action, note, None, uid, version, manifest)
 
@@ -304,7 +304,7 @@ def _refusal(resource: Resource, there: Mapping[str, Any], *, adopt: bool) -> Re
             f"{cannot}: it belongs to {ownership.controller}, which would put its own back",
             hint="give the library another name",
         )
-    if not ownership.ours and not adopt:
+    if not ownership.managed and not adopt:
         return ForeignObjectError(
             f"{cannot}: it was not made by regctl but by {ownership.owner}",
             hint="give the library another name; --adopt takes it over",
@@ -328,7 +328,7 @@ def _is_part(there: Mapping[str, Any], name: str) -> bool:
     metadata = there["metadata"]
     ours = read_ownership(metadata)
     instance = (metadata.get("labels") or {}).get(INSTANCE)
-    return ours.ours and ours.controller is None and instance == name
+    return ours.managed and ours.controller is None and instance == name
 
 
 # Out of the cluster
@@ -397,7 +397,7 @@ def _users_removal(
     sharing = [] if not with_data else _who_else(cluster, namespace, name, secret)
     if not with_data:
         note = "its users stay; --with-data deletes them"
-    elif not ownership.ours or ownership.controller is not None:
+    elif not ownership.managed or ownership.controller is not None:
         note = f"of {ownership.owner}: it stays"
     elif sharing:
         note = f"it stays: library {', '.join(sharing)} has the same users"

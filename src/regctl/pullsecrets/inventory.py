@@ -7,9 +7,10 @@ from functools import cached_property
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
+from regctl.cluster.ownership import foreign_object
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, read_secret
-from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, detach, service_accounts
+from regctl.cluster.serviceaccounts import ServiceAccount, detach, service_accounts
 from regctl.errors import (
     ConflictError,
     ForeignObjectError,
@@ -18,6 +19,7 @@ from regctl.errors import (
     NotStartedError,
     RegctlError,
 )
+from regctl.outcome import DryRun
 from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
 from regctl.pullsecrets.rollout import Outcome
 
@@ -168,21 +170,9 @@ def _accounts(cluster: Cluster, namespace: str | None) -> list[ServiceAccount] |
     return None
 
 
-def deletable(item: Item, *, adopt: bool) -> RegctlError | None:
-    """Say why a Secret must be left alone, or None where it may be deleted."""
-    secret = item.secret
-    cannot = f"cannot delete {secret.subject}"
-    if secret.ownership.controller is not None:
-        return ForeignObjectError(
-            f"{cannot}: it belongs to {secret.ownership.controller}, which would make it anew",
-            hint="delete it where that one takes it from",
-        )
-    if not secret.ownership.ours and not adopt:
-        return ForeignObjectError(
-            f"{cannot}: it was not made by regctl but by {secret.ownership.owner}",
-            hint="--adopt deletes it all the same",
-        )
-    return None
+def deletable(item: Item, *, adopt: bool) -> ForeignObjectError | None:
+    """Return why the Secret must not be deleted, or None."""
+    return foreign_object(item.secret.subject, item.secret.ownership, verb="delete", adopt=adopt)
 
 
 def delete(

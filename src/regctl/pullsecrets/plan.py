@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from regctl.cluster.ownership import OUR_LABELS, PART_OF
+from regctl.cluster.ownership import OUR_LABELS, PART_OF, foreign_object
 from regctl.cluster.resource import Namespace, check_object_name
 from regctl.cluster.secret import Secret
 from regctl.credentials.credential import (
@@ -226,7 +226,7 @@ def plan_one(
 
 def _change(desired: PullSecret, secret: Secret, policy: TakeoverPolicy) -> Change:
     """Decide what becomes of a Secret that is there."""
-    where, ours = secret.namespace, secret.ownership.ours
+    where, ours = secret.namespace, secret.ownership.managed
     try:
         content = _content(desired, secret)
     except MalformedError as error:
@@ -252,28 +252,26 @@ def _refusal(
     desired: PullSecret, secret: Secret, differences: tuple[Difference, ...], policy: TakeoverPolicy
 ) -> RegctlError | None:
     """Say why this Secret must be left alone, or None where it may be changed."""
-    ownership = secret.ownership
-    cannot = f"cannot change {secret.subject}"
-    if ownership.controller is not None:
-        return ForeignObjectError(
-            f"{cannot}: it belongs to {ownership.controller}, which would put its own back",
-            hint="change it where that one takes it from, or use another name",
-        )
-    if not ownership.ours and not policy.adopt:
-        return ForeignObjectError(
-            f"{cannot}: it was not made by regctl but by {ownership.owner}",
-            hint="--adopt takes it over; another NAME leaves it alone",
-        )
+    foreign = foreign_object(
+        secret.subject,
+        secret.ownership,
+        verb="change",
+        adopt=policy.adopt,
+        instead="use another name",
+    )
+    if foreign is not None:
+        return foreign
+    attempt = f"cannot change {secret.subject}"
     part, wanted = secret.labels.get(PART_OF), desired.labels.get(PART_OF)
-    if ownership.ours and wanted and part and part != wanted:
+    if secret.ownership.managed and wanted and part and part != wanted:
         return ForeignObjectError(
-            f"{cannot}: it is part of {part}, and this is {wanted}",
-            hint="name it in one file of `regctl secret sync` only",
+            f"{attempt}: it is part of {part}, not of {wanted}",
+            hint="declare it in only one file of `regctl secret sync`",
         )
     if not policy.replace and (reason := _fixed(secret, differences)):
         return ImmutableError(
-            f"{cannot}: {reason}",
-            hint="--replace deletes it and makes it anew; pulls in between fail",
+            f"{attempt}: {reason}",
+            hint="`--replace` deletes and recreates it; pulls in between fail",
         )
     return None
 
@@ -322,7 +320,7 @@ def _differences(desired: PullSecret, secret: Secret) -> Iterator[Difference]:
     for key in sorted(set(present) - set(desired.credentials)):
         if not desired.merge or kubelet_key(key) in replaced:
             yield Difference(_NOT_WANTED, key)
-    if secret.ownership.ours:
+    if secret.ownership.managed:
         for label, value in sorted(desired.labels.items()):
             if secret.labels.get(label) != value:
                 yield Difference(f"label {label} differs")
@@ -345,7 +343,7 @@ def _entry_differences(
 def _note(secret: Secret, differences: Iterable[Difference], action: Action) -> str | None:
     """Say what a person should know of this change."""
     notes = []
-    if not secret.ownership.ours:
+    if not secret.ownership.managed:
         notes.append(f"adopted from {secret.ownership.owner}")
     elif secret.ownership.data_managers:
         hand = max(secret.ownership.data_managers, key=lambda manager: manager.time or "")

@@ -22,7 +22,7 @@ from regctl.cluster.resource import (
     check_object_name,
 )
 from regctl.cluster.secret import Secret, read_secret
-from regctl.cluster.serviceaccounts import DryRun, ServiceAccount, attach, service_accounts
+from regctl.cluster.serviceaccounts import ServiceAccount, attach, service_accounts
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     ConflictError,
@@ -34,6 +34,7 @@ from regctl.errors import (
     ObjectNotFoundError,
     RegctlError,
 )
+from regctl.outcome import DryRun
 from regctl.pullsecrets.plan import (
     LEAVE_FOREIGN,
     Change,

@@ -554,7 +554,7 @@ def test_delete_leaves_other_peoples_secrets(kubernetes: ApiServer, namespace: s
     kind = {"metadata": {"name": "hand"}, "type": "kubernetes.io/dockerconfigjson"}
     kubernetes.create_secret(namespace, {**kind, "data": {KEY: "e30="}})
     command = ["secret", "delete", "hand", "-n", namespace, "--yes"]
-    refused(run(*command), 1, "was not made by regctl", "--adopt")
+    refused(run(*command), 1, "managed by Python-urllib, not by regctl", "--adopt")
     assert run(*command, "--adopt").stdout == f"{namespace}/secret/hand deleted\n"
 
 
