@@ -178,11 +178,19 @@ class NoCatalogError(RegistryError):
 
 
 class DeletionRefusedError(RegistryError):
-    """The registry deletes nothing, or nothing by its tag."""
+    """The registry does not delete this, or deletes nothing at all."""
+
+
+class DeletionByDigestOnlyError(DeletionRefusedError):
+    """The registry deletes a digest with all its tags, and no single tag."""
 
 
 class BodyTooLargeError(RegistryError):
     """Something between takes no body of that size."""
+
+
+class DiskFullError(RegistryError):
+    """The registry's disk is full."""
 
 
 class UnknownManifestError(RegistryError):

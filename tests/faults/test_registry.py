@@ -129,7 +129,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
         (errors.RegistryError, "answers 500"),
     ),
     "a refusal in HTML": (Answer(502, b"<h1>Bad"), (errors.RegistryError, "answers 502$")),
-    "a broken auth file": (Answer(400, b""), (errors.RegistryError, "can't read its auth file")),
+    "a broken auth file": (Answer(400, b""), (errors.RegistryError, "cannot read its auth file")),
     "a very long pause": (
         Answer(503, headers={"Retry-After": "86400"}),
         (errors.RegistryError, "come back in 86400 s"),
@@ -148,7 +148,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     "a link to the page before": (page("a", link='</v2/_catalog?n=0>; rel="prev"'), ["a"]),
     "a link to itself": (
         page("a", link='</v2/_catalog?n=1000>; rel="next"'),
-        (errors.IncompleteListError, "in a circle"),
+        (errors.IncompleteListError, "link in a circle"),
     ),
 }
 
@@ -529,7 +529,7 @@ def test_a_list_that_goes_on_and_on_without_a_name_ends(serve: Servers) -> None:
     state = StandinRegistry(script=script)
     names = client(serve(standin_registry(state)).host).repositories()
     assert next(names) == "a"
-    with pytest.raises(errors.IncompleteListError, match="bring nothing new"):
+    with pytest.raises(errors.IncompleteListError, match="no new name in the last 101 pages"):
         next(names)
     assert len(state.requests) < 200
 
@@ -586,7 +586,7 @@ def test_harbor_is_listed_by_its_own_interface_and_says_so(serve: Servers) -> No
     assert "Harbor refuses its catalog" in run.stderr
     run = CliRunner().invoke(main, command, input="wrong")
     assert (run.exit_code, run.stdout) == (4, "")
-    assert "refuses the password of robot$ci" in run.stderr
+    assert "rejects the password of robot$ci" in run.stderr
 
 
 def test_a_right_password_that_may_not_list_is_told_so(serve: Servers) -> None:

@@ -120,7 +120,7 @@ def test_a_body_limit_that_nothing_meets_is_explained(
     between = serve(nginx(tmp_path / "nginx", upstream=upstream.host, max_body="10k"))
     told = run(str(saved), f"{between.host}/team/app")
     assert told.exit_code == 1
-    assert "something between takes no body of that size" in told.stderr
+    assert "a proxy in front of the registry rejects a body of that size" in told.stderr
     assert "nginx.ingress.kubernetes.io/proxy-body-size" in told.stderr
     assert b"1.0" not in tags(upstream)
 

@@ -230,7 +230,9 @@ def test_a_registry_that_is_never_content_ends_in_a_refusal(serve: Servers) -> N
         standin_registry(filled(refusing(f'Bearer realm="{tokens.server.url}/token"')))
     )
     # Its token server took the password, so that can't be what is wrong. Harbor answers so.
-    with pytest.raises(errors.NotPermittedError, match=r"not permitted to robot\$ci, or not there"):
+    with pytest.raises(
+        errors.NotPermittedError, match=r"not permitted for robot\$ci, or not found"
+    ):
         client(registry.host).tags("team/db")
     assert len(registry.requests) <= 3
 
@@ -246,7 +248,7 @@ def test_a_right_password_without_the_right_is_not_permitted(serve: Servers) -> 
 
 def test_a_scheme_that_we_have_not_is_named(serve: Servers) -> None:
     registry = serve(standin_registry(filled(refusing("Negotiate"))))
-    with pytest.raises(errors.NotAuthenticatedError, match="takes negotiate only"):
+    with pytest.raises(errors.NotAuthenticatedError, match="accepts negotiate only"):
         client(registry.host).tags("team/db")
 
 

@@ -102,12 +102,12 @@ def test_the_password_opens_the_registry_and_another_does_not(
     host = serve(docker_registry(tmp_path / "registry", auth_file=auth_file)).host
     client(host, credential=Credential("zoë", "zoë:pässword")).ping()
     client(host, credential=Credential("zoë", "zoë:pässword")).ping()
-    with pytest.raises(errors.NotAuthenticatedError, match="refuses the password of zoë"):
+    with pytest.raises(errors.NotAuthenticatedError, match="rejects the password of zoë"):
         client(host, credential=Credential("zoë", "wrong")).ping()
     with pytest.raises(errors.NotAuthenticatedError, match="asks for a user"):
         client(host).ping()
     auth_file.write_text("no colon\n")
-    with pytest.raises(errors.RegistryError, match="can't read its auth file"):
+    with pytest.raises(errors.RegistryError, match="cannot read its auth file"):
         client(host, credential=Credential("zoë", "zoë:pässword")).ping()
 
 
@@ -239,7 +239,7 @@ def test_pages_in_a_circle_end_with_the_page_named(serve: Servers) -> None:
     )
     names = client(standin.host).repositories()
     assert [next(names) for _ in range(4)] == ["page-0", "again", "page-1", "page-2"]
-    with pytest.raises(errors.IncompleteListError, match=r"circle: /v2/_catalog\?page=1"):
+    with pytest.raises(errors.IncompleteListError, match=r"circle back to /v2/_catalog\?page=1"):
         next(names)
 
 

@@ -1,12 +1,13 @@
-"""The link to the next page, and telling new names from old ones in little memory."""
+"""The link to the next page, and each name of a list once."""
 
-import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.registry.pagination import Seen, next_page
+from regctl.errors import IncompleteListError, NotPermittedError, RegistryError
+from regctl.registry.pagination import each_once, next_page, on_page
 
 PAGE = "https://registry.foo.com/v2/_catalog?n=2"
 
@@ -45,19 +46,28 @@ def test_no_link_is_an_error_or_leads_elsewhere(link: str) -> None:
     assert target is None or "://" not in target.partition("?")[0]
 
 
-@given(st.lists(st.text(min_size=1, max_size=3)))
-def test_each_name_is_new_once_in_any_order(names: list[str]) -> None:
-    seen = Seen()
-    assert [name for name in names if seen.is_new(name)] == list(dict.fromkeys(names))
+@given(st.lists(st.lists(st.text(min_size=1, max_size=3))))
+def test_each_name_comes_once_in_any_order(pages: list[list[str]]) -> None:
+    names = [name for page in pages for name in page]
+    found = each_once(pages, "cannot list", last=None, limit=None)
+    assert list(found) == list(dict.fromkeys(names))
 
 
-def test_a_name_of_a_list_in_order_costs_few_bytes() -> None:
-    seen = Seen()
-    tracemalloc.start()
-    try:
-        for number in range(100_000):
-            assert seen.is_new(f"team-{number:06}/a-name-of-some-length")
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert kept < 1_500_000
+def test_an_error_names_its_page_once_and_the_last_name() -> None:
+    def pages() -> Iterator[list[str]]:
+        yield ["a"]
+        raise RegistryError(f"{on_page('cannot list x', 2)}: the registry answers 500")
+
+    with pytest.raises(IncompleteListError) as caught:
+        list(each_once(pages(), "cannot list x", last=None, limit=None))
+    assert str(caught.value) == "cannot list x to the end: page 2: the registry answers 500"
+    assert caught.value.last == "a"
+
+
+def test_an_error_before_the_first_name_stays_itself() -> None:
+    def pages() -> Iterator[list[str]]:
+        yield []
+        raise NotPermittedError("cannot list x: forbidden")
+
+    with pytest.raises(NotPermittedError):
+        list(each_once(pages(), "cannot list x", last=None, limit=None))

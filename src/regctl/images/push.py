@@ -17,7 +17,12 @@ from typing import IO, Literal
 from urllib.parse import urlencode
 
 from regctl import parallel
-from regctl.errors import BodyTooLargeError, RegctlError, RegistryUnreachableError
+from regctl.errors import (
+    BodyTooLargeError,
+    DiskFullError,
+    RegctlError,
+    RegistryUnreachableError,
+)
 from regctl.images.archive import (
     PIECE_BYTES,
     Blob,
@@ -29,7 +34,7 @@ from regctl.images.archive import (
 )
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import Response
+from regctl.registry.response import Response
 from regctl.retry import RETRIED_STATUSES, Backoff
 
 Result = Literal["uploaded", "mounted", "unchanged"]
@@ -40,8 +45,9 @@ _MIB = 1024 * 1024
 # What is tried in turn where a proxy limits a body: nginx allows 1 MiB unless told otherwise.
 _CHUNKS = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
 # An upload that was interrupted may not be what it was: BLOB_UPLOAD_INVALID and others.
-_SPOILT = (b"_UPLOAD_", b"DIGEST_INVALID", b"SIZE_INVALID")
-_BUSY = frozenset({500, *RETRIED_STATUSES})
+_SPOILT = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
+# The client has tried 429 again already.
+_BUSY = frozenset({500, *RETRIED_STATUSES}) - {HTTPStatus.TOO_MANY_REQUESTS}
 _PATIENCE = Backoff(tries=12, base=0.2, cap=10.0)
 # Small enough to lose little, once a connection has broken.
 _AFTER_A_BREAK = 16 * _MIB
@@ -371,13 +377,15 @@ class _Sending:
     def _failure(self, reply: Response) -> RegctlError:
         """Return the error for an answer: one of those that may pass where it may."""
         refused = self._client.refused(reply, self._attempt)
-        if isinstance(refused, BodyTooLargeError):
+        if isinstance(refused, BodyTooLargeError | DiskFullError):
             return refused
         if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
             return _LostError(refused.message, hint=refused.hint)
-        if reply.status == HTTPStatus.BAD_REQUEST and any(c in reply.body for c in _SPOILT):
+        if reply.status == HTTPStatus.BAD_REQUEST and any(
+            mark in code for code in reply.codes for mark in _SPOILT
+        ):
             return _LostError(refused.message, hint=refused.hint)
-        if reply.status in _BUSY and refused.hint is None:
+        if reply.status in _BUSY:
             return _BusyError(refused.message)
         return refused
 

@@ -32,7 +32,7 @@ from regctl.errors import (
     UntrustedRealmError,
 )
 from regctl.registry.challenges import Challenge, parse_challenges
-from regctl.registry.transport import Response
+from regctl.registry.response import Response
 
 _CLIENT_ID = "regctl"
 _MAX_TOKEN_ANSWER = 1024 * 1024

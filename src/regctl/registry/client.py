@@ -8,6 +8,7 @@ registry's own origin and to the token server that it names, and nowhere else.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -35,14 +36,14 @@ from regctl.errors import (
 from regctl.reference import Registry
 from regctl.registry import products as harbor
 from regctl.registry.authentication import PRIVATE, Authenticator, Want, closer
-from regctl.registry.error_responses import catalog_error, deletion_error, refusal
-from regctl.registry.pagination import each_once, next_page
+from regctl.registry.error_responses import catalog_error, deletion_error, error_for
+from regctl.registry.pagination import each_once, next_page, on_page
+from regctl.registry.response import Response
 from regctl.registry.transport import (
     MAX_ANSWER_BYTES,
     Body,
     ConnectionSettings,
     HttpTransport,
-    Response,
     same_origin,
 )
 from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, ignore_request, retry_after
@@ -328,22 +329,25 @@ class RegistryClient:
     ) -> Iterator[list[str]]:
         size = PAGE_SIZE if limit is None else max(1, min(limit, PAGE_SIZE))
         after = [("last", last)] if last else []
-        target: str | None = f"{path}?{urlencode([('n', str(size)), *after])}"
-        reply = self.request("GET", target or path, attempt)
+        target = f"{path}?{urlencode([('n', str(size)), *after])}"
+        reply = self.request("GET", target, attempt)
         if reply.status in _N_REFUSED and reply.body:
             # A registry may allow fewer, and says so rather than give fewer.
             target = f"{path}?{urlencode(after)}" if after else path
             reply = self.request("GET", target, attempt)
-        asked = set[int]()
-        while target is not None:
-            asked.add(hash(target))
-            yield list(self._page(reply, key, attempt))
-            target = next_page(reply.headers.get("Link", ""), reply.url, target)
-            if target is None:
+        asked = set[str]()
+        for number in itertools.count(1):
+            asked.add(target)
+            yield list(self._page(reply, key, on_page(attempt, number)))
+            following = next_page(reply.headers.get("Link", ""), reply.url, target)
+            if following is None:
                 return
-            if hash(target) in asked:
-                raise RegistryError(f"{attempt}: its pages go in a circle: {target} came before")
-            reply = self.request("GET", target, attempt)
+            target, attempt_of_page = following, on_page(attempt, number + 1)
+            if target in asked:
+                raise RegistryError(
+                    f"{attempt_of_page}: the registry's pages link in a circle back to {target}"
+                )
+            reply = self.request("GET", target, attempt_of_page)
 
     def _page(self, reply: Response, key: str, attempt: str) -> Iterator[str]:
         if reply.status != HTTPStatus.OK:
@@ -411,7 +415,7 @@ class RegistryClient:
 
     def refused(self, reply: Response, attempt: str) -> RegctlError:
         """Return the error for an answer that is no success: the caller raises it."""
-        return refusal(reply, attempt, self.registry, self.credential)
+        return error_for(reply, attempt, self.registry, self.credential)
 
     def _again(self, asked: "_Request") -> Response:
         attempt = asked.attempt

@@ -5,7 +5,6 @@ The links are those of RFC 8288 as the distribution specification uses them.
 """
 
 import re
-from array import array
 from collections.abc import Iterable, Iterator
 from urllib.parse import urljoin, urlsplit
 
@@ -43,62 +42,36 @@ def each_once(
     Yield the names of all *pages*, each once, those after *last*, at most *limit*.
 
     *attempt* begins the message of every error: "cannot list …". Raises IncompleteListError for
-    what fails after the first name, and where the pages go on and on without a new one.
+    an error after the first name, and if a hundred pages in a row bring no new name.
     """
-    seen, given, newest, barren, number = Seen(), 0, "", 0, 0
-    # A registry that does not know `last` begins at the beginning.
-    behind = last is not None
+    seen = set[str]()
+    newest, barren = "", 0
+    # A registry that ignores `last` sends the whole list.
+    before_last = last is not None
     try:
         for number, page in enumerate(pages, 1):
-            before = given
+            known = len(seen)
             for name in page:
-                behind = behind and last is not None and newest < name <= last
-                if behind:
+                before_last = before_last and last is not None and newest < name <= last
+                if before_last:
                     newest = name
-                elif seen.is_new(name):
-                    given, newest = given + 1, name
+                elif name not in seen:
+                    seen.add(name)
+                    newest = name
                     yield name
-                    if given == limit:
+                    if len(seen) == limit:
                         return
-            barren = 0 if given > before or behind else barren + 1
+            barren = 0 if len(seen) > known or before_last else barren + 1
             if barren > _BARREN_PAGES:
                 raise RegistryError(
-                    f"{attempt}: {barren} pages up to page {number} bring nothing new"
+                    f"{on_page(attempt, number)}: no new name in the last {barren} pages"
                 )
     except RegctlError as error:
-        if not given:
+        if not seen:
             raise
-        why = error.message.removeprefix(f"{attempt}: ")
-        raise IncompleteListError(
-            f"{attempt} to the end: page {number + 1}: {why}", last=newest
-        ) from error
+        raise IncompleteListError(error.message, last=newest) from error
 
 
-class Seen:
-    """
-    Tells names that are new, at eight bytes for each in a list that comes in order.
-
-    Until the order breaks a name beyond the last one is new, and of the others a fingerprint is
-    kept; after that fingerprints are compared. Two of 100,000 names share one of 64 bits with a
-    chance of 1 in 3,000 million.
-    """
-
-    def __init__(self) -> None:
-        self._last = ""
-        self._ordered: array[int] | None = array("q")
-        self._prints: set[int] = set()
-
-    def is_new(self, name: str) -> bool:
-        """Tell whether *name* is asked about for the first time."""
-        print_ = hash(name)
-        if self._ordered is not None:
-            if name > self._last:
-                self._last = name
-                self._ordered.append(print_)
-                return True
-            self._prints.update(self._ordered)
-            self._ordered = None
-        if print_ in self._prints:
-            return False
-        self._prints.add(print_)
-        return True
+def on_page(attempt: str, number: int) -> str:
+    """Return how the message of an error begins that a list's page of this number raises."""
+    return attempt if number == 1 else f"{attempt} to the end: page {number}"

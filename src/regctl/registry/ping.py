@@ -28,7 +28,8 @@ from regctl.errors import (
 )
 from regctl.registry.challenges import Challenge, parse_challenges
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import ConnectionSettings, Response, proxy_for
+from regctl.registry.response import Response
+from regctl.registry.transport import ConnectionSettings, proxy_for
 
 SCRATCH_REPOSITORY = "regctl-ping"
 _SOON_DAYS = 21

@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Any
 
 from regctl.errors import NotAuthenticatedError, RegistryError
-from regctl.registry.transport import Response
+from regctl.registry.pagination import on_page
+from regctl.registry.response import Response
 
 PAGE_SIZE = 100
 """The most that Harbor gives at once."""
@@ -34,8 +35,8 @@ def pages(request: Request, attempt: str) -> Iterator[list[str]]:
     page, given = 1, 0
     while True:
         target = f"/api/v2.0/repositories?page={page}&page_size={PAGE_SIZE}&sort=name"
-        reply = request("GET", target, attempt)
-        names = list(_names(reply, attempt))
+        reply = request("GET", target, on_page(attempt, page))
+        names = list(_names(reply, on_page(attempt, page)))
         yield names
         given += len(names)
         total = reply.headers.get("X-Total-Count", "")

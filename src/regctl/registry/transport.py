@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from regctl.errors import (
     RegistryUnreachableError,
 )
 from regctl.parallel import MAX_WORKERS
+from regctl.registry.response import Response
 from regctl.retry import OnRequest, RequestTrace, ignore_request
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -72,24 +73,6 @@ class ConnectionSettings:
     insecure_skip_tls_verify: bool = False
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Response:
-    """
-    An answer, read to its end.
-
-    Names of *headers* compare without case. *challenges* are its `WWW-Authenticate` headers.
-    *with_token* tells of a 401 that it refuses a bearer token.
-    """
-
-    method: str
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    challenges: tuple[str, ...] = ()
-    with_token: bool = False
 
 
 class StreamedResponse:

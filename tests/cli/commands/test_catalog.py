@@ -52,7 +52,7 @@ def test_json_lists_repositories_and_tags(guarded: DockerRegistry) -> None:
 def test_a_wrong_password_is_exit_code_4_and_is_not_repeated(guarded: DockerRegistry) -> None:
     code, out, err = catalog(guarded, "-v", password="hunter2-wrong")
     assert (code, out) == (4, "")
-    assert "it refuses the password of ci" in err
+    assert "the registry rejects the password of ci" in err
     assert "hunter2" not in err
 
 

@@ -159,7 +159,7 @@ def test_a_wrong_password_sends_nothing(archive: Path, serve: Servers, tmp_path:
     who = ["--username", "ci", "--password-file", str(secret)]
     told = run("push", str(archive), f"{registry.host}/team/app:1", *who)
     assert told.exit_code == 4
-    assert "it refuses the password of ci" in told.stderr
+    assert "the registry rejects the password of ci" in told.stderr
     secret.write_text("right\n")
     assert run("push", str(archive), f"{registry.host}/team/app:1", *who).exit_code == 0
 
@@ -222,7 +222,7 @@ def test_a_registry_without_deletion_says_what_to_set(
     run("push", str(archive), f"{registry.host}/team/app")
     told = run("delete", f"{registry.host}/team/app:1.0", "--yes")
     assert told.exit_code == 1
-    assert "deletion is off in this registry" in told.stderr
+    assert "deletion is disabled in this registry" in told.stderr
     assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in told.stderr
 
 

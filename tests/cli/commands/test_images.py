@@ -140,7 +140,7 @@ def test_ghosts_are_marked_and_one_failure_hides_nothing(serve: Servers) -> None
     told = run("catalog", host, "--tags")
     assert told.exit_code == 3
     assert told.stdout == "alive\t1\nbroken\t(failed)\nghost\t(no tags)\n"
-    assert f"{host}/broken: it answers 500" in told.stderr
+    assert f"{host}/broken: the registry answers 500" in told.stderr
     assert "1 of 3 repositories could not be read" in told.stderr
     document = json.loads(run("catalog", host, "--tags", "-o", "json").stdout)
     assert [one["name"] for one in document["repositories"]] == ["alive", "broken", "ghost"]

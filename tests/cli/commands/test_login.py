@@ -67,7 +67,7 @@ def test_a_wrong_password_is_not_kept(guarded: DockerRegistry, nobodys_home: Pat
     told = login(guarded.host, "hunter2", "-v")
     assert told.exit_code == 4
     assert told.stdout == ""
-    assert "refuses the password" in told.stderr
+    assert "rejects the password" in told.stderr
     assert "hunter2" not in told.stderr
     assert not config_of(nobodys_home).exists()
 

@@ -55,7 +55,7 @@ def test_a_wrong_password_is_exit_code_4(guarded: DockerRegistry) -> None:
     told = ping(guarded.host, "--plain-http", *AS_CI, "-v", password="hunter2")
     assert told.exit_code == 4
     assert states(told)["password"] == "failure"
-    assert "refuses the password of ci" in told.stderr
+    assert "rejects the password of ci" in told.stderr
     assert "hunter2" not in told.stderr
 
 
@@ -65,7 +65,7 @@ def test_a_broken_auth_file_is_told_from_a_wrong_password(
     (tmp_path / "auth").write_text("no colon\n")
     told = ping(guarded.host, "--plain-http", *AS_CI)
     assert told.exit_code == 1
-    assert "can't read its auth file" in told.stdout
+    assert "cannot read its auth file" in told.stdout
     assert "regctl auth check" in told.stderr
 
 
@@ -171,7 +171,7 @@ def test_a_clock_that_is_wrong_is_a_warning(serve: Servers) -> None:
 
 def test_json_is_for_monitoring(guarded: DockerRegistry) -> None:
     told = json.loads(ping(guarded.host, "--plain-http", *AS_CI, "-o", "json").stdout)
-    assert [list(check) for check in told["checks"]] == [["name", "state", "said", "hint"]] * 6
+    assert [list(check) for check in told["checks"]] == [["name", "state", "message", "hint"]] * 6
 
 
 @pytest.mark.parametrize("size", ["x", "0", "-1", "8T"])

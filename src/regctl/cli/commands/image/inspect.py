@@ -16,7 +16,7 @@ from regctl.cli.option_groups import (
 )
 from regctl.cli.output import Column, Result, visible
 from regctl.cli.params import Command
-from regctl.errors import DeletionRefusedError, InvalidInputError, NotInRegistryError
+from regctl.errors import DeletionByDigestOnlyError, InvalidInputError, NotInRegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,11 +206,9 @@ def _delete(
 ) -> None:
     try:
         client.delete_manifest(asked.repository, digest or str(asked.tag))
-    except DeletionRefusedError as error:
-        if digest is not None or "digest" not in error.message:
-            raise
+    except DeletionByDigestOnlyError as error:
         others = ", ".join(one for one in same if one != asked.tag)
-        raise DeletionRefusedError(
+        raise DeletionByDigestOnlyError(
             f"{error.message}, and that would delete {others} too",
             hint="pass --all-tags if they may go",
         ) from error
