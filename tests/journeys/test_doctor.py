@@ -76,7 +76,7 @@ def test_a_pull_that_works_is_well(setup: Setup) -> None:
     rows = [line.split("\t")[:2] for line in told.stdout.splitlines()]
     assert rows == [
         ["pull secret", "ok"],
-        ["credential", "ok"],
+        ["credential 1", "ok"],
         ["image", "ok"],
         ["platform", "ok"],
     ]
@@ -152,19 +152,19 @@ def attach(setup: Setup, name: str) -> None:
 TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
     "wrong password": (
         wrong_password,
-        "the password is another one in the auth file",
+        "the auth file has a different password",
         "regctl secret create",
     ),
-    "wrong type": (wrong_type, "which the kubelet passes over", "--replace"),
+    "wrong type": (wrong_type, "which the kubelet ignores", "--replace"),
     "wrong host key": (wrong_host, "the pull secrets are for", "regctl secret create"),
-    "port missing": (port_missing, "the port belongs to the name", "regctl secret create"),
-    "secret missing": (secret_missing, "which is not there", "regctl secret create"),
-    "account not attached": (not_attached, "does not list it", "--service-account"),
-    "duplicate user": (duplicate_user, "the last one counts", "regctl auth fix"),
+    "port missing": (port_missing, "the port must be equal", "regctl secret create"),
+    "secret missing": (secret_missing, "which does not exist", "regctl secret create"),
+    "account not attached": (not_attached, "does not list it", "--attach"),
+    "duplicate user": (duplicate_user, "the last one counts", "regctl auth check --fix"),
     "unreadable hash": (unreadable_hash, "which the registry does not read", "regctl adduser"),
     "missing tag": (missing_tag, "has no tag 2.0", "regctl tags"),
     "wrong platform": (wrong_platform, "the image is for linux/amd64", "build and push"),
-    "user locked": (locked_user, "it is locked in the auth file", "regctl auth unlock"),
+    "user locked": (locked_user, "the auth file has it locked", "regctl auth unlock"),
 }
 
 
@@ -274,4 +274,4 @@ def test_only_secrets_that_hold_something_count(setup: Setup) -> None:
     attach(setup, "broken")
     told = setup.diagnose()
     assert told.exit_code == 1
-    assert "broken spoils every pull" in told.stderr
+    assert "broken breaks every pull" in told.stderr

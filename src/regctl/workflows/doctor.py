@@ -143,7 +143,8 @@ def rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]
             yield Check(
                 "rights",
                 "warning",
-                f"secrets may not be {'read' if verb == 'get' else 'changed'} in {some_of(refused)}",
+                f"secrets may not be {'read' if verb == 'get' else 'changed'} in "
+                f"{some_of(refused)}",
                 "`regctl rbac` prints the Role to ask for",
             )
             return

@@ -1,13 +1,13 @@
 """
-Why an image can't be pulled: the kubelet's way from the pod's Secrets to the image, step by step.
+Why an image cannot be pulled: what the kubelet does, from the pod's Secrets to the image.
 
-The first failure is the cause. What went before it is told as it is, and what comes after it
-depends on it and is not looked at.
+Each step is a Check. The first failure is the cause and ends the diagnosis, because every later
+step depends on it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
@@ -17,7 +17,7 @@ from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Resource
 from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import read_service_account
 from regctl.credentials.credential import Credential, decode_secret
-from regctl.credentials.kubelet import KubeletKeyring, Match, PullSecretData
+from regctl.credentials.kubelet import KubeletKeyring, Match
 from regctl.errors import (
     AccessError,
     ClusterError,
@@ -34,19 +34,23 @@ from regctl.images.reader import Image, ImageReader
 from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, kubelet_data
 from regctl.reference import ImageReference, Registry
 from regctl.registry.client import RegistryClient
+from regctl.wording import some_of
 
 _NODES = Resource("Node", "nodes")
-_FEW = 5
+_SHOWN_TAGS = 5
 
 Connect = Callable[[Registry, Credential | None], RegistryClient]
+
+
+# The pull
 
 
 @dataclass(frozen=True)
 class Pull:
     """
-    What a kubelet is asked for: *image* with the Secrets of *names*, which *source* lists.
+    What a kubelet pulls: *image*, with the Secrets of *names*, which *source* lists.
 
-    *account* is whose pods it is about; *platform* is the node's, None where it is not known.
+    *account* is the pod's service account. *platform* is the node's, or None if it is unknown.
     """
 
     image: ImageReference
@@ -60,7 +64,7 @@ class Pull:
 def of_account(
     cluster: Cluster, image: ImageReference, namespace: str, account: str, platform: Platform | None
 ) -> Pull:
-    """Return the pull of a pod that *account* would make now. Raises ObjectNotFoundError."""
+    """Return the pull of a pod that *account* would create now. Raises ObjectNotFoundError."""
     item = cluster.get(SERVICE_ACCOUNTS, namespace, account)
     if item is None:
         raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
@@ -72,10 +76,10 @@ def of_pod(
     cluster: Cluster, namespace: str, name: str, platform: Platform | None
 ) -> tuple[Pull, ...]:
     """
-    Return the pulls of a pod's images, each once.
+    Return the pulls of a pod's images, each image once.
 
-    A pod has the list that it was made with: its account's at that moment, unless it names its
-    own. Raises ObjectNotFoundError.
+    A pod keeps the list that it got at its creation: its own, else that of its service account.
+    Raises ObjectNotFoundError.
     """
     item = cluster.get(PODS, namespace, name)
     if item is None:
@@ -84,9 +88,9 @@ def of_pod(
     names = tuple(str(one.get("name", "")) for one in spec.get("imagePullSecrets") or ())
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     account = str(spec.get("serviceAccountName") or "default")
-    found = platform or _node_platform(cluster, spec.get("nodeName"))
+    node_platform = platform or _node_platform(cluster, spec.get("nodeName"))
     return tuple(
-        Pull(ImageReference.parse(image), namespace, names, f"pod {name}", account, found)
+        Pull(ImageReference.parse(image), namespace, names, f"pod {name}", account, node_platform)
         for image in dict.fromkeys(str(container["image"]) for container in containers)
     )
 
@@ -103,242 +107,283 @@ def _node_platform(cluster: Cluster, name: str | None) -> Platform | None:
     return Platform(system, architecture) if system and architecture else None
 
 
-@dataclass(frozen=True)
-class Doctor:
-    """Looks at pulls: with *connect* at registries, and in the auth *file* where there is one."""
+# The Secrets that it lists
 
+
+@dataclass(frozen=True)
+class ListedSecret:
+    """
+    A Secret that a pod or service account lists, as the kubelet sees it.
+
+    The kubelet ignores one that is `missing` or of the `wrong type`. With one that is
+    `undecodable` every pull of the pod fails; *reason* says what is wrong with it.
+    """
+
+    name: str
+    secret: Secret | None
+    problem: Literal["missing", "wrong type", "undecodable"] | None = None
+    reason: str = ""
+
+
+def read_listed(cluster: Cluster, namespace: str, names: Sequence[str]) -> Iterator[ListedSecret]:
+    """Yield the Secrets of *names* in their order, each read when its turn comes."""
+    for name in names:
+        item = cluster.get(SECRETS, namespace, name)
+        if item is None:
+            yield ListedSecret(name, None, "missing")
+            continue
+        secret = read_secret(item)
+        try:
+            credentials = decode_secret(secret.type, secret.data, source=secret.subject)
+        except MalformedError as error:
+            yield ListedSecret(name, secret, "undecodable", error.message)
+        else:
+            yield ListedSecret(name, secret, "wrong type" if credentials is None else None)
+
+
+# The diagnosis
+
+
+@dataclass(frozen=True)
+class PullDiagnosis:
+    """
+    Follows one *pull* in the cluster and at the image's registry.
+
+    *connect* returns a client for a registry and a credential. *file* is the registry's auth file,
+    if it is at hand: it explains why the registry rejects a password.
+    """
+
+    pull: Pull
     cluster: Cluster = field(repr=False)
     connect: Connect
     file: HtpasswdFile | None = None
 
-    def examine(self, pull: Pull) -> Iterator[Check]:
-        """Yield the steps of *pull* up to the first that fails."""
-        contents: list[PullSecretData] = []
-        passed_over: list[Check] = []
-        for check, content in self._secrets(pull):
-            if content is not None:
-                contents.append(content)
+    def checks(self) -> Iterator[Check]:
+        """Yield a Check for each step, up to the first failure."""
+        usable: list[Secret] = []
+        ignored: list[Check] = []
+        for listed in read_listed(self.cluster, self.pull.namespace, self.pull.names):
+            check = self._listed(listed)
+            if listed.secret is not None and listed.problem is None:
+                usable.append(listed.secret)
                 yield check
-            elif check.name == "spoilt":
-                yield Check("pull secret", "failure", check.message, check.hint)
+            elif listed.problem == "undecodable":
+                yield check
                 return
             else:
-                passed_over.append(check)
-        matches = KubeletKeyring.of(contents).lookup(
-            f"{pull.image.registry}/{pull.image.repository}"
-        )
-        if not matches:
-            yield from self._anonymous(pull, passed_over)
-            return
-        yield from (_as_warning(check) for check in passed_over)
-        yield from self._with(pull, matches)
+                ignored.append(check)
+        matches = KubeletKeyring.of(map(kubelet_data, usable)).lookup(self._image_name)
+        if matches:
+            yield from map(_as_warning, ignored)
+            yield from self._with_credentials(matches)
+        else:
+            yield from self._anonymously(ignored)
 
-    # The Secrets
+    @property
+    def _image_name(self) -> str:
+        """The image as the kubelet compares it with keys: without tag and digest."""
+        return f"{self.pull.image.registry}/{self.pull.image.repository}"
 
-    def _secrets(self, pull: Pull) -> Iterator[tuple[Check, PullSecretData | None]]:
-        """Yield a Check for each Secret listed, with its content where the kubelet uses it."""
-        for name in pull.names:
-            found = self.cluster.get(SECRETS, pull.namespace, name)
-            create = f"regctl secret create {name} --server {pull.image.registry}"
-            create = f"`{create} -n {pull.namespace}`"
-            if found is None:
-                said = f"{pull.source} lists the secret {name}, which is not there"
-                yield Check("missing", "failure", said, f"{create} makes it"), None
+    @property
+    def _create(self) -> str:
+        """The command that creates a pull secret for this image."""
+        return f"secret create --server {self.pull.image.registry} -n {self.pull.namespace}"
+
+    @property
+    def _attach(self) -> str:
+        return f"`regctl {self._create} --attach {self.pull.account}`"
+
+    def _listed(self, listed: ListedSecret) -> Check:
+        name, source, image = listed.name, self.pull.source, self.pull.image
+        create = f"`regctl secret create {name} --server {image.registry}"
+        recreate = f"{create} -n {self.pull.namespace} --replace` recreates it"
+        if listed.secret is None:
+            message = f"{source} lists secret {name}, which does not exist"
+            return _pull_secret(message, f"{create} -n {self.pull.namespace}` creates it")
+        if listed.problem == "undecodable":
+            return _pull_secret(f"secret {name} breaks every pull: {listed.reason}", recreate)
+        if listed.problem == "wrong type":
+            message = f"secret {name} has type {listed.secret.type}, which the kubelet ignores"
+            return _pull_secret(message, recreate)
+        return Check("pull secret", "ok", f"{name}, listed by {source}")
+
+    # With the credentials that match
+
+    def _with_credentials(self, matches: Sequence[Match]) -> Iterator[Check]:
+        """
+        Yield a Check for each credential in the order in which the kubelet tries them.
+
+        The first that the registry accepts is the one that pulls. An error that is not about the
+        credential ends the trials.
+        """
+        found: Image | None = None
+        failure: Check | None = None
+        decided = False
+        for number, match in enumerate(matches, 1):
+            name, user = f"credential {number}", match.credential.username
+            entry = f"secret {match.secret}, entry {match.key}, user {user}"
+            if decided:
+                yield Check(name, "skipped", f"{entry}: not tried")
                 continue
-            secret = read_secret(found)
             try:
-                usable = decode_secret(secret.type, secret.data, source=secret.subject)
-            except MalformedError as error:
-                said = f"secret {name} spoils every pull: {error.message}"
-                yield Check("spoilt", "failure", said, f"{create} --replace makes it anew"), None
-                continue
-            if usable is None:
-                said = f"secret {name} has the type {secret.type}, which the kubelet passes over"
-                yield Check("type", "failure", said, f"{create} --replace makes it anew"), None
-                continue
-            yield (
-                Check("pull secret", "ok", f"{name}, listed by {pull.source}"),
-                kubelet_data(secret),
-            )
+                found = self._read_image(match.credential)
+            except AccessError as error:
+                failure = failure or self._failure(match, error)
+                yield Check(name, "warning", f"{entry}: rejected by {self.pull.image.registry}")
+            except RegctlError as error:
+                failure, decided = failure or self._failure(match, error), True
+                yield Check(name, "skipped", f"{entry}: could not be verified")
+            else:
+                decided = True
+                yield Check(name, "ok", entry)
+        if found is not None:
+            yield from self._image(found)
+        elif failure is not None:
+            yield failure
 
-    def _anonymous(self, pull: Pull, passed_over: Sequence[Check]) -> Iterator[Check]:
-        """Yield why the kubelet has no credential, where it needs one."""
-        image = f"{pull.image.registry}/{pull.image.repository}"
+    def _read_image(self, credential: Credential | None) -> Image:
+        client = self.connect(self.pull.image.registry, credential)
+        return ImageReader(client).image(self.pull.image.repository, self.pull.image.reference)
+
+    def _image(self, image: Image) -> Iterator[Check]:
+        yield Check("image", "ok", f"{self.pull.image} is {image.digest}")
+        platform = self.pull.platform
+        if platform is None:
+            yield Check("platform", "skipped", "the node's platform is unknown", "pass --platform")
+            return
+        runs = any(one.platform and platform.runs(one.platform) for one in image.variants)
+        if runs or not image.platforms:
+            yield Check("platform", "ok", f"{platform} is among its platforms")
+            return
+        message = f"the image is for {', '.join(image.platforms)}, and the node is {platform}"
+        yield Check("platform", "failure", message, "build and push it for that platform too")
+
+    # Without a credential
+
+    def _anonymously(self, ignored: Sequence[Check]) -> Iterator[Check]:
+        """Yield what a pull without a password gets, and why there is none if it needs one."""
+        registry = self.pull.image.registry
+        anonymous = f"no pull secret is for {self._image_name}: the kubelet pulls anonymously"
         try:
-            found = self._found(pull, None)
+            image = self._read_image(None)
         except AccessError:
-            yield from (
-                Check("pull secret", "failure", check.message, check.hint)
-                for check in passed_over[:1]
-            )
-            if not passed_over:
-                yield self._why_none(pull, image)
-            return
+            yield from map(_as_warning, ignored[1:])
+            yield ignored[0] if ignored else self._why_no_credential()
         except RegctlError as error:
-            yield self._refused(pull, None, error)
-            return
-        yield from (_as_warning(check) for check in passed_over)
-        yield Check("credential", "ok", f"none, and {pull.image.registry} asks for none")
-        yield from _images(pull, found)
+            yield from map(_as_warning, ignored)
+            yield Check("credential", "warning", anonymous, self._attach)
+            yield self._failure(None, error)
+        else:
+            yield from map(_as_warning, ignored)
+            yield Check("credential", "ok", f"{anonymous}, which {registry} allows")
+            yield from self._image(image)
 
-    def _why_none(self, pull: Pull, image: str) -> Check:
-        host = str(pull.image.registry)
-        create = f"regctl secret create --server {host} -n {pull.namespace}"
-        others = list(self._in_namespace(pull.namespace))
-        for secret in others:
-            if secret.name not in pull.names and _serves(secret, image):
+    def _why_no_credential(self) -> Check:
+        host, source = str(self.pull.image.registry), self.pull.source
+        secrets = list(self._pull_secrets())
+        listed = [secret for secret in secrets if secret.name in self.pull.names]
+        for secret in secrets:
+            if secret not in listed and _matches(secret, self._image_name):
                 return Check(
                     "credential",
                     "failure",
-                    f"secret {secret.name} would do, and {pull.source} does not list it",
-                    f"`{create} --service-account {pull.account}` attaches it; pods made before "
-                    "keep their list",
+                    f"secret {secret.name} matches, but {source} does not list it",
+                    f"{self._attach} attaches it; existing pods keep their list",
                 )
-        for secret in others:
-            for key in _keys(secret) if secret.name in pull.names else ():
-                if _bare(key) == _bare(host):
-                    return Check(
-                        "credential",
-                        "failure",
-                        f"secret {secret.name} is for {key}, and the image is at {host}: the port "
-                        "belongs to the name",
-                        f"`{create}` files it under the right name",
-                    )
-        listed = [key for secret in others if secret.name in pull.names for key in _keys(secret)]
-        if listed:
-            return Check(
-                "credential",
-                "failure",
-                f"the pull secrets are for {', '.join(sorted(set(listed))[:_FEW])}, and the image "
-                f"is at {host}",
-                f"`{create} --service-account {pull.account}`",
-            )
-        return Check(
-            "credential",
-            "failure",
-            f"{pull.source} lists no pull secret, and {host} asks for a password",
-            f"`{create} --service-account {pull.account}`",
-        )
+        keys = sorted({(key, secret.name) for secret in listed for key in _keys(secret)})
+        for key, name in keys:
+            if _without_port(key) == _without_port(host):
+                return Check(
+                    "credential",
+                    "failure",
+                    f"secret {name} is for {key}, and the image is at {host}: the port "
+                    "must be equal",
+                    f"`regctl {self._create}` creates one with the right key",
+                )
+        message = f"{source} lists no pull secret, and {host} requires a password"
+        if keys:
+            registries = some_of(list(dict.fromkeys(key for key, _ in keys)))
+            message = f"the pull secrets are for {registries}, and the image is at {host}"
+        return Check("credential", "failure", message, self._attach)
 
-    def _in_namespace(self, namespace: str) -> Iterator[Secret]:
+    def _pull_secrets(self) -> Iterator[Secret]:
+        """Yield the pull secrets of the namespace, as far as they may be listed."""
         for kind in PULL_SECRET_TYPES:
             try:
                 for item in self.cluster.objects(
-                    SECRETS, namespace=namespace, field_selector=f"type={kind}"
+                    SECRETS, namespace=self.pull.namespace, field_selector=f"type={kind}"
                 ):
                     yield read_secret(item)
             except NotPermittedError:
                 return
 
-    # The registry
+    # What the registry answered
 
-    def _with(self, pull: Pull, matches: Sequence[Match]) -> Iterator[Check]:
-        """Yield what comes of the credentials, in the kubelet's order: a good one ends it."""
-        failure: Check | None = None
-        for match in matches:
-            user = match.credential.username
-            try:
-                found = self._found(pull, match.credential)
-            except RegctlError as error:
-                failure = failure or self._refused(pull, match, error)
-                if not isinstance(error, AccessError):
-                    break
-                continue
-            said = f"{user} of secret {match.secret}, filed under {match.key}"
-            yield Check("credential", "ok", said)
-            yield from _images(pull, found)
-            return
-        if failure is not None:
-            yield failure
-
-    def _found(self, pull: Pull, credential: Credential | None) -> Image:
-        client = self.connect(pull.image.registry, credential)
-        return ImageReader(client).image(pull.image.repository, pull.image.reference)
-
-    def _refused(self, pull: Pull, match: Match | None, error: RegctlError) -> Check:
+    def _failure(self, match: Match | None, error: RegctlError) -> Check:
         if isinstance(error, NotInRegistryError):
-            return self._not_found(pull, match, error)
+            return self._no_image(match, error)
         if isinstance(error, NotAuthenticatedError) and match is not None:
-            return self._wrong(pull, match)
+            return self._wrong_password(match)
         return Check("registry", "failure", error.message, error.hint, error)
 
-    def _not_found(self, pull: Pull, match: Match | None, error: RegctlError) -> Check:
-        image = pull.image
+    def _no_image(self, match: Match | None, error: RegctlError) -> Check:
+        image = self.pull.image
         client = self.connect(image.registry, match.credential if match else None)
         try:
             tags = client.tags(image.repository)
         except RegctlError:
-            return Check(
-                "image",
-                "failure",
-                f"there is no repository {image.repository} at {image.registry}",
-                f"`regctl catalog {image.registry}` lists them",
-                error,
-            )
-        some = ", ".join(tags[-_FEW:]) or "none"
-        return Check(
-            "image",
-            "failure",
-            f"{image.repository} has no {image.digest or f'tag {image.reference}'}; it has {some}",
-            f"`regctl tags {image.registry}/{image.repository}` lists all",
-            error,
-        )
+            message = f"there is no repository {image.repository} at {image.registry}"
+            hint = f"`regctl catalog {image.registry}` lists the repositories"
+        else:
+            missing = image.digest or f"tag {image.reference}"
+            newest = ", ".join(tags[-_SHOWN_TAGS:]) or "none"
+            message = f"{image.repository} has no {missing}; it has {newest}"
+            hint = f"`regctl tags {image.registry}/{image.repository}` lists all tags"
+        return Check("image", "failure", message, hint, error)
 
-    def _wrong(self, pull: Pull, match: Match) -> Check:
-        """Say why a registry refuses a user, by the auth file where there is one."""
-        user, registry = match.credential.username, pull.image.registry
-        told = f"{registry} refuses {user} of secret {match.secret}"
-        renew = (
+    def _wrong_password(self, match: Match) -> Check:
+        """Return why the registry rejects a user, by the auth file if there is one."""
+        user, registry = match.credential.username, self.pull.image.registry
+        message = f"{registry} rejects {user} of secret {match.secret}"
+        update = (
             f"`regctl secret create {match.secret} --server {registry} --username {user} "
-            f"-n {pull.namespace}`"
+            f"-n {self.pull.namespace}`"
         )
-        known = self.file.user(user) if self.file is not None else None
         if self.file is None:
-            return Check("password", "failure", told, f"{renew} with the right password")
+            return Check("password", "failure", message, f"{update} with the right password")
+        known = self.file.user(user)
         if known is None:
-            why, hint = "the auth file has no such user", f"`regctl adduser {user}`"
+            why, hint = "the auth file has no such user", f"`regctl adduser {user}` adds it"
         elif known.locked:
-            why, hint = "it is locked in the auth file", f"`regctl auth unlock {user}`"
+            why, hint = "the auth file has it locked", f"`regctl auth unlock {user}` unlocks it"
         elif known.scheme.name != "bcrypt":
             why = f"its hash is {known.scheme.name}, which the registry does not read"
-            hint = f"`regctl adduser {user}` hashes it anew"
-        elif len(known.lines) > 1 and self._one_opens(match):
-            why = (
-                f"it stands on lines {' and '.join(map(str, known.lines))} of the auth file, and "
-                "the last one counts"
-            )
-            hint = "`regctl auth fix` leaves one"
+            hint = f"`regctl adduser {user}` replaces the hash"
+        elif len(known.lines) > 1 and self._opens(self.file, match.credential):
+            lines = " and ".join(map(str, known.lines))
+            why = f"it is on lines {lines} of the auth file, and the last one counts"
+            hint = "`regctl auth check --fix` leaves one line"
         else:
-            why, hint = "the password is another one in the auth file", f"{renew} with that one"
-        return Check("password", "failure", f"{told}: {why}", hint)
+            why = f"the auth file has a different password for {user}"
+            hint = f"{update} with that one"
+        return Check("password", "failure", f"{message}: {why}", hint)
 
-    def _one_opens(self, match: Match) -> bool:
-        secrets = self.file.secrets(match.credential.username) if self.file is not None else ()
-        return any(hashes.verify(match.credential.password, secret) for secret in secrets)
+    @staticmethod
+    def _opens(file: HtpasswdFile, credential: Credential) -> bool:
+        """Whether the password fits any line of the user."""
+        lines = file.secrets(credential.username)
+        return any(hashes.verify(credential.password, line) for line in lines)
 
 
-def _images(pull: Pull, found: Image) -> Iterator[Check]:
-    yield Check("image", "ok", f"{pull.image} is {found.digest}")
-    if pull.platform is None:
-        yield Check("platform", "skipped", "the node's is not known", "pass --platform")
-        return
-    fitting = [one for one in found.variants if one.platform and pull.platform.runs(one.platform)]
-    if fitting or not found.platforms:
-        yield Check("platform", "ok", f"{pull.platform} is among its platforms")
-        return
-    yield Check(
-        "platform",
-        "failure",
-        f"the image is for {', '.join(found.platforms)}, and the node is {pull.platform}",
-        "build and push it for that platform too",
-    )
+def _pull_secret(message: str, hint: str) -> Check:
+    return Check("pull secret", "failure", message, hint)
 
 
 def _as_warning(check: Check) -> Check:
-    return Check("pull secret", "warning", check.message, check.hint)
+    return replace(check, state="warning")
 
 
-def _serves(secret: Secret, image: str) -> bool:
+def _matches(secret: Secret, image: str) -> bool:
     try:
         return bool(KubeletKeyring.of([kubelet_data(secret)]).lookup(image))
     except MalformedError:
@@ -352,7 +397,7 @@ def _keys(secret: Secret) -> list[str]:
         return []
 
 
-def _bare(key: str) -> str:
+def _without_port(key: str) -> str:
     """Return a registry's host without its port."""
     try:
         host = Registry.parse(key).host

@@ -165,11 +165,10 @@ def _pulls(cluster: "Cluster", asked: _Asked, namespace: str) -> "tuple[Pull, ..
 def _examined(
     cluster: "Cluster", connect: "Connect", file: "HtpasswdFile | None", pulls: "tuple[Pull, ...]"
 ) -> "Iterator[Check]":
-    from regctl.workflows.pull_diagnosis import Doctor
+    from regctl.workflows.pull_diagnosis import PullDiagnosis
 
-    doctor = Doctor(cluster, connect, file)
-    for one in pulls:
-        yield from doctor.examine(one)
+    for pull in pulls:
+        yield from PullDiagnosis(pull, cluster, connect, file).checks()
 
 
 def _first_failure(checks: "list[Check]") -> RegctlError | None:

@@ -1,0 +1,240 @@
+"""The diagnosis of a pull: which Secrets count, in which order credentials are tried, and why."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regctl.authfile import hashes
+from regctl.checks import Check
+from regctl.cluster.client import Cluster
+from regctl.credentials.credential import Credential
+from regctl.errors import ObjectNotFoundError
+from regctl.images.manifests import Platform
+from regctl.reference import ImageReference, Registry
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import ConnectionSettings
+from regctl.workflows.pull_diagnosis import (
+    Pull,
+    PullDiagnosis,
+    of_account,
+    of_pod,
+    read_listed,
+)
+from tests.conftest import Servers
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer
+from tests.servers.process import free_port
+
+DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
+AMD64 = Platform("linux", "amd64")
+
+
+def connect(registry: Registry, credential: Credential | None) -> RegistryClient:
+    settings = ConnectionSettings(plain_http=True)
+    return RegistryClient(registry, credential=credential, transport=settings)
+
+
+@dataclass
+class Namespace:
+    """A namespace of the real API server, with pull secrets as anybody could write them."""
+
+    kubernetes: ApiServer
+    name: str
+    cluster: Cluster
+
+    def secret(
+        self,
+        name: str,
+        users: Mapping[str, str] | None = None,
+        *,
+        kind: str = DOCKERCONFIGJSON,
+        password: str = "right",
+    ) -> None:
+        """Create a Secret whose entries are registry key to user."""
+        entries = {
+            key: {"username": user, "password": password} for key, user in (users or {}).items()
+        }
+        document = json.dumps({"auths": entries} if users is not None else {"auths": 5})
+        data = {".dockerconfigjson": base64.b64encode(document.encode()).decode()}
+        secret: dict[str, Any] = {"metadata": {"name": name}, "type": kind, "data": data}
+        self.kubernetes.create_secret(self.name, secret)
+
+    def diagnose(self, host: str, *names: str, image: str = "team/app:1.0") -> list[Check]:
+        reference = ImageReference.parse(f"{host}/{image}")
+        pull = Pull(reference, self.name, names, "pod web", "default", AMD64)
+        return list(PullDiagnosis(pull, self.cluster, connect).checks())
+
+
+@pytest.fixture
+def space(kubernetes: ApiServer, namespace: str) -> Namespace:
+    cluster = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    return Namespace(kubernetes, namespace, cluster)
+
+
+@pytest.fixture
+def private(serve: Servers, tmp_path: Path) -> DockerRegistry:
+    """A registry with `team/app:1.0` that requires ci's password."""
+    auth = tmp_path / "auth"
+    auth.write_text(f"ci:{hashes.make('right', cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
+    registry.push_image("team/app", "1.0", user=("ci", "right"))
+    return registry
+
+
+def states(checks: list[Check]) -> list[tuple[str, str]]:
+    return [(check.name, check.state) for check in checks]
+
+
+def test_listed_secrets_come_in_order_with_what_the_kubelet_makes_of_them(
+    space: Namespace,
+) -> None:
+    space.secret("good", {"r.io": "ci"})
+    space.secret("opaque", {"r.io": "ci"}, kind="Opaque")
+    space.secret("broken")
+    listed = list(
+        read_listed(space.cluster, space.name, ["gone", "good", "broken", "opaque", "good"])
+    )
+    assert [(one.name, one.problem) for one in listed] == [
+        ("gone", "missing"),
+        ("good", None),
+        ("broken", "undecodable"),
+        ("opaque", "wrong type"),
+        ("good", None),
+    ]
+    assert listed[0].secret is None
+    assert listed[2].reason
+
+
+def test_every_credential_is_listed_in_the_order_of_the_kubelet(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    """Keys in reverse order of their text: the longer path first, and the first that works wins."""
+    host = private.host
+    space.secret("wrong", {f"{host}/team": "ci"}, password="hunter2")
+    space.secret("right", {host: "ci"})
+    space.secret("spare", {host: "ci"})
+    checks = space.diagnose(host, "right", "wrong", "spare")
+    assert [(c.name, c.state, c.message) for c in checks if c.name.startswith("credential")] == [
+        (
+            "credential 1",
+            "warning",
+            f"secret wrong, entry {host}/team, user ci: rejected by {host}",
+        ),
+        ("credential 2", "ok", f"secret right, entry {host}, user ci"),
+        ("credential 3", "skipped", f"secret spare, entry {host}, user ci: not tried"),
+    ]
+    assert states(checks)[-2:] == [("image", "ok"), ("platform", "ok")]
+
+
+def test_all_credentials_are_tried_before_the_first_rejection_is_the_cause(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    space.secret("one", {f"{private.host}/team": "ci"}, password="hunter2")
+    space.secret("two", {private.host: "nobody"})
+    checks = space.diagnose(private.host, "one", "two")
+    assert states(checks)[2:] == [
+        ("credential 1", "warning"),
+        ("credential 2", "warning"),
+        ("password", "failure"),
+    ]
+    assert "ci of secret one" in checks[-1].message
+
+
+def test_an_error_that_is_not_about_the_credential_ends_the_trials(space: Namespace) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    space.secret("one", {f"{host}/team": "ci"})
+    space.secret("two", {host: "ci"})
+    checks = space.diagnose(host, "one", "two")
+    assert states(checks)[2:] == [
+        ("credential 1", "skipped"),
+        ("credential 2", "skipped"),
+        ("registry", "failure"),
+    ]
+    assert "could not be verified" in checks[2].message
+    assert "not tried" in checks[3].message
+
+
+def test_an_undecodable_secret_fails_before_anything_after_it_is_read(space: Namespace) -> None:
+    space.secret("broken")
+    checks = space.diagnose("r.io", "broken", "gone")
+    assert states(checks) == [("pull secret", "failure")]
+    assert "broken breaks every pull" in checks[0].message
+
+
+def test_an_anonymous_pull_is_called_one(space: Namespace, serve: Servers, tmp_path: Path) -> None:
+    public = serve(docker_registry(tmp_path / "registry"))
+    public.push_image("team/app", "1.0")
+    checks = space.diagnose(public.host, "gone")
+    assert states(checks) == [
+        ("pull secret", "warning"),
+        ("credential", "ok"),
+        ("image", "ok"),
+        ("platform", "ok"),
+    ]
+    assert "pulls anonymously" in checks[1].message
+
+
+def test_an_anonymous_pull_that_gets_no_answer_names_the_command_for_a_pull_secret(
+    space: Namespace,
+) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    checks = space.diagnose(host)
+    assert states(checks) == [("credential", "warning"), ("registry", "failure")]
+    assert "pulls anonymously" in checks[0].message
+    command = f"`regctl secret create --server {host} -n {space.name} --attach default`"
+    assert checks[0].hint == command
+
+
+def test_of_several_ignored_secrets_the_first_is_the_failure_and_comes_last(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    space.secret("opaque", {private.host: "ci"}, kind="Opaque")
+    checks = space.diagnose(private.host, "opaque", "gone")
+    assert states(checks) == [("pull secret", "warning"), ("pull secret", "failure")]
+    assert "gone" in checks[0].message
+    assert "opaque has type Opaque" in checks[1].message
+
+
+def test_a_namespace_whose_secrets_may_not_be_listed_is_diagnosed_without_them(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    space.kubernetes.grant(
+        "bob", space.name, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    )
+    space.cluster = Cluster.from_environment({}, kubeconfig=space.kubernetes.kubeconfig_for("bob"))
+    checks = space.diagnose(private.host)
+    assert states(checks) == [("credential", "failure")]
+    assert (
+        checks[0].message == f"pod web lists no pull secret, and {private.host} requires a password"
+    )
+
+
+def test_a_pod_lists_each_of_its_images_once(space: Namespace) -> None:
+    containers = [{"name": f"c{n}", "image": "r.io/app:1"} for n in range(2)]
+    init = [{"name": "init", "image": "r.io/init"}]
+    spec = {
+        "containers": containers,
+        "initContainers": init,
+        "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
+    }
+    space.kubernetes.create_service_account(space.name)
+    path = f"/api/v1/namespaces/{space.name}/pods"
+    pod = {"metadata": {"name": "web"}, "spec": spec}
+    assert space.kubernetes.request("POST", path, pod)[0] == 201
+    pulls = of_pod(space.cluster, space.name, "web", AMD64)
+    assert [str(pull.image) for pull in pulls] == ["r.io/init", "r.io/app:1"]
+    assert {pull.names for pull in pulls} == {("one", "two")}
+    assert {pull.platform for pull in pulls} == {AMD64}
+
+
+def test_a_pod_or_account_that_does_not_exist_is_named(space: Namespace) -> None:
+    with pytest.raises(ObjectNotFoundError, match="no pod web in namespace"):
+        of_pod(space.cluster, space.name, "web", None)
+    image = ImageReference.parse("r.io/app")
+    with pytest.raises(ObjectNotFoundError, match="no service account build in namespace"):
+        of_account(space.cluster, image, space.name, "build", None)
