@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from regctl.credentials.credential import Credential, encode_dockerconfigjson
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import encode_dockerconfigjson
 
 
 def encode_dockercfg(credentials: Mapping[str, Credential]) -> bytes:

@@ -18,6 +18,7 @@ GROUND = {
     "atomicfile",
     "reference",
     "documents",
+    "jsontext",
     "wording",
 }
 

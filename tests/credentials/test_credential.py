@@ -1,106 +1,31 @@
-"""Credentials and the content of pull secrets."""
-
-import json
+"""A credential and its `auth` field."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.credentials.credential import (
-    DOCKERCFG,
-    DOCKERCONFIGJSON,
-    Credential,
-    check_username,
-    decode_auth,
-    decode_dockercfg,
-    decode_dockerconfigjson,
-    decode_secret,
-    encode_auth,
-    encode_dockerconfigjson,
-)
-from regctl.errors import (
-    InvalidInputError,
-    InvalidUserError,
-    MalformedError,
-)
-from regctl.reference import Registry
-from tests.dockercfg import encode_dockercfg
+from regctl.credentials.credential import Credential, check_username, decode_auth, encode_auth
+from regctl.errors import InvalidUserError
 
-FOO = Registry("registry.foo.com")
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 names = text.filter(lambda name: ":" not in name)
 
 
-# The content of a pull secret
-
-
-@given(st.dictionaries(st.just("a.io") | st.just("b.io:5000"), st.tuples(names, text)))
-def test_what_is_encoded_decodes_to_the_same(values: dict[str, tuple[str, str]]) -> None:
-    credentials = {key: Credential(user, password) for key, (user, password) in values.items()}
-    assert decode_dockerconfigjson(encode_dockerconfigjson(credentials), source="x") == credentials
-    assert decode_dockercfg(encode_dockercfg(credentials), source="x") == credentials
-
-
 @given(names, text)
-def test_auth_reads_padded_unpadded_and_broken_over_lines(user: str, password: str) -> None:
+def test_auth_is_read_padded_unpadded_and_folded_over_lines(user: str, password: str) -> None:
     auth = encode_auth(user, password)
     folded = "\r\n".join(auth[at : at + 10] for at in range(0, len(auth), 10))
     for form in (auth, auth.rstrip("="), folded):
         assert decode_auth(form, source="x") == (user, password)
 
 
-def test_auth_overrides_user_and_password_as_the_kubelet_has_it() -> None:
-    entry = {"username": "old", "password": "old", "auth": encode_auth("new", "a:b")}
-    data = json.dumps({"auths": {"a.io": entry}}).encode()
-    assert decode_dockerconfigjson(data, source="x") == {"a.io": Credential("new", "a:b")}
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        "{",
-        "[]",
-        '{"auths": 5}',
-        '{"auths": {"a.io": 5}}',
-        '{"auths": {"a.io": {"auth": "***"}}}',
-        '{"auths": {"a.io": {"auth": "bm9jb2xvbg=="}}}',
-        '{"auths": {"a.io": {"username": 5}}}',
-    ],
-)
-def test_what_the_kubelet_cannot_decode_is_malformed_and_never_shown(document: str) -> None:
-    with pytest.raises(MalformedError) as caught:
-        decode_dockerconfigjson(document.encode(), source="secret x")
-    assert "secret x" in caught.value.message
-    assert caught.value.__cause__ is None or "bm9jb2xvbg" not in str(caught.value.__cause__)
-    assert "bm9jb2xvbg" not in caught.value.message
-
-
-def test_null_and_empty_documents_hold_nothing() -> None:
-    for document in (b"{}", b"null", b'{"auths": null}', b'{"auths": {}}'):
-        assert decode_dockerconfigjson(document, source="x") == {}
-
-
-def test_only_the_two_types_with_their_keys_are_pull_secrets() -> None:
-    new = {".dockerconfigjson": encode_dockerconfigjson({"a.io": Credential("u", "p")})}
-    old = {".dockercfg": encode_dockercfg({"a.io": Credential("u", "p")})}
-    assert decode_secret(DOCKERCONFIGJSON, new, source="x") == {"a.io": Credential("u", "p")}
-    assert decode_secret(DOCKERCFG, old, source="x") == {"a.io": Credential("u", "p")}
-    assert decode_secret(DOCKERCFG, new, source="x") is None
-    assert decode_secret("Opaque", new, source="x") is None
-
-
-def test_a_token_is_refused_for_a_pull_secret() -> None:
-    with pytest.raises(InvalidInputError, match="token"):
-        encode_dockerconfigjson({"a.io": Credential("", "", identity_token="t")})
-
-
-def test_no_secret_is_in_a_repr_of_a_credential() -> None:
+def test_the_repr_of_a_credential_has_no_sensitive_value() -> None:
     credential = Credential("u", "hunter2", identity_token="idtoken", registry_token="regtoken")
-    for secret in credential.secrets:
+    for secret in credential.sensitive_values:
         assert secret not in repr(credential)
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a\x7fb"])
-def test_a_name_that_basic_authentication_cannot_carry_is_refused(name: str) -> None:
+def test_a_user_name_that_basic_authentication_cannot_carry_is_rejected(name: str) -> None:
     with pytest.raises(InvalidUserError):
         check_username(name)

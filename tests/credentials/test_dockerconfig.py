@@ -1,4 +1,4 @@
-"""docker's config.json: what is found in it, and that it is written as docker writes it."""
+"""docker's config.json: which credential is found in it, and how it is written."""
 
 import base64
 import json
@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.credentials.credential import (
-    Credential,
-    encode_auth,
-)
+from regctl.credentials.credential import Credential, encode_auth
 from regctl.credentials.dockerconfig import DockerConfig
 from regctl.errors import (
     CredentialHelperError,
@@ -113,9 +110,9 @@ def test_the_environment_variable_of_ci_systems_wins(tmp_path: Path) -> None:
     assert loaded.credential_for(FOO) == Credential("ci", "token")
 
 
-def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_is_not_docker_s_config(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"auths": "secret"')
-    with pytest.raises(MalformedError, match=r"config\.json: not JSON"):
+    with pytest.raises(MalformedError, match=r"config\.json, line 1: not JSON"):
         DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
     with pytest.raises(MalformedError, match="auths"):
         config(tmp_path, {"auths": []} | {"auths": [1]})
@@ -128,7 +125,7 @@ def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
 # Helpers
 
 
-def test_a_helper_is_given_the_host_on_its_standard_input(tmp_path: Path) -> None:
+def test_a_helper_gets_the_host_on_its_standard_input(tmp_path: Path) -> None:
     environ = helper(
         tmp_path,
         "mine",
@@ -171,7 +168,7 @@ def test_a_helpers_token_is_an_identity_token(tmp_path: Path) -> None:
         ("echo '[]'", "not a credential"),
     ],
 )
-def test_a_helper_that_fails_is_named_with_its_reason(
+def test_an_error_names_the_helper_that_failed_and_its_reason(
     tmp_path: Path, script: str, said: str
 ) -> None:
     environ = helper(tmp_path, "x", script)
@@ -183,7 +180,7 @@ def test_a_helper_that_fails_is_named_with_its_reason(
     assert "s3cr3t" not in str(caught.value.__cause__)
 
 
-def test_a_helper_that_is_not_installed_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_helper_that_is_not_installed(tmp_path: Path) -> None:
     with pytest.raises(CredentialHelperError, match="docker-credential-gone: no such program"):
         config(tmp_path, {"credsStore": "gone"}, PATH=str(tmp_path)).credential_for(FOO)
 
@@ -191,7 +188,7 @@ def test_a_helper_that_is_not_installed_is_named(tmp_path: Path) -> None:
 # Writing
 
 
-def test_a_new_file_is_docker_s_own_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_new_file_has_docker_s_format_and_mode_0600(tmp_path: Path) -> None:
     folder = tmp_path / "new" / ".docker"
     kept = DockerConfig.load({"DOCKER_CONFIG": str(folder)}).store(FOO, ALICE)
     assert kept == (None, True)
@@ -204,7 +201,7 @@ def test_a_new_file_is_docker_s_own_and_for_its_owner_only(tmp_path: Path) -> No
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_docker_hub_is_kept_under_its_old_url(tmp_path: Path) -> None:
+def test_docker_hub_is_stored_under_its_old_url(tmp_path: Path) -> None:
     config(tmp_path, {}).store(Registry.parse("docker.io"), ALICE)
     written = json.loads((tmp_path / "config.json").read_text())
     assert list(written["auths"]) == ["https://index.docker.io/v1/"]
@@ -218,7 +215,7 @@ entries = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=8).filter(lambda k: k not in KNOWN), entries))
-def test_all_else_in_the_file_stays(others: dict[str, Any]) -> None:
+def test_the_rest_of_the_file_stays(others: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         other = {"auths": {"other.io": {"auth": encode_auth("o", "p"), "email": "x"}}}
         loaded = config(Path(folder), {**others, **other})
@@ -253,7 +250,7 @@ def test_the_same_login_again_writes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_broken_file_is_left_alone_and_its_line_named(tmp_path: Path) -> None:
+def test_a_broken_file_is_not_changed_and_the_error_names_its_line(tmp_path: Path) -> None:
     loaded = config(tmp_path, {})
     broken = '{\n"auths": {},,\n}'
     (tmp_path / "config.json").write_text(broken)
@@ -262,7 +259,7 @@ def test_a_broken_file_is_left_alone_and_its_line_named(tmp_path: Path) -> None:
     assert (tmp_path / "config.json").read_text() == broken
 
 
-def test_logout_takes_older_keys_along_and_no_other_registry(tmp_path: Path) -> None:
+def test_logout_removes_older_keys_too_and_no_other_registry(tmp_path: Path) -> None:
     auth = {"auth": encode_auth("a", "b")}
     keys = ["registry.foo.com", "https://registry.foo.com/v1/", "http://registry.foo.com"]
     others = ["registry.foo.com:5000", "registry.foo.com/team", "foo.com"]
@@ -287,7 +284,7 @@ esac
 @pytest.mark.parametrize(
     "document", [{"credsStore": "mine"}, {"credHelpers": {"registry.foo.com": "mine"}}]
 )
-def test_a_helper_keeps_the_password_and_the_file_only_a_mark(
+def test_a_helper_stores_the_password_and_the_file_only_a_mark(
     tmp_path: Path, document: dict[str, Any]
 ) -> None:
     kept = tmp_path / "kept"
@@ -307,7 +304,7 @@ def test_a_helper_keeps_the_password_and_the_file_only_a_mark(
     assert loaded.erase(FOO) == ("mine", False)
 
 
-def test_a_helper_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failing_helper_leaves_the_file_unchanged(tmp_path: Path) -> None:
     environ = helper(tmp_path, "mine", "echo locked keychain; exit 1")
     loaded = config(tmp_path, {"credsStore": "mine"}, **environ)
     before = (tmp_path / "config.json").read_bytes()

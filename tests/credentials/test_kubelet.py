@@ -1,15 +1,11 @@
-"""The kubelet's choice of a credential, as a table of its rules."""
+"""How the kubelet chooses a credential, as a table of its rules."""
 
 import json
 
 import pytest
 
-from regctl.credentials.credential import (
-    DOCKERCFG,
-    DOCKERCONFIGJSON,
-    Credential,
-    encode_dockerconfigjson,
-)
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import DOCKERCFG, DOCKERCONFIGJSON, encode_dockerconfigjson
 from regctl.credentials.kubelet import KubeletKeyring, PullSecretData, key_matches, kubelet_key
 from regctl.errors import MalformedError
 from tests.dockercfg import encode_dockercfg
@@ -26,7 +22,7 @@ def tried(image: str, *secrets: PullSecretData) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("key", "effective"),
+    ("key", "read_as"),
     [
         ("r.io", "r.io"),
         ("r.io/", "r.io"),
@@ -48,11 +44,11 @@ def tried(image: str, *secrets: PullSecretData) -> list[tuple[str, str]]:
         ("r io", None),
     ],
 )
-def test_scheme_and_api_path_are_dropped_from_a_key(key: str, effective: str | None) -> None:
-    assert kubelet_key(key) == effective
+def test_scheme_and_api_path_are_dropped_from_a_key(key: str, read_as: str | None) -> None:
+    assert kubelet_key(key) == read_as
 
 
-# What the kubelet's own tests cover (TestURLsMatch and TestDockerKeyringForGlob), from the rules.
+# The cases of the kubelet's own tests (TestURLsMatch and TestDockerKeyringForGlob).
 @pytest.mark.parametrize(
     ("key", "image", "matches"),
     [
@@ -63,7 +59,7 @@ def test_scheme_and_api_path_are_dropped_from_a_key(key: str, effective: str | N
         ("r.io", "x.r.io/app", False),
         ("x.r.io", "r.io/app", False),
         ("r.io", "R.io/app", False),
-        # Globs, a label at a time
+        # Globs, one for each label
         ("*.r.io", "a.r.io/app", True),
         ("*.r.io", "r.io/app", False),
         ("*.r.io", "b.a.r.io/app", False),
@@ -94,7 +90,7 @@ def test_scheme_and_api_path_are_dropped_from_a_key(key: str, effective: str | N
         ("r.io:*", "r.io:5000/app", False),
         ("[::1]:5000", "[::1]:5000/app", True),
         ("[::1]:5000", "[::1]:5001/app", False),
-        # Paths: a plain prefix, and no globs
+        # Paths: a plain prefix without globs
         ("r.io/team", "r.io/team/app", True),
         ("r.io/team", "r.io/team", True),
         ("r.io/team", "r.io/other/app", False),
@@ -118,7 +114,7 @@ def test_all_matches_are_tried_longer_paths_first() -> None:
 
 
 def test_two_secrets_for_one_registry_are_both_tried_in_the_pods_order() -> None:
-    """What makes a rotation with an overlap possible."""
+    """A rotation with an overlap depends on this."""
     assert tried("r.io/app", secret("new", "r.io"), secret("old", "https://r.io/v1/")) == [
         ("new", "r.io"),
         ("old", "https://r.io/v1/"),
@@ -128,13 +124,13 @@ def test_two_secrets_for_one_registry_are_both_tried_in_the_pods_order() -> None
 @pytest.mark.parametrize(
     "image", ["docker.io/library/nginx", "index.docker.io/x/y", "nginx", "library/nginx"]
 )
-def test_docker_hubs_key_is_for_its_images(image: str) -> None:
+def test_docker_hubs_key_matches_its_images(image: str) -> None:
     hub = secret("hub", "https://index.docker.io/v1/")
     assert tried(image, hub) == [("hub", "https://index.docker.io/v1/")]
 
 
 @pytest.mark.parametrize("image", ["r.io/app", "localhost:5000/app"])
-def test_docker_hubs_key_is_for_no_other_image(image: str) -> None:
+def test_docker_hubs_key_matches_no_other_image(image: str) -> None:
     assert tried(image, secret("hub", "https://index.docker.io/v1/")) == []
 
 
@@ -143,7 +139,7 @@ def test_the_name_docker_io_is_a_key_like_any_other() -> None:
     assert tried("docker.io/library/nginx", secret("a", "registry-1.docker.io")) == []
 
 
-def test_docker_hubs_key_stands_back_where_another_matches() -> None:
+def test_docker_hubs_key_is_not_used_if_another_key_matches() -> None:
     both = secret("a", "docker.io", "https://index.docker.io/v1/")
     assert tried("docker.io/library/nginx", both) == [("a", "docker.io")]
 
@@ -153,18 +149,18 @@ def test_the_older_type_is_read() -> None:
     assert tried("r.io/app", PullSecretData("old", DOCKERCFG, data)) == [("old", "r.io")]
 
 
-def test_a_secret_of_another_type_is_passed_over() -> None:
+def test_a_secret_of_another_type_is_ignored() -> None:
     good = secret("good", "r.io")
     opaque = PullSecretData("opaque", "Opaque", secret("x", "r.io").data)
     assert tried("r.io/app", opaque, good) == [("good", "r.io")]
 
 
-def test_one_secret_that_does_not_decode_spoils_the_whole_keyring() -> None:
+def test_one_secret_that_cannot_be_decoded_fails_the_whole_keyring() -> None:
     document = json.dumps({"auths": {"other.io": {"auth": "bm9jb2xvbg=="}}}).encode()
     broken = PullSecretData("broken", DOCKERCONFIGJSON, {".dockerconfigjson": document})
     with pytest.raises(MalformedError, match="secret broken, registry other"):
         KubeletKeyring.of([secret("good", "r.io"), broken])
 
 
-def test_a_key_that_is_no_address_is_ignored() -> None:
+def test_a_key_that_is_not_an_address_is_ignored() -> None:
     assert tried("r.io/app", secret("a", "r.io:port", "r.io")) == [("a", "r.io")]

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from regctl.cluster.ownership import LAST_APPLIED, OUR_LABELS
 from regctl.cluster.resource import Namespace
 from regctl.cluster.secret import Secret, read_secret
-from regctl.credentials.credential import (
-    DOCKERCFG,
-    DOCKERCONFIGJSON,
-    Credential,
-    encode_auth,
-    encode_dockerconfigjson,
-)
+from regctl.credentials.credential import Credential, encode_auth
+from regctl.credentials.dockerconfigjson import DOCKERCFG, DOCKERCONFIGJSON, encode_dockerconfigjson
 from regctl.errors import (
     ForeignObjectError,
     ImmutableError,

@@ -180,7 +180,7 @@ class CredentialOptions(Bundle):
             if found is None:
                 return None
             credential = found
-        for secret in credential.secrets:
+        for secret in credential.sensitive_values:
             app.output.redact(secret)
         return credential
 
@@ -199,7 +199,7 @@ class CredentialOptions(Bundle):
         username = check_username(click.prompt(f"User at {registry}", err=True))
         password = prompt_password(app, f"Password of {username} at {registry}", twice=False)
         credential = Credential(username, password)
-        for secret in credential.secrets:
+        for secret in credential.sensitive_values:
             app.output.redact(secret)
         return credential
 

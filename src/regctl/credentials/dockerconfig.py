@@ -1,7 +1,7 @@
 """
-docker's `config.json`: who one is at which registry, with the credential helpers that it names.
+docker's `config.json`: a credential for each registry, and the credential helpers it names.
 
-It is the file that docker, skopeo, podman, crane and regctl share; there is no other of ours.
+docker, skopeo, podman, crane and regctl share this file. regctl has no configuration of its own.
 """
 
 import json
@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regctl import atomicfile
-from regctl.credentials.credential import (
-    Credential,
-    decode_auth,
-    encode_auth,
-    json_object,
-    text_fields,
-)
+from regctl.credentials.credential import Credential, decode_auth, encode_auth
+from regctl.credentials.dockerconfigjson import read_auths, read_object, text_fields
 from regctl.errors import (
     CredentialHelperError,
     FileAccessError,
     InvalidReferenceError,
     MalformedError,
 )
+from regctl.jsontext import parse_json
 from regctl.reference import Registry
 
 _HELPER_SECONDS = 120.0
@@ -33,8 +29,8 @@ _HELPER_HAS_NONE = "credentials not found in native keychain"
 _TOKEN_USER = "<token>"  # noqa: S105 - the user name that marks a token, not a token
 
 
-class Kept(NamedTuple):
-    """Where a credential is kept, or was: with a *helper*, or in the file where that is None."""
+class StoreResult(NamedTuple):
+    """Where a credential is or was stored: in a *helper*, or in the file if that is None."""
 
     helper: str | None
     changed: bool
@@ -45,8 +41,8 @@ class DockerConfig:
     """
     docker's client configuration: the credentials of `docker login`.
 
-    *path* is None where the environment names no home folder. The document is docker's own
-    (docker/cli, cli/config/configfile/file.go); credential helpers run with *environ*.
+    *path* is None if the environment names no home folder. *document* has docker's own structure
+    (docker/cli, cli/config/configfile/file.go). Credential helpers run with *environ*.
     """
 
     path: Path | None
@@ -55,7 +51,7 @@ class DockerConfig:
 
     @classmethod
     def locate(cls, environ: Mapping[str, str]) -> Path | None:
-        """Return where the file is: in `$DOCKER_CONFIG`, else in `.docker` of the home folder."""
+        """Return the file's path: in `$DOCKER_CONFIG`, else in `.docker` of the home folder."""
         if folder := environ.get("DOCKER_CONFIG"):
             return Path(folder, "config.json")
         if home := environ.get("HOME"):
@@ -65,15 +61,15 @@ class DockerConfig:
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> "DockerConfig":
         """
-        Read the configuration; a file that is not there is an empty one.
+        Read the configuration; a missing file counts as an empty one.
 
-        Raises FileAccessError where it can't be read, MalformedError where it is not docker's.
+        Raises FileAccessError if it cannot be read, MalformedError if it is not docker's.
         """
         path = cls.locate(environ)
         document: dict[str, Any] = {}
         if path is not None:
             try:
-                document = json_object(path.read_bytes(), str(path))
+                document = read_object(path.read_bytes(), source=str(path))
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except OSError as error:
@@ -85,15 +81,15 @@ class DockerConfig:
 
     def credential_for(self, registry: Registry) -> Credential | None:
         """
-        Return the credential that docker would use for *registry*, or None where it has none.
+        Return the credential that docker would use for *registry*, or None if it has none.
 
-        `$DOCKER_AUTH_CONFIG` first, then the helper of this registry, then the common helper, then
-        what stands in `auths`. Raises CredentialHelperError where a helper is missing or fails,
-        MalformedError where an entry can't be read.
+        Reads `$DOCKER_AUTH_CONFIG` first, then asks the helper of this registry or the common
+        helper, then reads `auths`. Raises CredentialHelperError if a helper is missing or fails,
+        MalformedError if an entry cannot be read.
         """
         if text := self.environ.get("DOCKER_AUTH_CONFIG"):
             source = "$DOCKER_AUTH_CONFIG"
-            entry = _entry_for(registry, json_object(text.encode(), source).get("auths"))
+            entry = _entry_for(registry, read_object(text, source=source).get("auths"))
             if credential := _docker_credential(entry, f"{source}, registry {registry}"):
                 return credential
         if (helper := self._helper_for(registry)) and (found := self._ask(helper, registry.key)):
@@ -102,7 +98,7 @@ class DockerConfig:
         return _docker_credential(entry, f"{self.path}, registry {registry}")
 
     def registries(self) -> list[Registry]:
-        """Return the registries that the file names, sorted; a common helper's are not known."""
+        """Return the registries that the file names, sorted. A common helper's are unknown."""
         named = [*(self.document.get("auths") or ()), *(self.document.get("credHelpers") or ())]
         found = {registry for key in named if (registry := _registry_in(key))}
         return sorted(found, key=str)
@@ -116,13 +112,14 @@ class DockerConfig:
 
     # Writing
 
-    def store(self, registry: Registry, credential: Credential) -> Kept:
+    def store(self, registry: Registry, credential: Credential) -> StoreResult:
         """
-        Keep *credential* for *registry* where docker would: with its helper, else in the file.
+        Store *credential* for *registry* where docker would: in its helper, else in the file.
 
-        The file is written as docker writes it (docker/cli, cli/config): the key is the registry's
-        host, Docker Hub's its old URL; a helper's registry is marked by an empty entry. All else
-        in the file stays. Raises FileAccessError, MalformedError, CredentialHelperError.
+        The file is written as docker writes it (docker/cli, cli/config). The key is the registry's
+        host, for Docker Hub its old URL. An empty entry marks a registry whose credential is in a
+        helper. The rest of the file stays. Raises FileAccessError, MalformedError,
+        CredentialHelperError.
         """
         helper = self._helper_for(registry)
         entry: dict[str, str] = {}
@@ -130,7 +127,7 @@ class DockerConfig:
             secret = credential.identity_token or credential.password
             user = _TOKEN_USER if credential.identity_token else credential.username
             document = {"ServerURL": registry.key, "Username": user, "Secret": secret}
-            self._run(helper, "store", json.dumps(document), f"keep the credential for {registry}")
+            self._run(helper, "store", json.dumps(document), f"store the credential for {registry}")
         elif credential.identity_token:
             entry = {"auth": encode_auth("", ""), "identitytoken": credential.identity_token}
         else:
@@ -138,39 +135,37 @@ class DockerConfig:
         with self._auths() as auths:
             before = auths.get(registry.key)
             auths[registry.key] = entry
-        return Kept(helper, changed=before != entry)
+        return StoreResult(helper, changed=before != entry)
 
-    def erase(self, registry: Registry) -> Kept:
+    def erase(self, registry: Registry) -> StoreResult:
         """
-        Forget the credential for *registry*, in the helper and in the file, older keys included.
+        Remove the credential for *registry* from the helper and the file, older keys included.
 
-        Raises what `store` raises.
+        Raises the errors of `store`.
         """
         helper = self._helper_for(registry)
         had = helper is not None and self._ask(helper, registry.key) is not None
         if helper and had:
             self._run(helper, "erase", registry.key, f"remove the credential for {registry}")
         with self._auths() as auths:
-            for key in [key for key in auths if _is_docker_s(key, registry)]:
+            for key in [key for key in auths if _names_registry(key, registry)]:
                 had = auths.pop(key) is not None or had
-        return Kept(helper, changed=had)
+        return StoreResult(helper, changed=had)
 
     @contextmanager
     def _auths(self) -> Iterator[dict[str, Any]]:
-        """Lock and read the file, and write what the block makes of its `auths`."""
+        """Lock and read the file, yield its `auths`, and write what the block changed in it."""
         if self.path is None:
             raise FileAccessError(
-                "cannot keep a credential: there is no home folder", hint="set $DOCKER_CONFIG"
+                "cannot store a credential: no home folder is set", hint="set $DOCKER_CONFIG"
             )
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise FileAccessError(f"cannot make {self.path.parent}: {error.strerror}") from error
+            raise FileAccessError(f"cannot create {self.path.parent}: {error.strerror}") from error
         with atomicfile.editing(self.path) as draft:
-            document = json_object(draft.original or b"{}", str(self.path))
-            auths = document.get("auths") or {}
-            if not isinstance(auths, dict):
-                raise MalformedError(f"cannot read {self.path}: `auths` is not an object")
+            document = read_object(draft.original or b"{}", source=str(self.path))
+            auths = read_auths(document, source=str(self.path))
             before = dict(auths)
             yield auths
             if auths != before:
@@ -179,7 +174,7 @@ class DockerConfig:
                 text = json.dumps(document, indent="\t", ensure_ascii=False)
                 draft.content = text.encode()
 
-    # Helpers (docker/docker-credential-helpers): the action is the argument, all else is stdin
+    # Helpers (docker/docker-credential-helpers): the action is the argument, the rest is stdin
 
     def _ask(self, helper: str, key: str) -> Credential | None:
         attempt = f"get the credential for {key}"
@@ -188,8 +183,9 @@ class DockerConfig:
             return None
         program = f"docker-credential-{helper}"
         try:
-            fields = text_fields(json.loads(output), program, ("Username", "Secret"))
-        except (ValueError, MalformedError):
+            answer = parse_json(output, source=program)
+            fields = text_fields(answer, ("Username", "Secret"), source=program)
+        except MalformedError:
             raise CredentialHelperError(
                 f"cannot {attempt}: {program}: its answer is not a credential"
             ) from None
@@ -199,14 +195,14 @@ class DockerConfig:
             return Credential("", "", identity_token=fields["Secret"])
         return Credential(fields["Username"], fields["Secret"])
 
-    def _run(self, helper: str, action: str, text: str, attempt: str) -> str | None:
-        """Run a helper and return what it printed, or None where it has no such credential."""
+    def _run(self, helper: str, action: str, stdin: str, attempt: str) -> str | None:
+        """Run a helper and return what it printed, or None if it has no such credential."""
         program = f"docker-credential-{helper}"
         failed = f"cannot {attempt}: {program}"
         try:
             process = subprocess.run(
                 [program, action],
-                input=text.encode(),
+                input=stdin.encode(),
                 capture_output=True,
                 env=dict(self.environ),
                 timeout=_HELPER_SECONDS,
@@ -215,10 +211,10 @@ class DockerConfig:
         except FileNotFoundError as error:
             raise CredentialHelperError(
                 f"{failed}: no such program",
-                hint=f"install it, or take {helper!r} out of {self.path}",
+                hint=f"install it, or remove {helper!r} from {self.path}",
             ) from error
         except subprocess.TimeoutExpired:
-            # Not chained: the cause carries what the helper wrote.
+            # Not chained: the cause carries the helper's output.
             raise CredentialHelperError(
                 f"{failed}: no answer within {_HELPER_SECONDS:.0f} s"
             ) from None
@@ -228,14 +224,14 @@ class DockerConfig:
         if process.returncode:
             if _HELPER_HAS_NONE in output:
                 return None
-            said = output or process.stderr.decode(errors="replace").strip()
-            reason = said.splitlines()[0][:200] if said else f"exit code {process.returncode}"
+            text = output or process.stderr.decode(errors="replace").strip()
+            reason = text.splitlines()[0][:200] if text else f"exit code {process.returncode}"
             raise CredentialHelperError(f"{failed}: {reason}")
         return output
 
 
 def _entry_for(registry: Registry, entries: object) -> Any:
-    """Return the value for *registry*: its own key first, then the older keys with a URL."""
+    """Return the value for *registry*: by its own key first, then by older keys with a URL."""
     if not isinstance(entries, dict):
         return None
     for key in (registry.key, *_legacy_keys(registry, entries)):
@@ -245,12 +241,12 @@ def _entry_for(registry: Registry, entries: object) -> Any:
 
 
 def _legacy_keys(registry: Registry, entries: Mapping[str, Any]) -> Iterator[str]:
-    # docker/cli, cli/config/credentials/file_store.go: scheme and path are dropped.
+    # docker/cli, cli/config/credentials/file_store.go drops scheme and path.
     return (key for key in sorted(entries) if _registry_in(key) == registry)
 
 
-def _is_docker_s(key: str, registry: Registry) -> bool:
-    """Whether docker means *registry* by *key*; podman's keys may have a repository's path."""
+def _names_registry(key: str, registry: Registry) -> bool:
+    """Whether *key* is docker's for *registry*; podman's keys may have a repository's path."""
     path = key.partition("://")[2] or key
     return _registry_in(key) == registry and path.partition("/")[2] in {"", "v1/", "v2/"}
 
@@ -263,12 +259,11 @@ def _registry_in(key: str) -> Registry | None:
 
 
 def _docker_credential(entry: object, source: str) -> Credential | None:
-    """Decode an entry of `auths`; `{}` is docker's marker for one that a helper keeps."""
+    """Decode an entry of `auths`; `{}` is docker's mark for a credential in a helper."""
     if not entry:
         return None
-    fields = text_fields(
-        entry, source, ("username", "password", "email", "auth", "identitytoken", "registrytoken")
-    )
+    names = ("username", "password", "email", "auth", "identitytoken", "registrytoken")
+    fields = text_fields(entry, names, source=source)
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         username, password = decode_auth(fields["auth"], source=source)

@@ -1,9 +1,9 @@
 """
-How the kubelet picks a credential for an image.
+How the kubelet chooses a credential for an image.
 
-The rules of the kubelet's own keyring (kubernetes, pkg/credentialprovider/keyring.go and
-pkg/credentialprovider/secrets/secrets.go), which differ from docker's: ports must be equal, hosts
-are globs label by label, and a path is a plain prefix. All that match are tried in turn.
+The rules are those of kubernetes, pkg/credentialprovider/keyring.go and secrets/secrets.go. They
+differ from docker's: ports must be equal, each label of a host is a glob, and a path is a plain
+prefix. The kubelet tries all credentials that match, one after the other.
 """
 
 import re
@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from regctl.credentials.credential import Credential, decode_secret
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import decode_secret
 
 _DOCKER_HUB_KEY = "index.docker.io"
 _GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")
@@ -20,10 +21,10 @@ _CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
 
 def kubelet_key(key: str) -> str | None:
     """
-    Return a secret's key as the kubelet reads it, or None where it ignores it.
+    Return a pull secret's key as the kubelet reads it, or None if the kubelet ignores it.
 
-    The scheme goes, and so do `/v1/` and `/v2/` at the start of the path, with their last slash
-    only: `https://r.io/v2` is the path `/v2`, which no image has.
+    The kubelet drops the scheme, and `/v1/` or `/v2/` at the start of the path. Without its last
+    slash `/v2` stays: `https://r.io/v2` is the path `/v2`, which no image has.
     """
     address = key if key.startswith(("https://", "http://")) else f"https://{key}"
     try:
@@ -43,10 +44,10 @@ def kubelet_key(key: str) -> str | None:
 
 def key_matches(key: str, image: str) -> bool:
     """
-    Whether an effective key is for *image*, `HOST[:PORT]/PATH` without tag and digest.
+    Whether a kubelet key matches *image*, `HOST[:PORT]/PATH` without tag and digest.
 
-    Equal ports, as many labels in the host, each label a glob as in Go's filepath.Match, and the
-    key's path the beginning of the image's: `q.io/u/foo` is for `q.io/u/foo-x` too.
+    The ports must be equal and the hosts must have as many labels. Each label of the key is a glob
+    as in Go's filepath.Match. The key's path is a prefix: `q.io/u/foo` matches `q.io/u/foo-x` too.
     """
     glob_host, _, glob_path = key.partition("/")
     host, _, path = image.partition("/")
@@ -62,7 +63,7 @@ def key_matches(key: str, image: str) -> bool:
 
 @dataclass(frozen=True)
 class PullSecretData:
-    """What the kubelet sees of a pull secret."""
+    """The parts of a pull secret that the kubelet reads."""
 
     name: str
     type: str
@@ -71,7 +72,7 @@ class PullSecretData:
 
 @dataclass(frozen=True)
 class Match:
-    """A credential that the kubelet would try, and where it found it: *key* as it stands there."""
+    """A credential that the kubelet would try, with its Secret and the key as written there."""
 
     secret: str
     key: str
@@ -80,34 +81,34 @@ class Match:
 
 @dataclass(frozen=True)
 class KubeletKeyring:
-    """The credentials of a pod's pull secrets, by effective key."""
+    """The credentials of a Pod's pull secrets, by kubelet key."""
 
     entries: Mapping[str, tuple[Match, ...]] = field(repr=False)
 
     @classmethod
     def of(cls, secrets: Iterable[PullSecretData]) -> "KubeletKeyring":
         """
-        Put together the keyring of a pod whose pull secrets are *secrets*, in its order.
+        Return the keyring of a Pod with these pull secrets, in the Pod's order.
 
-        A Secret of another type, or without the key of its type, is passed over. One that does
-        not decode spoils the pull for the whole pod: MalformedError, with its name.
+        A Secret of another type, or without the key of its type, is ignored. One that cannot be
+        decoded fails every pull of the Pod: raises MalformedError with its name.
         """
         entries: dict[str, list[Match]] = {}
         for secret in secrets:
             credentials = decode_secret(secret.type, secret.data, source=f"secret {secret.name}")
             for key, credential in sorted((credentials or {}).items()):
-                if (effective := kubelet_key(key)) is not None:
+                if (read_as := kubelet_key(key)) is not None:
                     match = Match(secret.name, key, credential)
-                    entries.setdefault(effective, []).append(match)
+                    entries.setdefault(read_as, []).append(match)
         return cls({key: tuple(matches) for key, matches in entries.items()})
 
     def lookup(self, image: str) -> tuple[Match, ...]:
         """
-        Return what would be tried for *image*, in order; empty means an anonymous pull.
+        Return what the kubelet would try for *image*, in order; empty means an anonymous pull.
 
-        *image* is `HOST[:PORT]/PATH` as docker normalises it, without tag and digest. Keys are
-        tried in reverse order of their text, so that longer paths come first. Docker Hub's own
-        key is for its images where nothing else is.
+        *image* is `HOST[:PORT]/PATH` as docker normalises it, without tag and digest. The kubelet
+        tries keys in reverse order of their text, so longer paths come first. It uses Docker Hub's
+        own key for Docker Hub's images only if no other key matches.
         """
         found = [
             match
@@ -128,7 +129,7 @@ def _on_docker_hub(image: str) -> bool:
 
 
 def _split_port(host: str) -> tuple[list[str], str]:
-    """Split as Go's net.SplitHostPort does; what it can't split has no port."""
+    """Split as Go's net.SplitHostPort does; a host that Go cannot split has no port."""
     if match := re.fullmatch(r"\[([^\[\]]*)\]:([^:]*)|([^:\[\]]*):([^:]*)", host):
         name = match[1] if match[1] is not None else match[3]
         return name.split("."), match[2] if match[2] is not None else match[4]
@@ -141,7 +142,7 @@ def _label_matches(glob: str, label: str) -> bool:
 
 
 def _glob_pattern(glob: str) -> str | None:
-    """Translate a glob of Go's filepath.Match; None where Go calls it a bad pattern."""
+    """Translate a glob of Go's filepath.Match; return None if Go calls it a bad pattern."""
     pattern, position = "", 0
     while position < len(glob):
         character = glob[position]
@@ -173,5 +174,5 @@ def _class_pattern(negated: str, content: str) -> str:
         for low, high in ranges
         if low[-1] <= (high or low)[-1]
     )
-    # An empty range is no error to Go: it holds nothing.
+    # Go accepts an empty range: it matches nothing.
     return f"[{negated}{inner}]" if inner else ("." if negated else "(?!)")

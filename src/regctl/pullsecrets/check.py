@@ -9,7 +9,8 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.resource import SECRETS, SERVICE_ACCOUNTS
 from regctl.cluster.secret import read_secret
 from regctl.cluster.serviceaccounts import ServiceAccount, read_service_account
-from regctl.credentials.credential import Credential, decode_secret
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import decode_secret
 from regctl.credentials.kubelet import KubeletKeyring, Match, kubelet_key
 from regctl.errors import (
     InvalidReferenceError,

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from regctl.cluster.secret import Secret
-from regctl.credentials.credential import (
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import (
     DOCKERCFG,
     DOCKERCFG_KEY,
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
-    Credential,
     decode_secret,
 )
 from regctl.credentials.kubelet import PullSecretData

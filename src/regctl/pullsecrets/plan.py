@@ -18,10 +18,10 @@ from typing import Any, Literal
 from regctl.cluster.ownership import OUR_LABELS, PART_OF, foreign_object
 from regctl.cluster.resource import Namespace, check_object_name
 from regctl.cluster.secret import Secret
-from regctl.credentials.credential import (
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
-    Credential,
     dockerconfigjson_entry,
     encode_dockerconfigjson,
 )

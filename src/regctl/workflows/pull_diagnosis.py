@@ -16,7 +16,8 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Resource
 from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import read_service_account
-from regctl.credentials.credential import Credential, decode_secret
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import decode_secret
 from regctl.credentials.kubelet import KubeletKeyring, Match
 from regctl.errors import (
     AccessError,

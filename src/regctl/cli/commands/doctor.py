@@ -95,7 +95,7 @@ def doctor(
         raise InvalidInputError("--pod and --image at once", hint="pass one of them")
 
     def connect(where: "Registry", who: "Credential | None") -> "RegistryClient":
-        for secret in who.secrets if who is not None else ():
+        for secret in who.sensitive_values if who is not None else ():
             app.output.redact(secret)
         return app.registry_as(where, who, transport)
 

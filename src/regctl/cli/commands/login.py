@@ -17,7 +17,7 @@ from regctl.cli.output import Outcome, Result
 from regctl.cli.params import Command
 
 if TYPE_CHECKING:
-    from regctl.credentials.dockerconfig import DockerConfig, Kept
+    from regctl.credentials.dockerconfig import DockerConfig, StoreResult
 
 _KIND = "login"
 
@@ -80,5 +80,5 @@ def logout(app: App, *, registry: str | None) -> None:
     app.output.results([Result(_KIND, str(where), outcome, note=note)])
 
 
-def _place(config: "DockerConfig", kept: "Kept") -> str:
+def _place(config: "DockerConfig", kept: "StoreResult") -> str:
     return f"docker-credential-{kept.helper}" if kept.helper else str(config.path)

@@ -146,7 +146,7 @@ def rotate(
         )
 
     def connect(credential: "Credential") -> "RegistryClient":
-        for secret in credential.secrets:
+        for secret in credential.sensitive_values:
             app.output.redact(secret)
         return app.registry_as(registry, credential, transport)
 

@@ -109,7 +109,7 @@ def _trial(app: App, transport: TransportOptions, advance: Advance) -> "Trial":
     """Return what tries a credential at its registry."""
 
     def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
-        for hidden in credential.secrets:
+        for hidden in credential.sensitive_values:
             app.output.redact(hidden)
         try:
             app.registry_as(registry, credential, transport).ping()

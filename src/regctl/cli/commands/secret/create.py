@@ -103,7 +103,7 @@ class WantedOptions(Bundle):
             )
         credentials = rollout.copied(app.cluster(cluster_options), namespace, name, key)
         for credential in credentials.values():
-            for hidden in credential.secrets:
+            for hidden in credential.sensitive_values:
                 app.output.redact(hidden)
         return name, credentials
 

@@ -82,7 +82,7 @@ def sync(
             failures.append(Result("secret", wanted.name, "failed", error=rollout))
             continue
         for credential in rollout.desired.credentials.values():
-            for hidden in credential.secrets:
+            for hidden in credential.sensitive_values:
                 app.output.redact(hidden)
         rollouts.append(rollout)
         outcomes += carried_out(app, rollout, mode)

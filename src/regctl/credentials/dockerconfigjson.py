@@ -1,0 +1,124 @@
+"""The content of a pull secret: `.dockerconfigjson` and the older `.dockercfg`, out and in."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from regctl.credentials.credential import Credential, decode_auth, encode_auth
+from regctl.errors import InvalidInputError, MalformedError
+from regctl.jsontext import parse_json
+
+# Types of Secrets and their keys (kubernetes, core/v1/types.go).
+DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
+DOCKERCONFIGJSON_KEY = ".dockerconfigjson"
+DOCKERCFG = "kubernetes.io/dockercfg"
+DOCKERCFG_KEY = ".dockercfg"
+
+
+def encode_dockerconfigjson(credentials: Mapping[str, Credential]) -> bytes:
+    """
+    Return the `.dockerconfigjson` of *credentials* by registry key, with kubectl's fields.
+
+    Raises InvalidInputError for text that is not UTF-8, and for a token: the kubelet uses only a
+    user and password.
+    """
+    entries = {key: dockerconfigjson_entry(credentials[key]) for key in sorted(credentials)}
+    return json.dumps({"auths": entries}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def dockerconfigjson_entry(credential: Credential) -> dict[str, str]:
+    """Return one registry's entry: username, password, auth, and email if there is one."""
+    if credential.identity_token or credential.registry_token:
+        raise InvalidInputError(
+            "cannot put a token into a pull secret: the kubelet uses only a user and password",
+            hint="pass --username and --password-stdin",
+        )
+    try:
+        "".join((credential.username, credential.password, credential.email or "")).encode()
+    except UnicodeEncodeError:
+        # Not chained: the cause would carry the text.
+        raise InvalidInputError("user name, password or e-mail is not UTF-8") from None
+    entry = {"username": credential.username, "password": credential.password}
+    if credential.email:
+        entry["email"] = credential.email
+    return entry | {"auth": encode_auth(credential.username, credential.password)}
+
+
+def decode_dockerconfigjson(data: bytes, *, source: str) -> dict[str, Credential]:
+    """
+    Return the credentials in a `.dockerconfigjson`, by its keys unchanged.
+
+    As strict as the kubelet: raises MalformedError, which names *source*, if the kubelet could not
+    decode it either. An entry without a user gives an empty credential.
+    """
+    return _credentials(read_auths(read_object(data, source=source), source=source), source)
+
+
+def decode_dockercfg(data: bytes, *, source: str) -> dict[str, Credential]:
+    """Return the credentials in a `.dockercfg`, as `decode_dockerconfigjson` does."""
+    return _credentials(read_object(data, source=source), source)
+
+
+def decode_secret(
+    kind: str, data: Mapping[str, bytes], *, source: str
+) -> dict[str, Credential] | None:
+    """
+    Return the credentials in a Secret's data, or None if the kubelet ignores the Secret.
+
+    The kubelet ignores a Secret of another type, or without the key of its type. Raises
+    MalformedError.
+    """
+    if kind == DOCKERCONFIGJSON and DOCKERCONFIGJSON_KEY in data:
+        return decode_dockerconfigjson(data[DOCKERCONFIGJSON_KEY], source=source)
+    if kind == DOCKERCFG and DOCKERCFG_KEY in data:
+        return decode_dockercfg(data[DOCKERCFG_KEY], source=source)
+    return None
+
+
+def _credentials(entries: Mapping[str, Any], source: str) -> dict[str, Credential]:
+    return {key: _credential(entry, f"{source}, registry {key}") for key, entry in entries.items()}
+
+
+def _credential(entry: object, source: str) -> Credential:
+    """Decode one entry as pkg/credentialprovider/config.go does: `auth` overrides the rest."""
+    fields = text_fields(entry, ("username", "password", "email", "auth"), source=source)
+    username, password = fields["username"], fields["password"]
+    if fields["auth"]:
+        username, password = decode_auth(fields["auth"], source=source)
+    return Credential(username, password, fields["email"] or None)
+
+
+# As Go reads JSON into a struct: null is an empty value
+
+
+def read_object(data: bytes | str, *, source: str) -> dict[str, Any]:
+    """Return the JSON object in *data*, empty for null. Raises MalformedError."""
+    document = parse_json(data, source=source)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise MalformedError(f"cannot read {source}: not a JSON object")
+    return document
+
+
+def read_auths(document: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Return the object `auths` of a document, empty if absent or null. Raises MalformedError."""
+    auths = document.get("auths")
+    if auths is None:
+        return {}
+    if not isinstance(auths, dict):
+        raise MalformedError(f"cannot read {source}: `auths` is not an object")
+    return auths
+
+
+def text_fields(entry: object, names: tuple[str, ...], *, source: str) -> dict[str, str]:
+    """Return the fields *names* of a JSON object, empty if absent. Raises MalformedError."""
+    if entry is None:
+        entry = {}
+    if not isinstance(entry, dict):
+        raise MalformedError(f"cannot read {source}: not an object")
+    fields = {name: "" if entry.get(name) is None else entry[name] for name in names}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise MalformedError(f"cannot read {source}: `{name}` is not a string")
+    return fields
