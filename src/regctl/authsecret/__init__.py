@@ -1,5 +1,6 @@
 """
-The auth Secret: the auth file as a Secret, in the shape that its reader takes.
+The auth Secret: the active users of an auth file, in the layout that its reader expects.
 
-It must not know pull secrets, nor the registry's API.
+Compares, plans, uploads and fetches it. Knows auth files and the cluster; must not know pull
+secrets or the registry's API.
 """

@@ -10,11 +10,13 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authsecret import push as authsecret
-from regctl.authsecret.push import AuthSecret
+from regctl.authsecret import plan as authsecret
+from regctl.authsecret import secret as auth_secret
+from regctl.authsecret.push import Push
+from regctl.authsecret.secret import AuthSecret
 from regctl.cluster import drift as applied
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import read_ownership
@@ -42,6 +44,9 @@ from regctl.provisioning.objects import (
     RegistrySpec,
     entry_objects,
 )
+
+if TYPE_CHECKING:
+    from regctl.outcome import Outcome as AuthOutcome
 
 Action = Literal["create", "update", "unchanged", "delete", "keep", "refuse"]
 Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
@@ -109,7 +114,7 @@ class Access:
                 f"reads; it has {there}",
                 hint="--secret names another one",
             )
-        return authsecret.read(self.secret, reader)
+        return auth_secret.read(self.secret, reader)
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -119,15 +124,17 @@ class Access:
     def check(self) -> None:
         """Raise UnsuitableAuthFileError where those who are in the Secret would not be let in."""
         if self.secret is not None:
-            AuthSecret.of(self.file, self.library.auth_secret, self.library.consumer)
+            AuthSecret.of(self.file, self.library.consumer)
 
     def admit(self, name: str, value: str, *, adopt: bool = False) -> "Admission":
         """Plan to let one user more in, with the hash *value*; everybody else stays."""
         library = self.library
         file = HtpasswdFile(self.file.content)
         file.set(name, value)
-        desired = AuthSecret.of(file, library.auth_secret, library.consumer)
-        change = authsecret.plan(desired, library.namespace, self.secret, adopt=adopt)
+        desired = AuthSecret.of(file, library.consumer)
+        change = authsecret.plan(
+            desired, library.namespace, library.auth_secret, self.secret, adopt=adopt
+        )
         return Admission(desired, change)
 
 
@@ -185,14 +192,11 @@ class Plan:
     def _admit(
         self, cluster: Cluster, admission: Admission, dry_run: DryRun | None
     ) -> Iterator[Outcome]:
-        for outcome in authsecret.push(
-            cluster, admission.desired, [admission.change], adopt=self.adopt, dry_run=dry_run
-        ):
+        push = Push(cluster, admission.desired, (admission.change,), self.adopt)
+        for outcome in push.run(dry_run):
             yield self._admitted(outcome, outcome.result)
 
-    def _admitted(
-        self, settled: "authsecret.Change | authsecret.Outcome", result: Result
-    ) -> Outcome:
+    def _admitted(self, settled: "authsecret.Change | AuthOutcome", result: Result) -> Outcome:
         return Outcome(
             SECRETS,
             self.library.namespace,

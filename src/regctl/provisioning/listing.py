@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regctl.authfile import readers as consumers
-from regctl.authsecret import push as authsecret
+from regctl.authsecret import secret as authsecret
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import read_secret

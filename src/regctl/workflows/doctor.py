@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import AuthFileReader
-from regctl.authsecret import push as authsecret
+from regctl.authsecret.compare import compare
+from regctl.authsecret.secret import fetch, read
 from regctl.checks import Check, State
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import Namespace
@@ -48,12 +49,12 @@ def auth_secret(
     """Look whether the Secret that a registry's users are read from lets in whom the file does."""
     subject = f"{namespace}/secret/{name}"
     try:
-        live = authsecret.read(authsecret.fetch(cluster, namespace, name), consumer)
+        live = read(fetch(cluster, namespace, name), consumer)
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
         return Check("auth secret", "ok", f"{subject} has {count(len(live.users()), 'user')}")
-    changes = authsecret.compare(live, HtpasswdFile(file.published()))
+    changes = compare(live, HtpasswdFile(file.published()))
     if changes:
         named = some_of([f"{user.name} ({user.change})" for user in changes])
         return Check(

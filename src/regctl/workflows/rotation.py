@@ -17,8 +17,9 @@ from typing import Literal, Protocol
 from regctl.authfile import hashes, htpasswd
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import AuthFileReader
-from regctl.authsecret import push as authsecret
-from regctl.authsecret.push import AuthSecret
+from regctl.authsecret.compare import compare
+from regctl.authsecret.push import prepare as prepare_push
+from regctl.authsecret.secret import AuthSecret, fetch, read
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, read_secret
@@ -108,8 +109,7 @@ class SecretUsers:
         return self.file.read() if self.file is not None else self._live()
 
     def _live(self) -> HtpasswdFile:
-        secret = authsecret.fetch(self.cluster, self.namespace, self.name)
-        return authsecret.read(secret, self.consumer)
+        return read(fetch(self.cluster, self.namespace, self.name), self.consumer)
 
     def add(self, name: str, password: str) -> None:
         """Add to the file where there is one, and push."""
@@ -134,15 +134,14 @@ class SecretUsers:
     @property
     def whole(self) -> bool:
         """Whether the Secret lets in whom the file lets in."""
-        return self.file is None or not authsecret.compare(
+        return self.file is None or not compare(
             self._live(), HtpasswdFile(self.file.read().published())
         )
 
     def _push(self, users: HtpasswdFile) -> None:
-        desired = AuthSecret.of(users, self.name, self.consumer)
-        spaces = [Namespace(self.namespace)]
-        changes = authsecret.observe(self.cluster, desired, spaces, adopt=self.adopt)
-        for outcome in authsecret.push(self.cluster, desired, changes, adopt=self.adopt):
+        desired = AuthSecret.of(users, self.consumer)
+        secrets = [(self.namespace, self.name)]
+        for outcome in prepare_push(self.cluster, desired, secrets, adopt=self.adopt).run():
             if outcome.error is not None:
                 raise outcome.error
 

@@ -134,7 +134,9 @@ def test_the_secret_has_the_shape_that_its_consumer_reads(
 def test_envoy_gets_its_only_scheme_under_its_own_key(
     kubernetes: ApiServer, namespace: str
 ) -> None:
-    refused(run("push", "-n", namespace, "--for", "envoy-gateway"), 1, "not fit for envoy-gateway")
+    refused(
+        run("push", "-n", namespace, "--for", "envoy-gateway"), 1, "not suitable for envoy-gateway"
+    )
     Path("auth").write_text(f"ci:{SHA}\n")
     assert run("push", "-n", namespace, "--for", "envoy-gateway").exit_code == 0
     assert data(kubernetes.secret(namespace, NAME)) == {".htpasswd": f"ci:{SHA}\n"}
@@ -151,7 +153,7 @@ def test_a_user_who_is_gone_loses_its_key(kubernetes: ApiServer, namespace: str)
 def test_a_secret_made_by_hand_is_adopted_on_request(kubernetes: ApiServer, namespace: str) -> None:
     """Under other fields that its author gave it, which stay."""
     by_hand(kubernetes, namespace, {"auth": f"alice:{TWO}\n"}, metadata={"labels": {"team": "a"}})
-    refused(run("push", "-n", namespace), 1, "not made by regctl", "--adopt")
+    refused(run("push", "-n", namespace), 1, "not by regctl", "--adopt")
     result = run("push", "-n", namespace, "--adopt")
     assert "configured (adopted from " in result.stdout
     assert result.stdout.endswith("; changed alice, added bob)\n")
@@ -172,10 +174,12 @@ def test_other_keys_stay_and_are_named_and_traefik_refuses_them(
 ) -> None:
     by_hand(kubernetes, namespace, {"htpasswd": "x"})
     result = run("push", "-n", namespace, "--adopt")
-    assert "also has htpasswd, left as it is" in result.stdout
+    assert "htpasswd left unchanged" in result.stdout
     assert sorted(kubernetes.secret(namespace, NAME)["data"]) == ["auth", "htpasswd"]
     Path("auth").write_text(f"alice:{TWO}\n")
-    refused(run("push", "-n", namespace, "--for", "traefik", "--yes"), 1, "one key only")
+    refused(
+        run("push", "-n", namespace, "--for", "traefik", "--yes"), 1, "only Secrets with one key"
+    )
 
 
 def test_traefiks_only_key_keeps_its_name(kubernetes: ApiServer, namespace: str) -> None:
@@ -191,7 +195,7 @@ def test_what_cannot_be_changed_is_explained_and_never_made_anew(
     by_hand(kubernetes, namespace, {"htpasswd": "x:y"}, type_="nginx.org/htpasswd", name="other")
     mark = kubernetes.audit_mark()
     flags = ["-n", namespace, "--adopt", "--yes"]
-    refused(run("push", *flags), 1, "it is immutable", "--secret names another")
+    refused(run("push", *flags), 1, "it is immutable", "--auth-secret NS/NAME")
     refused(run("push", *flags, "--secret", "other"), 1, "its type is nginx.org/htpasswd", "hint: ")
     assert {event.verb for event in kubernetes.audit(mark)} == {"get"}
 
@@ -205,7 +209,7 @@ def test_the_secret_of_a_controller_is_left_alone(kubernetes: ApiServer, namespa
 def test_kubectls_copy_of_the_old_hashes_is_told(kubernetes: ApiServer, namespace: str) -> None:
     marks = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}
     by_hand(kubernetes, namespace, {"auth": f"alice:{TWO}"}, metadata=marks)
-    assert "keeps the old hashes" in run("push", "-n", namespace, "--adopt").stdout
+    assert "still has the old hashes" in run("push", "-n", namespace, "--adopt").stdout
 
 
 @pytest.mark.parametrize(
@@ -215,8 +219,8 @@ def test_kubectls_copy_of_the_old_hashes_is_told(kubernetes: ApiServer, namespac
         (f"alice:{ONE}\nno colon\n", "not NAME:HASH"),
         (f"\ufeffalice:{ONE}\n", "a byte order mark"),
         ("alice:$y$j75$salt$0gBD67sgmJgRX3RZ6wHHO7sHimQEWGCWN85o4Twogh2\n", "yescrypt: alice"),
-        (f"#regctl:locked alice:{ONE}\n", "no user is open"),
-        ("", "no user is open"),
+        (f"#regctl:locked alice:{ONE}\n", "no active user"),
+        ("", "no active user"),
         (f"alice:{hashes.make('x', 'apr1')}\nbob:{ONE}\n:{ONE}\n", None),
     ],
 )
@@ -363,11 +367,13 @@ def test_what_was_pushed_is_unchanged_when_pulled(namespace: str) -> None:
 
 @pytest.mark.parametrize("verb", ["pull", "diff"])
 def test_what_is_not_there_is_named(kubernetes: ApiServer, namespace: str, verb: str) -> None:
-    refused(run(verb, "-n", namespace), 1, f"in namespace {namespace}: there is none", "auth push")
+    refused(
+        run(verb, "-n", namespace), 1, f"in namespace {namespace}: it does not exist", "auth push"
+    )
     refused(run(verb, "-n", "nowhere"), 1, "in namespace nowhere: no such namespace")
     refused(run(verb, "-n", "a,b"), 2, "several are named")
     by_hand(kubernetes, namespace, {"users": "x"})
-    refused(run(verb, "-n", namespace), 1, "it has no key auth", "it has users", "--for")
+    refused(run(verb, "-n", namespace), 1, "reads key auth", "has only users", "--for")
 
 
 # diff

@@ -371,7 +371,9 @@ def test_users_whom_the_registry_would_not_let_in_are_refused(
     line = f"alice:{hashes.make('secret', 'apr1')}\n".encode()
     data = {"auth": base64.b64encode(line).decode()}
     kubernetes.create_secret(namespace, {"metadata": {"name": SECRET, **OURS}, "data": data})
-    refused(apply(namespace, *NGINX, "--auth", "registry"), 1, "not fit for distribution: apr1")
+    refused(
+        apply(namespace, *NGINX, "--auth", "registry"), 1, "not suitable for distribution: apr1"
+    )
     assert len(applied(namespace, *NGINX)) == 4
 
 

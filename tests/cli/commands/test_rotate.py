@@ -252,7 +252,7 @@ def test_json_has_every_step(site: Site) -> None:
         (["ci", "--to", "ci"], 2, "to itself"),
         (["ci", "--keep-old", "--finish"], 2, "at once"),
         (["ci", "--auth-secret", "no-slash"], 2, "NAMESPACE/NAME"),
-        (["ci", "--auth-secret", "default/never-there"], 1, "there is none"),
+        (["ci", "--auth-secret", "default/never-there"], 1, "it does not exist"),
         (["ci", "--to", "a:b"], 2, "colon"),
         (["ci", "--finish"], 2, "still holds ci"),
     ],

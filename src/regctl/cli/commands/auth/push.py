@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.authfile.readers import AuthFileReader
-    from regctl.authsecret.push import AuthSecret, Change, UserChange
+    from regctl.authsecret.compare import UserChange
+    from regctl.authsecret.push import Push
     from regctl.cluster.namespaces import Targets
 
 _SHOWN = 10
@@ -98,44 +99,45 @@ def push(
     notice nothing. Who would be shut out is shown first.
     """
     from regctl.authfile.htpasswd import HtpasswdFile
-    from regctl.authsecret import push as authsecret
+    from regctl.authsecret.push import prepare
+    from regctl.authsecret.secret import AuthSecret
+    from regctl.cluster.resource import check_object_name
 
+    check_object_name(secret, "Secret")
     file = HtpasswdFile.read(app.auth_file(path))
-    desired = authsecret.AuthSecret.of(file, secret, _consumer(consumer))
+    desired = AuthSecret.of(file, _consumer(consumer))
     targets = _targets(namespace)
     if dry_run == "client" and app.output.structured and targets.named:
-        app.output.manifests([desired.manifest(space.name) for space in targets.offline()])
+        app.output.manifests([desired.manifest(space.name, secret) for space in targets.offline()])
         return
     cluster = app.cluster(cluster_options)
-    changes = authsecret.observe(cluster, desired, targets.resolve(cluster), adopt=adopt)
-    _try_passwords(app, desired, changes)
+    secrets = [(space.name, secret) for space in targets.resolve(cluster)]
+    pushing = prepare(cluster, desired, secrets, adopt=adopt)
+    _try_passwords(app, pushing)
     _warn_of_expired(app, file)
     if dry_run is None:
-        _confirm_removals(app, desired, changes, yes=yes)
-    outcomes = authsecret.push(cluster, desired, changes, adopt=adopt, dry_run=dry_run)
+        _confirm_removals(app, pushing, yes=yes)
     app.output.results(
         [
             Result(
-                "secret",
-                secret,
+                outcome.kind,
+                outcome.name,
                 outcome.result,
                 namespace=outcome.namespace,
                 note=outcome.note,
                 error=outcome.error,
-                details={"users": [user._asdict() for user in outcome.users]},
+                details=outcome.details,
             )
-            for outcome in outcomes
+            for outcome in pushing.run(dry_run)
         ],
         dry_run=dry_run,
     )
 
 
-def _try_passwords(app: App, desired: "AuthSecret", changes: "Sequence[Change]") -> None:
-    from regctl.authsecret import push as authsecret
-
-    total = len(desired.hashes)
+def _try_passwords(app: App, push: "Push") -> None:
+    total = len(push.desired.hashes)
     with app.output.progress("trying the empty password", total) as advance:
-        authsecret.try_passwords(desired, changes, advance)
+        push.check_empty_passwords(advance)
 
 
 def _warn_of_expired(app: App, file: "HtpasswdFile") -> None:
@@ -147,14 +149,11 @@ def _warn_of_expired(app: App, file: "HtpasswdFile") -> None:
         )
 
 
-def _confirm_removals(
-    app: App, desired: "AuthSecret", changes: "Sequence[Change]", *, yes: bool
-) -> None:
-    gone = {change.namespace: change.removed for change in changes if change.action == "update"}
+def _confirm_removals(app: App, push: "Push", *, yes: bool) -> None:
     told = [
-        f"{_some(names)} in {namespace}/secret/{desired.name}"
-        for namespace, names in gone.items()
-        if names
+        f"{_some(change.removed)} in {change.namespace}/secret/{change.name}"
+        for change in push.changes
+        if change.action == "update" and change.removed
     ]
     if told:
         app.confirm(f"shut out {' and '.join(told)}?", yes=yes)
@@ -210,15 +209,15 @@ def pull(
     """
     from regctl import atomicfile
     from regctl.authfile.htpasswd import HtpasswdFile
-    from regctl.authsecret import push as authsecret
+    from regctl.authsecret.compare import compare, merge
+    from regctl.authsecret.secret import fetch, read
 
     file, reader = app.auth_file(path), _consumer(consumer)
     where = _one_namespace(app, namespace, cluster_options)
     local = atomicfile.read(file)
-    there = authsecret.fetch(app.cluster(cluster_options), where, secret)
-    remote = authsecret.read(there, reader)
-    content = authsecret.merged(local, remote, reader)
-    changes = authsecret.compare(HtpasswdFile(local or b""), HtpasswdFile(content))
+    remote = read(fetch(app.cluster(cluster_options), where, secret), reader)
+    content = merge(local, remote, reader)
+    changes = compare(HtpasswdFile(local or b""), HtpasswdFile(content))
     note = _words(changes)
     if content != local and not dry_run:
         if local is not None:
@@ -272,13 +271,14 @@ def diff(
     also where the password is the same.
     """
     from regctl.authfile.htpasswd import HtpasswdFile
-    from regctl.authsecret import push as authsecret
+    from regctl.authsecret.compare import compare
+    from regctl.authsecret.secret import fetch, read
 
     file = app.auth_file(path)
     local = HtpasswdFile.read(file)
     where = _one_namespace(app, namespace, cluster_options)
-    there = authsecret.fetch(app.cluster(cluster_options), where, secret)
-    changes = authsecret.compare(authsecret.read(there, _consumer(consumer)), local)
+    there = fetch(app.cluster(cluster_options), where, secret)
+    changes = compare(read(there, _consumer(consumer)), local)
     app.output.listing(
         changes,
         [

@@ -1,0 +1,172 @@
+"""What an auth Secret contains: to write it, and to read it back."""
+
+import base64
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from regctl.authfile import audit
+from regctl.authfile.audit import Finding
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import AuthFileReader, Shape
+from regctl.cluster.client import Cluster
+from regctl.cluster.namespaces import require_namespace
+from regctl.cluster.ownership import OUR_LABELS
+from regctl.cluster.resource import SECRETS, check_object_name
+from regctl.cluster.secret import Secret, read_secret
+from regctl.errors import (
+    InvalidInputError,
+    MalformedError,
+    ObjectNotFoundError,
+    UnsuitableAuthFileError,
+)
+
+DEFAULT_NAME = "registry-basic-auth"
+"""The name of the auth Secret unless another is given: the one of imixs-cloud's guide."""
+
+_RAW = ("utf-8", "surrogateescape")
+
+# Findings about bytes that are not uploaded, and findings about lines that would be lost silently.
+_NOT_UPLOADED = frozenset({"trailing-blank", "leading-blank", "third-field", "crlf", "long-line"})
+_LOST_SILENTLY = frozenset({"no-colon", "bom"})
+
+
+def layout_of(reader: AuthFileReader) -> Shape:
+    """Return the layout of the Secret. Raises InvalidInputError if *reader* reads no Secret."""
+    if reader.shape is None:
+        raise InvalidInputError(
+            f"{reader.name} reads no Secret: its users are part of its configuration",
+            hint="`regctl auth check --for all -o wide` lists the readers and their Secrets",
+        )
+    return reader.shape
+
+
+@dataclass(frozen=True)
+class AuthSecret:
+    """The active users of an auth file, as the content of a Secret for *reader*."""
+
+    reader: AuthFileReader
+    users: HtpasswdFile = field(repr=False)
+
+    @classmethod
+    def of(cls, file: HtpasswdFile, reader: AuthFileReader) -> "AuthSecret":
+        """
+        Return the active users of *file*, checked against what *reader* accepts.
+
+        Leaves out comments, locked users, carriage returns and third fields. Raises
+        UnsuitableAuthFileError for whatever *reader* would misread, and InvalidInputError if it
+        reads no Secret.
+        """
+        layout_of(reader)
+        findings = [
+            one
+            for one in audit.check(file, reader)
+            if one.rule in _LOST_SILENTLY
+            or (one.severity == "error" and one.rule not in _NOT_UPLOADED)
+        ]
+        _raise_for(findings, reader)
+        users = HtpasswdFile(file.published())
+        if not users.content:
+            raise UnsuitableAuthFileError(
+                "the auth file has no active user: with an empty list every login fails",
+                hint="`regctl adduser NAME` adds a user, `regctl auth unlock NAME` unlocks one",
+            )
+        return cls(reader, users)
+
+    def check_empty_passwords(self, empty: Collection[str]) -> None:
+        """Raise UnsuitableAuthFileError if *empty*, the users without a password, are any."""
+        findings = audit.check(self.users, self.reader, empty=empty)
+        _raise_for([one for one in findings if one.rule == "empty-password"], self.reader)
+
+    @property
+    def layout(self) -> Shape:
+        """The layout of the Secret."""
+        return layout_of(self.reader)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """All hashes."""
+        return frozenset(line.value for line in self.users.lines())
+
+    def data(self, key: str | None) -> dict[str, bytes]:
+        """Return the Secret's data: the list under *key*, or for None a key for each user."""
+        if key is not None:
+            return {key: self.users.content}
+        return {line.name: line.value.encode(*_RAW) for line in self.users.lines()}
+
+    def manifest(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return the manifest of a new Secret."""
+        metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+        metadata["labels"] = dict(OUR_LABELS)
+        if self.layout.annotations:
+            metadata["annotations"] = dict(self.layout.annotations)
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": self.layout.type,
+            "data": encoded(self.data(self.layout.key)),
+        }
+
+
+def _raise_for(findings: Sequence[Finding], reader: AuthFileReader) -> None:
+    if findings:
+        first, more = findings[0], len(findings) - 1
+        others = f" (and {more} more)" if more else ""
+        raise UnsuitableAuthFileError(
+            f"the auth file is not suitable for {reader.name}: {first.problem}: "
+            f"{first.effect}{others}",
+            hint=f"`regctl auth check --for {reader.name}` lists all findings with their remedies",
+        )
+
+
+def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
+    """Return *data* in base64, as the API server keeps it."""
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
+
+def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
+    """
+    Return the users in *secret*: the bytes of the key that *reader* reads.
+
+    For a layout with a key for each user, returns one line for each key. Raises MalformedError if
+    the Secret does not have the layout that *reader* expects.
+    """
+    key = list_key(layout_of(reader), secret)
+    if key is None:
+        rows = (name.encode() + b":" + secret.data[name].strip() for name in sorted(secret.data))
+        return HtpasswdFile(b"".join(row + b"\n" for row in rows))
+    if key not in secret.data:
+        keys = ", ".join(sorted(secret.data))
+        raise MalformedError(
+            f"cannot read {secret.subject}: {reader.name} reads key {key}, "
+            f"and the Secret has {f'only {keys}' if keys else 'no keys'}",
+            hint="`--for READER` names another reader, which reads another key",
+        )
+    return HtpasswdFile(secret.data[key])
+
+
+def list_key(layout: Shape, secret: Secret) -> str | None:
+    """Return the key of *secret* for the whole list, or None if each user has a key."""
+    if layout.any_key and len(secret.data) == 1:
+        return next(iter(secret.data))
+    return layout.key
+
+
+def fetch(cluster: Cluster, namespace: str, name: str) -> Secret:
+    """
+    Return the Secret.
+
+    Raises InvalidObjectNameError, ObjectNotFoundError, NamespaceMissingError, and any ClusterError.
+    """
+    check_object_name(name, "Secret")
+    item = cluster.get(SECRETS, namespace, name)
+    attempt = f"cannot read secret {name} in namespace {namespace}"
+    if item is None:
+        require_namespace(cluster, namespace, attempt)
+        raise ObjectNotFoundError(
+            f"{attempt}: it does not exist",
+            hint="`regctl auth push` creates it; `--auth-secret NS/NAME` names another",
+        )
+    return read_secret(item)
