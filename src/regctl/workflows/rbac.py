@@ -1,151 +1,99 @@
 """
-The least rights that a command needs in the cluster, as Roles to hand to whoever grants them.
+The least rights that a command needs in the cluster, as Roles for an administrator to create.
 
-Server-side apply has the name in its URL, so that even `create` can be bound to one Secret by
-`resourceNames`; a LIST of all can't be.
+A table has a row for each right of each command. Server-side apply has the name in its URL, so that
+even `create` can be limited to one Secret by `resourceNames`. A LIST cannot be limited by name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-Need = Literal[
+Command = Literal[
     "secret create",
-    "secret diff",
     "secret list",
     "secret check",
     "secret delete",
     "secret sync",
     "auth push",
     "auth pull",
-    "auth diff",
     "rotate",
     "doctor",
-    "library apply",
-    "library list",
-    "library delete",
+    "registry apply",
+    "registry list",
+    "registry delete",
 ]
-NEEDS: tuple[Need, ...] = get_args(Need)
-_API = "rbac.authorization.k8s.io"
+COMMANDS: tuple[Command, ...] = get_args(Command)
 
-# The API groups of what is not in the core's.
-_GROUPS = {
+_API = "rbac.authorization.k8s.io"
+_API_GROUPS = {
     "deployments": "apps",
     "ingresses": "networking.k8s.io",
     "middlewares": "traefik.io",
     "httproutes": "gateway.networking.k8s.io",
 }
-# What `library` and `auth push` call it unless told otherwise.
+# The default name that `registry apply` and `auth push` give it.
 _AUTH_SECRET = "registry-basic-auth"  # noqa: S105
-_WAYS_IN = ("ingresses", "middlewares", "httproutes")
+_READING = frozenset({"get", "list"})
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is to have the rights: a user, a group or a service account."""
+    """Who gets the rights: a user, a group or a service account."""
 
     kind: Literal["User", "Group", "ServiceAccount"]
     name: str
     namespace: str | None = None
 
     def manifest(self) -> dict[str, str]:
-        """Return it as a binding has it."""
+        """Return the subject of a RoleBinding."""
         if self.kind == "ServiceAccount":
             return {"kind": self.kind, "name": self.name, "namespace": self.namespace or "default"}
         return {"apiGroup": _API, "kind": self.kind, "name": self.name}
 
 
 @dataclass(frozen=True)
-class Grant:
+class Permissions:
     """
-    What is to be done: *needs*, which are commands, on the Secret *name* (None for any).
+    What *commands* need for the object *name*, or for any object if it is None.
 
-    For the commands of `auth` that is the auth Secret; `rotate` with one needs `auth push` too. For
-    those of `library` it is the library, whose auth Secret then has its default name.
-    *accounts* and *replace* are the commands' own flags. Without *namespaces* it is everywhere.
+    *name* is the pull secret for `secret`, the auth Secret for `auth`, and for `registry` the
+    registry, whose auth Secret then has its default name. `rotate --auth-secret` needs `auth push`
+    too. Without *namespaces* the commands run in all namespaces. *accounts* (`--attach`),
+    *replace* and *check* are the commands' own flags; with *check* they only read.
     """
 
-    needs: tuple[Need, ...]
+    commands: tuple[Command, ...]
     name: str | None = None
     namespaces: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     replace: bool = False
+    check: bool = False
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the commands run in all namespaces."""
+        return not self.namespaces
 
     def rules(self) -> list[dict[str, Any]]:
-        """Return the rules of the Role, or of the ClusterRole where it is done everywhere."""
+        """Return the rules of the Role, or of the ClusterRole for all namespaces."""
         verbs: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        for need in self.needs:
-            for resource, wanted, names in self._of(need):
-                known = verbs.setdefault((resource, tuple(names)), [])
-                known += [verb for verb in wanted if verb not in known]
+        for command in self.commands:
+            for right in _RIGHTS[command]:
+                if right.when(self):
+                    known = verbs.setdefault((right.resource, tuple(right.names(self))), [])
+                    known += [
+                        verb
+                        for verb in right.verbs.split()
+                        if verb not in known and (verb in _READING or not self.check)
+                    ]
         return [_rule(resource, some, names) for (resource, names), some in verbs.items() if some]
 
-    def _of(self, need: Need) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-        names = [self.name] if self.name else []
-        if need == "auth push":
-            yield "secrets", ["get", "create", "patch"], names
-            return
-        if need in {"auth pull", "auth diff"}:
-            yield "secrets", ["get"], names
-            return
-        if need in {"library apply", "library list", "library delete"}:
-            yield from self._of_library(need)
-            return
-        if not self.namespaces:
-            yield "namespaces", ["list"], []
-        if need == "rotate":
-            yield "secrets", ["list", "get", "patch"], []
-        elif need == "doctor":
-            yield "secrets", ["list", "get"], []
-            yield "serviceaccounts", ["list", "get"], []
-            yield "pods", ["get"], []
-        else:
-            yield from self._of_pull_secrets(need, names)
-
-    def _of_pull_secrets(
-        self, need: Need, names: Sequence[str]
-    ) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-        everywhere = not self.namespaces
-        reads = need in {"secret diff", "secret list", "secret check"}
-        finds = need in {"secret list", "secret check"} and not names
-        if everywhere or finds or need == "secret sync":
-            yield "secrets", ["list"], []
-        verbs = [] if finds or (everywhere and reads) else ["get"]
-        if need in {"secret create", "secret sync"}:
-            verbs += ["create", "patch"]
-        if need in {"secret delete", "secret sync"} or (self.replace and not reads):
-            verbs += ["delete"]
-        yield "secrets", verbs, names
-        lists = {"secret list", "secret check", "secret delete", "secret sync"}
-        if need in lists or (everywhere and self.accounts):
-            yield "serviceaccounts", ["list"], []
-        if self.accounts or need == "secret delete":
-            verbs = ["get"] if reads else ["get", "patch"]
-            yield "serviceaccounts", verbs, [] if need == "secret delete" else self.accounts
-
-    def _of_library(self, need: Need) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-        if need == "library list":
-            yield "deployments", ["list"], []
-            # The pull secrets for it are counted where all may be listed.
-            yield "secrets", ["get"] if self.namespaces else ["get", "list"], []
-            return
-        verbs = ["get", "delete"] if need == "library delete" else ["get", "create", "patch"]
-        names = [self.name] if self.name else []
-        if need == "library delete":
-            # Who else has the same users?
-            yield "deployments", ["list"], []
-        for resource in ("persistentvolumeclaims", "services", "deployments"):
-            yield resource, verbs, names
-        yield "secrets", verbs, [_AUTH_SECRET, f"{self.name}-http"] if self.name else []
-        for resource in _WAYS_IN:
-            # Another way in takes the place of the one before.
-            own = [f"{self.name}-auth"] if self.name and resource == "middlewares" else names
-            yield resource, [*verbs, *(["delete"] if need == "library apply" else [])], own
-
     def manifests(self, subject: Subject | None) -> list[dict[str, Any]]:
-        """Return a Role for each namespace, or one ClusterRole; bound to *subject* if given."""
-        role = f"regctl-{self.needs[0].replace(' ', '-')}" if len(self.needs) == 1 else "regctl"
-        if not self.namespaces:
+        """Return a Role for each namespace, or one ClusterRole, and a binding to *subject*."""
+        words = self.commands[0].split() if len(self.commands) == 1 else []
+        role = "-".join(["regctl", *words, *(["check"] if self.check else [])])
+        if self.everywhere:
             return list(_bound("ClusterRole", role, None, self.rules(), subject))
         return [
             manifest
@@ -154,9 +102,93 @@ class Grant:
         ]
 
 
+def _named(asked: Permissions) -> Sequence[str]:
+    return (asked.name,) if asked.name else ()
+
+
+class _Right(NamedTuple):
+    """Verbs on a resource, for the objects that *names* returns (none: all), if *when* is true."""
+
+    resource: str
+    verbs: str
+    names: Callable[[Permissions], Sequence[str]] = lambda _: ()
+    when: Callable[[Permissions], object] = lambda _: True
+
+
+def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
+    """Return the rights on a registry's objects; another way in replaces the one before."""
+    return (
+        _Right("persistentvolumeclaims", verbs, _named),
+        _Right("services", verbs, _named),
+        _Right("deployments", verbs, _named),
+        _Right("secrets", verbs, lambda p: (_AUTH_SECRET, f"{p.name}-http") if p.name else ()),
+        _Right("ingresses", ways_in, _named),
+        _Right("middlewares", ways_in, lambda p: (f"{p.name}-auth",) if p.name else ()),
+        _Right("httproutes", ways_in, _named),
+    )
+
+
+_LIST_NAMESPACES = _Right("namespaces", "list", when=lambda p: p.everywhere)
+_LIST_ACCOUNTS = _Right("serviceaccounts", "list")
+_READ_PULL_SECRETS = (
+    _LIST_NAMESPACES,
+    _Right("secrets", "list", when=lambda p: p.everywhere or not p.name),
+    _Right("secrets", "get", _named, when=lambda p: p.name and not p.everywhere),
+    _LIST_ACCOUNTS,
+)
+
+_RIGHTS: Mapping[Command, tuple[_Right, ...]] = {
+    "secret create": (
+        _LIST_NAMESPACES,
+        _Right("secrets", "list", when=lambda p: p.everywhere),
+        _Right("secrets", "get", _named, when=lambda p: not (p.everywhere and p.check)),
+        _Right("secrets", "create patch", _named),
+        _Right("secrets", "delete", _named, when=lambda p: p.replace),
+        _Right("serviceaccounts", "list", when=lambda p: p.everywhere and p.accounts),
+        _Right("serviceaccounts", "get patch", lambda p: p.accounts, when=lambda p: p.accounts),
+    ),
+    "secret list": _READ_PULL_SECRETS,
+    "secret check": _READ_PULL_SECRETS,
+    "secret delete": (
+        _LIST_NAMESPACES,
+        _Right("secrets", "list", when=lambda p: p.everywhere),
+        _Right("secrets", "get delete", _named),
+        _Right("serviceaccounts", "list get patch"),
+    ),
+    "secret sync": (
+        _LIST_NAMESPACES,
+        _Right("secrets", "list"),
+        _Right("secrets", "get create patch delete", _named),
+        _LIST_ACCOUNTS,
+        _Right("serviceaccounts", "get patch", lambda p: p.accounts, when=lambda p: p.accounts),
+    ),
+    "auth push": (_Right("secrets", "get create patch", _named),),
+    "auth pull": (_Right("secrets", "get", _named),),
+    "rotate": (_LIST_NAMESPACES, _Right("secrets", "list get patch")),
+    "doctor": (
+        _LIST_NAMESPACES,
+        _Right("secrets", "list get"),
+        _Right("serviceaccounts", "list get"),
+        _Right("pods", "get"),
+    ),
+    "registry apply": _registry_objects("get create patch", ways_in="get create patch delete"),
+    "registry list": (
+        _Right("deployments", "list"),
+        _Right("secrets", "get"),
+        # Counts the pull secrets for it in all namespaces.
+        _Right("secrets", "list", when=lambda p: p.everywhere),
+    ),
+    "registry delete": (
+        # Finds other registries that have the same users.
+        _Right("deployments", "list"),
+        *_registry_objects("get delete", ways_in="get delete"),
+    ),
+}
+
+
 def _rule(resource: str, verbs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     rule: dict[str, Any] = {
-        "apiGroups": [_GROUPS.get(resource, "")],
+        "apiGroups": [_API_GROUPS.get(resource, "")],
         "resources": [resource],
     }
     if names:

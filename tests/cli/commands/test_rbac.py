@@ -118,10 +118,10 @@ ACCOUNT = ["--service-account", "default"]
 NEEDS: dict[str, list[list[str]]] = {
     "auth push": [["auth", "push", "--secret", "users", "--yes"]],
     "auth pull": [["auth", "pull", "--secret", "users", "--yes"]],
-    "auth diff": [["auth", "diff", "--secret", "users"]],
+    "auth push --check": [["auth", "diff", "--secret", "users"]],
     "rotate": [["rotate", "alice", "--plain-http", "--grace", "0", "--wait", "0"]],
     "secret create": [["secret", "create", PULL, *ACCOUNT, "--username", "alice"]],
-    "secret diff": [["secret", "diff", PULL, *ACCOUNT, "--username", "alice"]],
+    "secret create --check": [["secret", "diff", PULL, *ACCOUNT, "--username", "alice"]],
     "secret list": [["secret", "list"]],
     "secret check": [["secret", "check", "--plain-http"]],
     "secret delete": [["secret", "delete", PULL, "--yes"]],
@@ -132,8 +132,8 @@ NEEDS: dict[str, list[list[str]]] = {
     ],
 }
 NAMES = {
-    **dict.fromkeys(("auth push", "auth pull", "auth diff"), "users"),
-    **dict.fromkeys(("secret create", "secret diff", "secret delete"), PULL),
+    **dict.fromkeys(("auth push", "auth pull", "auth push --check"), "users"),
+    **dict.fromkeys(("secret create", "secret create --check", "secret delete"), PULL),
 }
 UNSEEN = ("accounts could not be looked at", "accounts may not be listed", "\t?\t")
 
@@ -216,6 +216,6 @@ def test_each_right_is_needed_and_all_are_enough(
 def _single_rules(need: str, name: str | None, namespace: str) -> list[dict[str, Any]]:
     """The rules of the Role, each with one verb only."""
     line = ["rbac", "--for", need, *([name] if name else []), "-n", namespace]
-    line += ACCOUNT if need in {"secret create", "secret diff"} else []
+    line += ACCOUNT if need in {"secret create", "secret create --check"} else []
     (role,) = yaml.safe_load_all(run(*line).stdout)
     return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]

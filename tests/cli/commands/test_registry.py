@@ -563,7 +563,7 @@ def test_each_right_to_apply_is_needed_and_all_are_enough(
     kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
-    rules = single_rules("library apply", namespace)
+    rules = single_rules("registry apply", namespace)
     for missing, rule in enumerate(rules):
         space = kubernetes.create_namespace(f"{namespace}-{missing}")
         left = [other for number, other in enumerate(rules) if number != missing]
@@ -579,7 +579,7 @@ def test_each_right_to_apply_is_needed_and_all_are_enough(
 def test_each_right_to_delete_is_needed_and_all_are_enough(
     kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = single_rules("library delete", namespace)
+    rules = single_rules("registry delete", namespace)
 
     def deleted(space: str) -> list[Result]:
         results = []
@@ -606,6 +606,6 @@ def test_the_rights_to_list_are_enough(
 ) -> None:
     with_users(kubernetes, namespace, "alice", **OURS)
     applied(namespace, *NGINX)
-    kubernetes.grant("bob", namespace, single_rules("library list", namespace))
+    kubernetes.grant("bob", namespace, single_rules("registry list", namespace))
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
     assert run("list", "-n", namespace).stdout == f"{namespace}\tfoo\t{HOST}\t0/1\t1\t?\n"

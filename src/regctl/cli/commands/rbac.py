@@ -10,7 +10,8 @@ from regctl.cli.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.workflows.rbac import Need, Subject
+    from regctl.workflows.rbac import Command as RegctlCommand
+    from regctl.workflows.rbac import Subject
 
 
 @click.command(
@@ -63,36 +64,39 @@ def rbac(
     """
     Print the least Role or ClusterRole that a command needs, and its binding.
 
-    NAME is the Secret or library that the command is about. `rotate --auth-secret` needs what
+    NAME is the Secret or registry that the command is about. `rotate --auth-secret` needs what
     'auth push' needs too. Without --for it is all that regctl ever does.
     """
     from regctl.cluster.resource import check_namespace, check_object_name
-    from regctl.workflows.rbac import Grant
+    from regctl.workflows.rbac import Permissions
 
     names = tuple(dict.fromkeys(one for text in namespace for one in text.split(",")))
     for one in names:
         check_namespace(one)
     if name is not None:
         check_object_name(name, "Secret")
-    grant = Grant(_needs(need, name), name, names, service_account, replace=replace)
+    check = need is not None and need.split()[-1:] == ["--check"]
+    commands = _commands(need, name)
+    asked = Permissions(commands, name, names, service_account, replace=replace, check=check)
     if app.output.format is None:
         app.output.format = "yaml"
-    app.output.manifests(grant.manifests(_subject(user, group, account)))
+    app.output.manifests(asked.manifests(_subject(user, group, account)))
 
 
-def _needs(command: str | None, name: str | None) -> "tuple[Need, ...]":
-    from regctl.workflows.rbac import NEEDS
+def _commands(typed: str | None, name: str | None) -> "tuple[RegctlCommand, ...]":
+    from regctl.workflows.rbac import COMMANDS
 
-    if command is None:
+    if typed is None:
         if name is not None:
             raise InvalidInputError(
                 f"which command is to work on {name}?", hint="pass --for COMMAND, or leave NAME out"
             )
-        return NEEDS
-    found = next((need for need in NEEDS if need == " ".join(command.split())), None)
+        return COMMANDS
+    words = " ".join(word for word in typed.split() if word != "--check")
+    found = next((command for command in COMMANDS if command == words), None)
     if found is None:
         raise InvalidInputError(
-            f"no rights are known for {command!r}", hint=f"pass one of: {', '.join(NEEDS)}"
+            f"no rights are known for {typed!r}", hint=f"pass one of: {', '.join(COMMANDS)}"
         )
     return (found,)
 

@@ -1,0 +1,95 @@
+"""The rights of each command, and the Roles and bindings made of them."""
+
+from typing import Any
+
+import pytest
+
+from regctl.workflows.rbac import COMMANDS, Command, Permissions, Subject
+
+WRITING = {"create", "patch", "update", "delete"}
+
+
+def verbs_of(permissions: Permissions, resource: str) -> dict[tuple[str, ...], set[str]]:
+    """The verbs on *resource*, by the names that they are limited to."""
+    return {
+        tuple(rule.get("resourceNames", ())): set(rule["verbs"])
+        for rule in permissions.rules()
+        if rule["resources"] == [resource]
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_check_only_reads(command: Command) -> None:
+    for namespaces in ((), ("team-a",)):
+        for rule in Permissions((command,), "r.io", namespaces, check=True).rules():
+            assert not WRITING & set(rule["verbs"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_only_commands_for_all_namespaces_list_them(command: Command) -> None:
+    in_one = Permissions((command,), namespaces=("team-a",))
+    assert verbs_of(in_one, "namespaces") == {}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_limits_every_write_to_objects_of_that_name(command: Command) -> None:
+    if command == "rotate":
+        return  # changes whichever pull secrets have the user
+    for rule in Permissions((command,), "foo", ("team-a",), replace=True).rules():
+        if WRITING & set(rule["verbs"]) and rule["resources"] != ["serviceaccounts"]:
+            assert rule["resourceNames"]
+
+
+def test_create_needs_a_list_in_all_namespaces_and_none_in_one() -> None:
+    assert verbs_of(Permissions(("secret create",), "r.io"), "secrets") == {
+        (): {"list"},
+        ("r.io",): {"get", "create", "patch"},
+    }
+    assert verbs_of(Permissions(("secret create",), "r.io", ("a",)), "secrets") == {
+        ("r.io",): {"get", "create", "patch"}
+    }
+
+
+def test_replacing_and_attaching_have_rights_of_their_own() -> None:
+    plain = Permissions(("secret create",), "r.io", ("a",))
+    assert verbs_of(plain, "serviceaccounts") == {}
+    more = Permissions(("secret create",), "r.io", ("a",), ("default",), replace=True)
+    assert verbs_of(more, "secrets") == {("r.io",): {"get", "create", "patch", "delete"}}
+    assert verbs_of(more, "serviceaccounts") == {("default",): {"get", "patch"}}
+
+
+def test_no_right_is_in_two_rules() -> None:
+    rules = Permissions(COMMANDS).rules()
+    seen = [(rule["resources"][0], tuple(rule.get("resourceNames", ()))) for rule in rules]
+    assert len(seen) == len(set(seen))
+
+
+def test_a_role_for_each_namespace_and_a_binding_beside_it() -> None:
+    subject = Subject("ServiceAccount", "regctl", "infra")
+    manifests = Permissions(("rotate",), namespaces=("b", "a")).manifests(subject)
+    assert [(one["kind"], one["metadata"]) for one in manifests] == [
+        ("Role", {"name": "regctl-rotate", "namespace": "a"}),
+        ("RoleBinding", {"name": "regctl-rotate", "namespace": "a"}),
+        ("Role", {"name": "regctl-rotate", "namespace": "b"}),
+        ("RoleBinding", {"name": "regctl-rotate", "namespace": "b"}),
+    ]
+    binding: dict[str, Any] = manifests[1]
+    assert binding["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "Role",
+        "name": "regctl-rotate",
+    }
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "regctl", "namespace": "infra"}
+    ]
+
+
+def test_the_role_is_called_after_its_command() -> None:
+    def role_name(permissions: Permissions) -> str:
+        [role] = permissions.manifests(None)
+        name: str = role["metadata"]["name"]
+        return name
+
+    assert role_name(Permissions(("auth push",))) == "regctl-auth-push"
+    assert role_name(Permissions(("auth push",), check=True)) == "regctl-auth-push-check"
+    assert role_name(Permissions(COMMANDS)) == "regctl"
