@@ -1,4 +1,4 @@
-"""What a check found: the steps of `ping`, `doctor` and `secret check`."""
+"""The result of a check: the steps of `ping`, `doctor` and `secret check`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +11,9 @@ State = Literal["ok", "warning", "failure", "skipped"]
 @dataclass(frozen=True)
 class Check:
     """
-    One thing that was checked, what was found, and what to do about it.
+    One thing that was checked, the finding, and a hint if there is something to do.
 
-    *error* is the failure behind it, where one was raised.
+    *error* is the exception behind it, if one was raised.
     """
 
     name: str

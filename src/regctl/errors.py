@@ -1,9 +1,9 @@
 """
 Every failure that regctl expects, by name.
 
-A message says what was attempted, on what, and what the other side answered; a hint says the next
-command. `exit_code` is what the process ends with: 1 failed, 2 usage, 3 partly done, 4 not
-authenticated or not permitted. Nothing here ever holds a password.
+A message says what was attempted, on what, and what the other side answered. A hint names the next
+command. `exit_code` is the exit code of the process: 1 failed, 2 usage, 3 partly done, 4 not
+authenticated or not permitted. No message holds a password.
 """
 
 import shlex
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class RegctlError(Exception):
-    """The base of every expected failure: one line for a person, and what to do about it."""
+    """The base of every expected failure: a message of one line and perhaps a hint."""
 
     exit_code: ClassVar[int] = 1
 
@@ -22,13 +22,13 @@ class RegctlError(Exception):
 
 
 class InvalidInputError(RegctlError):
-    """What was typed can't be right, whatever the state of the world: nothing was tried."""
+    """The input is wrong by itself; nothing was tried."""
 
     exit_code = 2
 
 
 class AccessError(RegctlError):
-    """The other side knows what is wanted and refuses it."""
+    """The other side denies access."""
 
     exit_code = 4
 
@@ -38,143 +38,143 @@ class NotAuthenticatedError(AccessError):
 
 
 class NotPermittedError(AccessError):
-    """Authenticated, and yet not allowed."""
+    """Authenticated, but not authorized."""
 
 
 class PartlyDoneError(RegctlError):
-    """Some of it is done and stays done; a second run finishes the rest."""
+    """A part is done and stays done; a second run completes it."""
 
     exit_code = 3
 
 
 class DifferenceError(RegctlError):
-    """A difference or finding, where one was asked for: `diff`, `check` and `verify`."""
+    """A difference or finding in a command that looks for one, such as `--check`."""
 
 
 class ConfirmationError(RegctlError):
-    """A question was answered with no, or there was nobody to ask."""
+    """The answer to a question was no, or no terminal could ask it."""
 
 
 class OutputError(RegctlError):
-    """Standard output can't be written to: a full disk, most often."""
+    """Standard output cannot be written to; most often the disk is full."""
 
 
 class ClosedPipeError(RegctlError):
-    """The reader of standard output has had enough: the end, in silence, as by SIGPIPE."""
+    """The reader of standard output closed it: the process ends silently, as by SIGPIPE."""
 
     exit_code = 128 + 13
 
 
-# Files
+# The ground: files and references
 
 
 class FileAccessError(RegctlError):
-    """A file can't be opened, read or replaced."""
+    """A file cannot be opened, read or replaced."""
 
 
 class MountPointError(FileAccessError):
-    """A file that is mounted by itself: it can be written to, and not be replaced."""
+    """A file is a mount point itself: it can be written to, but not replaced."""
 
 
 class LockedError(RegctlError):
-    """Another process holds the file's lock for longer than we wait."""
+    """Another process held the file's lock for longer than the timeout."""
 
 
 class MalformedError(RegctlError):
-    """A file's content is not what its name says; the message names the line."""
+    """A document does not have the format it should; the message names the line if known."""
+
+
+class InvalidReferenceError(InvalidInputError):
+    """The text is not the name of a registry, a repository or an image."""
+
+
+# authfile: the auth file
+
+
+class InvalidUserError(InvalidInputError):
+    """Some reader of auth files would read this user name as another."""
+
+
+class InvalidPasswordError(InvalidInputError):
+    """A password is empty, or a server would truncate it."""
+
+
+class UnknownUserError(RegctlError):
+    """The auth file has no such user."""
+
+
+class LockedUserError(RegctlError):
+    """The user is in the auth file, but locked."""
+
+
+class UserExistsError(RegctlError):
+    """The auth file already has the user."""
+
+
+class WrongPasswordError(NotAuthenticatedError):
+    """The password does not match the user's hash in the auth file."""
+
+
+class UnsuitableAuthFileError(RegctlError):
+    """The auth file would not work for its reader; nothing was uploaded."""
 
 
 class InvalidUserListError(MalformedError):
-    """A list with wrong entries; *problems* names each of them."""
+    """A list of users has wrong entries; *problems* has a line for each."""
 
     def __init__(self, message: str, *, problems: tuple[str, ...], hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
 
 
-# The auth file
-
-
-class InvalidUserError(InvalidInputError):
-    """A user name that some consumer of an auth file would read as something else."""
-
-
-class InvalidPasswordError(InvalidInputError):
-    """An empty password, or one that a server would cut short."""
-
-
-class UnknownUserError(RegctlError):
-    """No such user in the auth file."""
-
-
-class LockedUserError(RegctlError):
-    """The user is in the auth file, and shut out."""
-
-
-class UserExistsError(RegctlError):
-    """The user is there, and was to be new."""
-
-
-class WrongPasswordError(NotAuthenticatedError):
-    """The password does not open the auth file."""
-
-
-class UnsuitableAuthFileError(RegctlError):
-    """The auth file would not do what is meant where it is to go; nothing was sent."""
-
-
 class UnreadableHashError(RegctlError):
-    """A hash in a scheme that can't be checked here."""
+    """A hash has a scheme that regctl cannot verify."""
 
 
-# Credentials and references
-
-
-class InvalidReferenceError(InvalidInputError):
-    """Not the name of a registry, a repository or an image."""
+# credentials: docker's config
 
 
 class NoCredentialError(RegctlError):
-    """No password was given and none was found."""
+    """No password was passed, and none was found."""
 
 
 class CredentialHelperError(RegctlError):
-    """docker's credential helper is missing or failed."""
+    """A credential helper of docker is missing or failed."""
 
 
-# The registry
+# registry: the registry's API
 
 
 class RegistryError(RegctlError):
-    """The registry answered, and the answer is not one that we can use."""
+    """The registry's answer is an error, or of no use."""
 
 
 class RegistryUnreachableError(RegistryError):
-    """No answer: name resolution, connection or a time limit."""
+    """The registry did not answer: name resolution, connection or timeout."""
 
 
 class CertificateError(RegistryError):
-    """The registry's certificate is not to be trusted."""
+    """The registry's certificate is not trusted."""
 
 
 class ConnectionLostError(RegistryUnreachableError):
-    """The connection ended before the answer did; asking again may help."""
+    """The connection ended before the answer did; a retry may help."""
 
 
 class UntrustedRealmError(RegistryError):
-    """The registry names a token server that must not see the password."""
+    """The registry names a token server that must not get the password."""
 
 
 class NotARegistryError(RegistryError):
-    """Something answers there that does not speak the registry's protocol."""
+    """The server does not speak the registry's protocol."""
 
 
 class NotInRegistryError(RegistryError):
-    """No such repository, tag or manifest."""
+    """The registry has no such repository, tag or manifest."""
 
 
 class NoCatalogError(RegistryError):
-    """The registry does not list its repositories, to this user or to anybody."""
+    """The registry does not list its repositories, or not for this user."""
 
 
 class DeletionRefusedError(RegistryError):
@@ -182,11 +182,11 @@ class DeletionRefusedError(RegistryError):
 
 
 class DeletionByDigestOnlyError(DeletionRefusedError):
-    """The registry deletes a digest with all its tags, and no single tag."""
+    """The registry deletes a digest with all its tags, but no single tag."""
 
 
 class BodyTooLargeError(RegistryError):
-    """Something between takes no body of that size."""
+    """The registry, or a proxy before it, rejects a body of that size."""
 
 
 class DiskFullError(RegistryError):
@@ -194,50 +194,50 @@ class DiskFullError(RegistryError):
 
 
 class UnknownManifestError(RegistryError):
-    """The manifest is of a kind that is not an image's."""
+    """The manifest's media type is not one of an image."""
 
 
 class DigestMismatchError(RegistryError):
-    """What came is not what its digest says."""
+    """The content does not match its digest."""
 
 
 class IncompleteListError(PartlyDoneError):
-    """A list broke off; *last* is the last name that came."""
+    """A list ended early; *last* is the last name received."""
 
     def __init__(self, message: str, *, last: str) -> None:
-        super().__init__(message, hint=f"--last {shlex.quote(last)} goes on from there")
+        super().__init__(message, hint=f"`--last {shlex.quote(last)}` continues the list")
         self.last = last
 
 
-# The cluster
+# cluster: the Kubernetes API
 
 
 class ClusterError(RegctlError):
-    """The API server answered with an error that has no better name here."""
+    """The API server answered with an error that has no class of its own."""
 
 
 class UnknownKindError(ClusterError):
-    """What answers knows no such kind of object, or is no API server at all."""
+    """The server does not know this kind of object, or is not an API server."""
 
 
 class KubeconfigError(ClusterError):
-    """No kubeconfig, or one that can't be used."""
+    """The kubeconfig is missing or cannot be used."""
 
 
 class ClusterUnreachableError(ClusterError):
-    """No answer from the API server."""
+    """The API server did not answer."""
 
 
 class InvalidNamespaceError(InvalidInputError):
-    """Not a namespace's name by RFC 1123."""
+    """The text is not a namespace's name by RFC 1123."""
 
 
 class InvalidObjectNameError(InvalidInputError):
-    """Not the name of a Kubernetes object by RFC 1123."""
+    """The text is not the name of a Kubernetes object by RFC 1123."""
 
 
 class ObjectNotFoundError(ClusterError):
-    """No such object in the cluster."""
+    """The cluster has no such object."""
 
 
 class NamespaceMissingError(ClusterError):
@@ -245,24 +245,24 @@ class NamespaceMissingError(ClusterError):
 
 
 class NamespaceTerminatingError(ClusterError):
-    """The namespace is being deleted and takes nothing new."""
+    """The namespace is being deleted and accepts no new objects."""
 
 
 class ConflictError(ClusterError):
-    """Somebody else changed the object, or owns the field."""
+    """Another client changed the object, or owns the field."""
 
 
 class FieldOwnedError(ConflictError):
-    """Another field manager owns what was to be applied."""
+    """Another field manager owns a field that was to be applied."""
 
 
 class ForeignObjectError(ClusterError):
-    """The object belongs to somebody else; it was left alone."""
+    """Somebody else manages the object; it was not changed."""
 
 
 class NotStartedError(ClusterError):
-    """The run was interrupted before this was begun."""
+    """The run was interrupted before this change started."""
 
 
 class ImmutableError(ClusterError):
-    """The object, or its type, can't be changed in place."""
+    """The object, or its type, cannot be changed in place."""

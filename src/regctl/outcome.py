@@ -1,8 +1,8 @@
 """
-What became of each object that a command was to change.
+What happened to each object that a command should change.
 
-One vocabulary for users, files, Secrets and every other kind: a plan decides an Action, carrying it
-out gives a Result, and an Outcome says which object it is about.
+Users, files, Secrets and all other kinds share these words. A plan decides an Action, applying it
+gives a Result, and an Outcome adds the object that it is about.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ DryRun = Literal["client", "server"]
 Action = Literal["create", "update", "replace", "delete", "keep", "skip", "unchanged", "refuse"]
 Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
 
-# What an action that succeeds is called afterwards, as kubectl says it.
+# The result of an action that succeeds, in kubectl's words.
 RESULTS: Mapping[Action, Result] = {
     "create": "created",
     "update": "configured",
@@ -31,10 +31,10 @@ RESULTS: Mapping[Action, Result] = {
 @dataclass(frozen=True)
 class Outcome:
     """
-    What became of one object, or with a dry run would become of it.
+    What happened to one object, or would happen to it in a dry run.
 
-    *differences* say what was not as wanted, with no secret in them. *details* are further keys of
-    its JSON object.
+    *differences* describe what was not as desired, without any secret. *details* are further keys
+    of its JSON object.
     """
 
     kind: str

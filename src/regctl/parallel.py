@@ -1,4 +1,4 @@
-"""Many small pieces of work at once: bounded, each answered for, and stopped cleanly."""
+"""Run one function for many items in parallel: bounded, no item lost, with a clean stop."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -12,7 +12,7 @@ MAX_WORKERS = 16
 
 
 class Interrupted:
-    """In place of a result: the piece was not begun when the run was interrupted."""
+    """In place of a result: the item had not started when the run was interrupted."""
 
 
 INTERRUPTED = Interrupted()
@@ -26,12 +26,12 @@ def run(
     stop: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[T, R | Interrupted]]:
     """
-    Yield each of *items* with what *function* returned for it, in the order they finish.
+    Yield each item with what *function* returned for it, in the order they finish.
 
-    On Ctrl-C (KeyboardInterrupt while waiting) nothing more is begun, *stop* is called so that
-    pieces that wait can give up, pieces under way are waited for, the others come back as
-    INTERRUPTED, and then the KeyboardInterrupt is raised: every item is answered for exactly once.
-    An exception of *function* is raised as it is and ends the run.
+    Every item is yielded exactly once, also on Ctrl-C (KeyboardInterrupt while waiting). Then no
+    further item starts, and *stop* is called so that running calls can stop waiting. Running calls
+    finish, the other items are yielded as INTERRUPTED, and KeyboardInterrupt is raised. An
+    exception of *function* ends the run and is raised unchanged.
     """
     if len(items) <= 1:
         for item in items:

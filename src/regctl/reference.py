@@ -1,8 +1,8 @@
 """
-What people type for a registry or an image, normalised.
+The name of a registry or an image, as people type it and normalised.
 
-The rules for images are those of docker's reference grammar (distribution/reference): a first
-component with a dot, a colon or the name `localhost` is a host, anything else is on Docker Hub.
+The rules for images are those of docker's reference grammar (distribution/reference). A first
+component is a host if it has a dot or a colon or is `localhost`. Any other image is on Docker Hub.
 """
 
 import re
@@ -36,17 +36,17 @@ def check_tag(text: str) -> str:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry: *host* with its port, as it stands in an image's name."""
+    """A registry: *host* with its port, as in an image's name."""
 
     host: str
 
     @classmethod
     def parse(cls, text: str) -> "Registry":
         """
-        Read what people paste: a host, with or without port, scheme or path.
+        Parse a host, with or without port, scheme or path, as people paste it.
 
-        The scheme and the path are dropped: whether to speak TLS is a flag, never guessed.
-        Raises InvalidReferenceError for anything that has no host.
+        Scheme and path are dropped: a flag decides about TLS, not the text. Raises
+        InvalidReferenceError if there is no host.
         """
         rest = text.strip()
         if "://" in rest:
@@ -74,7 +74,7 @@ class Registry:
 
     @property
     def endpoint(self) -> str:
-        """The host that answers `/v2/`; Docker Hub's is another than its name."""
+        """The host that serves `/v2/`; for Docker Hub it differs from the name."""
         return "registry-1.docker.io" if self.host == DOCKER_HUB else self.host
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image: where it is, its repository, and a tag, a digest, both or neither."""
+    """An image: its registry and repository, and a tag, a digest, both or neither."""
 
     registry: Registry
     repository: str
@@ -93,9 +93,9 @@ class ImageReference:
     @classmethod
     def parse(cls, text: str) -> "ImageReference":
         """
-        Read `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]`, as docker does.
+        Parse `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` as docker does.
 
-        Raises InvalidReferenceError for anything that docker would refuse.
+        Raises InvalidReferenceError for any text that docker would reject.
         """
         rest, at, digest = text.strip().partition("@")
         first, slash, remainder = rest.partition("/")
@@ -118,7 +118,7 @@ class ImageReference:
 
     @property
     def reference(self) -> str:
-        """What to ask the registry for: the digest where there is one, else the tag or `latest`."""
+        """What to request from the registry: the digest if given, else the tag or `latest`."""
         return self.digest or self.tag or "latest"
 
     def __str__(self) -> str:

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -169,28 +168,6 @@ def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
     results = [status for _, status in parallel.run(apply, range(300), workers=16)]
     assert results == [201] * 300
     assert 429 in seen
-
-
-def test_interrupted_every_item_is_answered_for() -> None:
-    """Ctrl-C while pieces run: those under way finish, the others come back as not begun."""
-    stopped = threading.Event()
-
-    def piece(number: int) -> int:
-        if number == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        stopped.wait()
-        return number
-
-    answered: list[tuple[int, Any]] = []
-
-    def collect() -> None:
-        answers = parallel.run(piece, range(20), workers=2, stop=stopped.set)
-        answered.extend(iter(lambda: next(answers), None))
-
-    with pytest.raises(KeyboardInterrupt):
-        collect()
-    assert sorted(number for number, _ in answered) == list(range(20))
-    assert sum(result is parallel.INTERRUPTED for _, result in answered) >= 16
 
 
 def test_ctrl_c_prints_what_was_done_and_what_was_not(api: StandinApi, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_file_is_read_whole() -> None:
         ("[team-a], all: true", "[Team_A]", 12, "not a namespace"),
         ("{namespaces: [team-a], all: true}", "{}", 16, "must have one of"),
         ("merge: true", "merge: maybe", 17, "must be true or false"),
-        ("merge: true", "merge: true\n    merge: false", 18, "merge again"),
+        ("merge: true", "merge: true\n    merge: false", 18, "key merge is there twice"),
         ("merge: true", "merge: [", 18, "expected"),
     ],
 )
