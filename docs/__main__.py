@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from docs import readers
+from regctl.cli.command import Command
 from regctl.cli.commands.completion import SCRIPTS
 from regctl.cli.main import SECTIONS, main
-from regctl.cli.params import Command
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import click
 
 from regctl import __version__
+from regctl.cli.command import Command
 from regctl.cli.main import main
-from regctl.cli.params import Command
 
 _EXIT_STATUS = {
     "0": "Done, nothing to do included.",

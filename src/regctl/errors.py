@@ -51,20 +51,6 @@ class DifferenceError(RegctlError):
     """A difference or finding in a command that looks for one, such as `--check`."""
 
 
-class ConfirmationError(RegctlError):
-    """The answer to a question was no, or no terminal could ask it."""
-
-
-class OutputError(RegctlError):
-    """Standard output cannot be written to; most often the disk is full."""
-
-
-class ClosedPipeError(RegctlError):
-    """The reader of standard output closed it: the process ends silently, as by SIGPIPE."""
-
-    exit_code = 128 + 13
-
-
 # The ground: files and references
 
 

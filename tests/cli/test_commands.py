@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from docs.__main__ import files
+from regctl.cli.command import Command
 from regctl.cli.main import main
-from regctl.cli.params import Command
 
 ROOT = Path(__file__).parent.parent.parent
 

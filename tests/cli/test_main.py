@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from regctl import errors
 from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command
 from regctl.cli.main import Root, main
-from regctl.cli.option_groups import output_option
-from regctl.cli.params import Command
+from regctl.cli.params import output_option
 
 ENDS = {
     "done": 0,
@@ -58,7 +58,7 @@ def end(app: App, way: str) -> None:
             raise errors.RegctlError("the registry said \x1b[2J\r\nerror: \udcff\u202e")
 
 
-PROCESS = "from tests.cli.test_boundary import probe; probe(prog_name='probe')"
+PROCESS = "from tests.cli.test_main import probe; probe(prog_name='probe')"
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -10,7 +10,10 @@ import pytest
 
 from regctl import documents, errors
 from regctl.cli.app import App
-from regctl.cli.output import Column, Format, Output, Result, visible
+from regctl.cli.escapes import escape_controls
+from regctl.cli.listings import Column, Listing
+from regctl.cli.output import Format, Output
+from regctl.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,17 @@ class Row:
 
 
 ROWS = [Row("team/app", 12), Row("[red]evil\x1b[2J", 1_000_000)]
-COLUMNS = [
-    Column[Row]("NAME", lambda row: row.name),
-    Column[Row]("SIZE", lambda row: str(row.size), right=True),
-    Column[Row]("NOTE", lambda _row: "more", wide=True),
-]
+ROWS_LISTING = Listing(
+    "rows",
+    [
+        Column[Row]("NAME", lambda row: row.name),
+        Column[Row](
+            "SIZE", lambda row: row.size, text=lambda size: f"{size} B", exact=str, right=True
+        ),
+        Column[Row]("NOTE", lambda _row: "more", key="", wide=True),
+    ],
+    name=lambda row: row.name,
+)
 
 
 class Terminal(io.StringIO):
@@ -38,9 +47,7 @@ def shown(
     stream = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("COLUMNS", "80")
-    Output(format=format_).listing(
-        iter(ROWS), COLUMNS, key="rows", name=lambda row: row.name, record=asdict
-    )
+    Output(format=format_).listing(iter(ROWS), ROWS_LISTING)
     return stream.getvalue()
 
 
@@ -51,13 +58,23 @@ def test_a_terminal_gets_a_table_and_a_pipe_gets_tab_separated_lines(
     assert "NAME" in table[0]
     assert "SIZE" in table[0]
     assert "[red]evil\\x1b[2J" in table[2]
-    assert "1000000" in table[2]
+    assert "1000000 B" in table[2]
     assert shown(monkeypatch, None) == "team/app\t12\n[red]evil\\x1b[2J\t1000000\n"
 
 
 def test_wide_shows_the_columns_that_a_table_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "more" not in shown(monkeypatch, "table")
-    assert "\tmore\n" in shown(monkeypatch, "wide")
+    assert "more" in shown(monkeypatch, "wide")
+
+
+def test_a_table_in_a_pipe_is_there_for_the_asking_and_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shown(monkeypatch, "table").splitlines() == [
+        f"{'NAME':16}  SIZE",
+        f"{'team/app':16}  12 B",
+        "[red]evil\\x1b[2J  1000000 B",
+    ]
 
 
 def test_json_and_yaml_hold_the_values_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +100,8 @@ def test_a_listing_that_breaks_shows_what_came(
     monkeypatch.setattr(sys, "stdout", stream)
     output = Output(format=format_)
     with pytest.raises(errors.RegctlError) as caught:
-        output.listing(broken(), COLUMNS, key="rows", name=lambda row: row.name, record=asdict)
-    output.failure(caught.value)
+        output.listing(broken(), ROWS_LISTING)
+    output.fatal(caught.value)
     assert "team/app" in stream.getvalue()
     if format_ == "json":
         document = json.loads(stream.getvalue())
@@ -94,20 +111,18 @@ def test_a_listing_that_breaks_shows_what_came(
 
 def test_an_empty_list_is_an_empty_json_list(capsys: pytest.CaptureFixture[str]) -> None:
     empty: list[Row] = []
-    Output(format="json").listing(
-        empty, COLUMNS, key="rows", name=lambda row: row.name, record=asdict
-    )
+    Output(format="json").listing(empty, ROWS_LISTING)
     assert json.loads(capsys.readouterr().out) == {"rows": []}
 
 
-CREATED = Result("secret", "r.io", "created", namespace="team-a")
-FAILED = Result(
+CREATED = Outcome("secret", "r.io", "created", namespace="team-a")
+FAILED = Outcome(
     "secret", "r.io", "failed", namespace="team-b", error=errors.NotPermittedError("forbidden")
 )
 
 
 def test_results_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    Output().results([CREATED, Result("user", "alice", "unchanged")])
+    Output().results([CREATED, Outcome("user", "alice", "unchanged")])
     assert capsys.readouterr().out == "team-a/secret/r.io created\nuser/alice unchanged\n"
 
 
@@ -168,8 +183,8 @@ def test_a_concealed_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[s
 
 
 def test_visible_leaves_text_in_other_scripts_alone() -> None:
-    assert visible("Zoë 日本 naïve") == "Zoë 日本 naïve"
-    assert visible("a\tb\nc\x7f\x9b\u2028\udc80") == "a\\tb\\nc\\x7f\\x9b\\u2028\\x80"
+    assert escape_controls("Zoë 日本 naïve") == "Zoë 日本 naïve"
+    assert escape_controls("a\tb\nc\x7f\x9b\u2028\udc80") == "a\\tb\\nc\\x7f\\x9b\\u2028\\x80"
 
 
 def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:

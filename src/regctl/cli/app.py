@@ -1,29 +1,62 @@
-"""What a command is given: its output, its environment, and clients made on first use."""
+"""
+What a command is given: its output, its environment, and clients that are made on first use.
+
+The options that say how to connect are kept here; no command passes them on.
+"""
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from regctl.cli.errors import ConfirmationError
+from regctl.cli.options import ChangeFlags, CredentialFlags, PasswordFlags, TargetFlags
 from regctl.cli.output import Output
-from regctl.errors import ConfirmationError, InvalidInputError
+from regctl.errors import (
+    FileAccessError,
+    InvalidInputError,
+    InvalidPasswordError,
+    MalformedError,
+    NoCredentialError,
+    RegctlError,
+)
+from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
-    from regctl.cli.credential_options import CredentialOptions
-    from regctl.cli.option_groups import ClusterOptions, TransportOptions
     from regctl.cluster.client import Cluster
+    from regctl.cluster.namespaces import Targets
     from regctl.credentials.credential import Credential
     from regctl.credentials.dockerconfig import DockerConfig
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
     from regctl.registry.transport import ConnectionSettings
     from regctl.retry import RequestTrace
+
+STDIN = "-"
+
+Run = Callable[[DryRun | None], Iterable[Sequence[Outcome]]]
+
+
+@dataclass
+class Connections:
+    """How to connect to the cluster and to registries, as the options say. Times in seconds."""
+
+    kubeconfig: "Path | None" = None
+    context: str | None = None
+    timeout: float = 30.0
+    workers: int = 8
+    ca_file: "Path | None" = None
+    client_cert: "Path | None" = None
+    client_key: "Path | None" = None
+    plain_http: bool = False
+    insecure_skip_tls_verify: bool = False
 
 
 @dataclass
@@ -33,23 +66,58 @@ class App:
     output: Output = field(default_factory=Output)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     clock: "Callable[[], datetime] | None" = None
+    connections: Connections = field(default_factory=Connections)
+    _stdin_holds: str | None = None
 
     def __post_init__(self) -> None:
-        # https://no-color.org: set and not empty, whatever it says.
+        # https://no-color.org: set and not empty, whatever its value.
         if self.environ.get("NO_COLOR"):
             self.output.color = False
 
     def today(self) -> "date":
-        """Return the day that it is, in UTC: expiry must not depend on where regctl runs."""
+        """Return the current day in UTC: expiry must not depend on where regctl runs."""
         from datetime import datetime, timezone
 
         return (self.clock() if self.clock else datetime.now(timezone.utc)).date()
 
+    # Files
+
     def auth_file(self, path: "Path | None") -> "Path":
-        """Return the auth file to work on: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
+        """Return the auth file to use: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
         from pathlib import Path
 
         return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
+
+    def read(self, source: "str | Path", content: str) -> bytes:
+        """
+        Return the bytes of a file, or of standard input for `-`; *content* says what it holds.
+
+        Raises FileAccessError, and InvalidInputError for a second use of standard input.
+        """
+        from pathlib import Path
+
+        try:
+            if source != STDIN:
+                return Path(source).read_bytes()
+            if self._stdin_holds is not None:
+                raise InvalidInputError(
+                    f"standard input cannot hold both {self._stdin_holds} and {content}",
+                    hint="pass one of them in a file",
+                )
+            self._stdin_holds = content
+            return sys.stdin.buffer.read()
+        except OSError as error:
+            raise FileAccessError(f"cannot read {content} {source}: {error.strerror}") from error
+
+    def read_text(self, source: str, content: str) -> str:
+        """Return the text of a file or of standard input, as `read`; MalformedError if not UTF-8."""
+        data = self.read(source, content)
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            name = "standard input" if source == STDIN else source
+            raise MalformedError(f"cannot read {name}, line {line}: not UTF-8") from error
 
     def docker_config(self) -> "DockerConfig":
         """Return docker's `config.json`; each call reads it again."""
@@ -57,29 +125,45 @@ class App:
 
         return DockerConfig.load(self.environ)
 
-    def cluster(self, options: "ClusterOptions") -> "Cluster":
-        """Return the cluster that the flags or the environment mean; nothing is sent yet."""
+    # The cluster
+
+    @cached_property
+    def cluster(self) -> "Cluster":
+        """The cluster that the flags or the environment name; nothing is sent yet."""
         from regctl.cluster.client import Cluster
 
         return Cluster.from_environment(
             self.environ,
-            kubeconfig=options.kubeconfig,
-            context=options.context,
-            timeout=options.timeout,
+            kubeconfig=self.connections.kubeconfig,
+            context=self.connections.context,
+            timeout=self.connections.timeout,
             on_request=self._trace,
         )
 
-    def registry(
-        self, name: str | None, credential: "CredentialOptions", transport: "TransportOptions"
-    ) -> "RegistryClient":
+    def targets(self, flags: TargetFlags) -> "Targets":
         """
-        Return the client of the registry that is named, or of `$REGCTL_REGISTRY`.
+        Return the namespaces that the flags name, with those of --namespaces-from.
 
-        As the user that the flags, the environment or docker's config name, else as nobody. Raises
-        InvalidInputError where no registry is named.
+        A line of that file is a name, `namespace/NAME` as kubectl prints it, or a comment after
+        `#`. Raises InvalidNamespaceError, InvalidInputError and FileAccessError.
         """
-        registry = self.named_registry(name)
-        return self.registry_as(registry, credential.resolve(self, registry), transport)
+        from regctl.cluster.namespaces import Targets
+
+        names = [name for text in flags.namespace for name in text.split(",")]
+        if flags.namespaces_from is not None:
+            text = self.read_text(flags.namespaces_from, "the namespaces")
+            words = (line.partition("#")[0].strip() for line in text.splitlines())
+            names += [word.removeprefix("namespace/") for word in words if word]
+            if not names:
+                raise InvalidInputError(f"no namespaces in {flags.namespaces_from}")
+        return Targets(
+            tuple(dict.fromkeys(names)),
+            everywhere=flags.all_namespaces,
+            selector=flags.selector,
+            exclude=tuple(glob for text in flags.exclude for glob in text.split(",")),
+        )
+
+    # Registries
 
     def named_registry(self, name: str | None) -> "Registry":
         """Return the registry of that name, or of `$REGCTL_REGISTRY`; InvalidInputError if none."""
@@ -87,22 +171,27 @@ class App:
 
         named = name or self.environ.get("REGCTL_REGISTRY")
         if not named:
-            raise InvalidInputError("which registry?", hint="name it, or set $REGCTL_REGISTRY")
+            raise InvalidInputError(
+                "no registry was named", hint="name a registry, or set $REGCTL_REGISTRY"
+            )
         return Registry.parse(named)
 
+    def registry(self, registry: "Registry", flags: CredentialFlags) -> "RegistryClient":
+        """Return the client of *registry*, as the user of `credential`, else anonymous."""
+        return self.registry_as(registry, self.credential(flags, registry))
+
     def registry_as(
-        self,
-        registry: "Registry",
-        credential: "Credential | None",
-        transport: "TransportOptions",
+        self, registry: "Registry", credential: "Credential | None"
     ) -> "RegistryClient":
-        """Return the client of *registry* for just this credential, or as nobody."""
+        """Return the client of *registry* for just this credential, or anonymous."""
         from regctl.registry.client import RegistryClient
 
+        if credential is not None:
+            self.redact(credential)
         return RegistryClient(
             registry,
             credential=credential,
-            transport=self.transport(transport),
+            transport=self.registry_settings,
             on_request=self._trace,
             waiting=lambda seconds: self.output.note(
                 f"{registry} is busy: waiting {seconds:.0f} s"
@@ -110,43 +199,259 @@ class App:
             notice=self.output.note,
         )
 
-    @staticmethod
-    def transport(options: "TransportOptions") -> "ConnectionSettings":
-        """Return the flags as the library takes them."""
+    @property
+    def registry_settings(self) -> "ConnectionSettings":
+        """How to connect to registries, as the library takes it."""
         from regctl.registry.transport import ConnectionSettings
 
         return ConnectionSettings(
-            options.ca_file,
-            options.client_cert,
-            options.client_key,
-            plain_http=options.plain_http,
-            insecure_skip_tls_verify=options.insecure_skip_tls_verify,
+            self.connections.ca_file,
+            self.connections.client_cert,
+            self.connections.client_key,
+            plain_http=self.connections.plain_http,
+            insecure_skip_tls_verify=self.connections.insecure_skip_tls_verify,
         )
 
-    def _trace(self, trace: "RequestTrace") -> None:
-        status = trace.status or "no answer"
-        milliseconds = round(trace.seconds * 1000)
-        self.output.trace(f"{trace.method} {trace.url} {status} {milliseconds} ms")
+    def _trace(self, request: "RequestTrace") -> None:
+        status = request.status or "no answer"
+        milliseconds = round(request.seconds * 1000)
+        self.output.trace(f"{request.method} {request.url} {status} {milliseconds} ms")
+
+    # Passwords and credentials
+
+    def redact(self, credential: "Credential") -> None:
+        """Blank the secrets of *credential* in all output to stderr."""
+        for secret in credential.sensitive_values:
+            self.output.redact(secret)
+
+    def password(
+        self, flags: PasswordFlags, *, argument: str | None = None, flag: str = "PASSWORD"
+    ) -> str | None:
+        """
+        Return the password that was given, or None.
+
+        *argument* is one typed on the command line, which gets docker's warning; *flag* is its
+        name. A flag wins over `$REGCTL_PASSWORD`. Raises InvalidInputError for two sources at
+        once, InvalidPasswordError for an empty one.
+        """
+        given = {
+            flag: argument is not None,
+            "--password-stdin": flags.password_stdin,
+            "--password-file": flags.password_file is not None,
+        }
+        sources = [source for source, present in given.items() if present]
+        if len(sources) > 1:
+            raise InvalidInputError(
+                f"cannot take the password from {' and '.join(sources)}", hint="pass one of them"
+            )
+        if argument is not None:
+            password = argument
+            self.output.warning(
+                "a password on the command line is visible to every user of this machine and "
+                "stays in the shell's history; use --password-stdin"
+            )
+        elif flags.given:
+            password = self._one_line(flags.password_file or STDIN)
+        elif "REGCTL_PASSWORD" in self.environ:
+            password, sources = self.environ["REGCTL_PASSWORD"], ["$REGCTL_PASSWORD"]
+        else:
+            return None
+        if not password:
+            raise InvalidPasswordError(f"the password from {sources[0]} is empty")
+        self.output.redact(password)
+        return password
+
+    def _one_line(self, source: "str | Path") -> str:
+        """Return the one line of *source* without its end, as docker's `--password-stdin` does."""
+        name = "standard input" if source == STDIN else source
+        try:
+            text = self.read(source, "the password").decode()
+        except UnicodeDecodeError as error:
+            raise InvalidPasswordError(f"the password from {name} is not UTF-8") from error
+        text = text.removesuffix("\n").removesuffix("\r")
+        if "\n" in text or "\r" in text:
+            raise InvalidPasswordError(f"the password from {name} has more than one line")
+        return text
+
+    def new_password(self, flags: PasswordFlags, name: str, *, argument: str | None = None) -> str:
+        """Return the password to set for user *name*: generated, given, or asked for."""
+        from regctl.authfile import hashes
+
+        if flags.generate:
+            if argument is not None or flags.given:
+                raise InvalidInputError(
+                    "cannot generate a password and take a given one", hint="pass one of them"
+                )
+            return hashes.generate_password()
+        given = self.password(flags, argument=argument)
+        return self.ask_password(f"New password of {name}", twice=True) if given is None else given
+
+    def ask_password(self, question: str, *, twice: bool = False) -> str:
+        """
+        Ask for a password on the terminal, hidden; *twice* catches a typing error.
+
+        Raises NoCredentialError without a terminal.
+        """
+        if not self.interactive:
+            raise NoCredentialError(
+                "no password was given, and there is no terminal to ask on",
+                hint="pass --password-stdin, --password-file or $REGCTL_PASSWORD",
+            )
+        password: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
+        self.output.redact(password)
+        return password
+
+    def credential(self, flags: CredentialFlags, registry: "Registry") -> "Credential | None":
+        """
+        Return the credential for *registry*, or None: then regctl is anonymous.
+
+        In this order: flags, standard input, file, `$REGCTL_USERNAME` and `$REGCTL_PASSWORD`,
+        docker's config, and for a user without a password a hidden prompt on a terminal. Raises
+        InvalidInputError for a password without a user, NoCredentialError for a user without a
+        password.
+        """
+        from regctl.credentials.credential import Credential, check_username
+
+        password = self.password(
+            flags.password, argument=flags.docker_password, flag="--docker-password"
+        )
+        username = self.environ.get("REGCTL_USERNAME")
+        if flags.username is not None:
+            username = check_username(flags.username)
+        if username and password:
+            return Credential(check_username(username), password)
+        if password and flags.password_given:
+            raise InvalidInputError("a password needs --username", hint="pass --username")
+        # $REGCTL_PASSWORD alone may be meant for `adduser`.
+        found = self.docker_config().credential_for(registry)
+        if username and (found is None or found.username != username):
+            password = self.ask_password(f"Password of {username} at {registry}")
+            return Credential(check_username(username), password)
+        return found
+
+    def require_credential(self, flags: CredentialFlags, registry: "Registry") -> "Credential":
+        """Return the credential as `credential` does; without any, ask on a terminal."""
+        from regctl.credentials.credential import Credential, check_username
+
+        found = self.credential(flags, registry)
+        if found is None:
+            if not self.interactive:
+                raise NoCredentialError(
+                    f"no credential for {registry}: none was given and docker's config has none",
+                    hint=f"`regctl login {registry}` saves one; or pass --username with "
+                    "--password-stdin",
+                )
+            username = check_username(click.prompt(f"User at {registry}", err=True))
+            found = Credential(username, self.ask_password(f"Password of {username} at {registry}"))
+        self.redact(found)
+        return found
+
+    # Questions and changes
 
     @property
     def interactive(self) -> bool:
-        """Whether there is somebody to ask."""
+        """Whether there is a terminal to ask on."""
         return sys.stdin.isatty()
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """
-        Ask before something that can't be undone; *yes* answers beforehand.
+        Ask before something that cannot be undone; *yes* answers beforehand.
 
-        Raises ConfirmationError when the answer is no, or when there is nobody to ask.
+        Raises ConfirmationError if the answer is no, or if there is no terminal to ask on.
         """
         if yes:
             return
         if not self.interactive:
             raise ConfirmationError(
-                f"not confirmed: {question}", hint="pass --yes where there is no terminal"
+                f"not confirmed: {question}", hint="pass --yes to confirm without a terminal"
             )
         if not click.confirm(question, err=True):
             raise ConfirmationError("nothing was changed")
+
+    def carry_out(
+        self,
+        run: Run,
+        change: ChangeFlags,
+        *,
+        question: str | None = None,
+        progress: tuple[str, int | None] | None = None,
+    ) -> list[Outcome]:
+        """
+        Check, dry-run or really carry out a change, and print what became of each object.
+
+        *run* yields the outcomes of each piece of work as it is done; without a dry run it changes
+        something. *question* is asked before that. *progress* describes the work and counts its
+        pieces. On Ctrl-C what was done is printed. Raises DifferenceError with `--check` if there
+        is a difference, and what `Output.results` raises.
+        """
+        dry_run = "client" if change.check else change.dry_run
+        if question is not None and dry_run is None:
+            self.confirm(question, yes=change.yes)
+        outcomes: list[Outcome] = []
+        description, total = progress or ("", 0)
+        try:
+            with self.output.progress(description, total, shown=progress is not None) as advance:
+                for some in run(dry_run):
+                    outcomes += some
+                    advance()
+        except KeyboardInterrupt:
+            self._print_interrupted(outcomes, dry_run)
+            raise
+        outcomes.sort(key=_order)
+        if change.check:
+            self.output.differences(outcomes)
+        else:
+            self.output.results(outcomes, dry_run=dry_run)
+        return outcomes
+
+    def _print_interrupted(self, outcomes: list[Outcome], dry_run: DryRun | None) -> None:
+        try:
+            self.output.results(sorted(outcomes, key=_order), dry_run=dry_run)
+        except RegctlError as error:
+            # The interruption ends the run; what failed before it is only reported.
+            self.output.error(error)
+
+
+# OLD: removed when every command has moved to the new options.
+
+
+def old_cluster(app: App, options: Any) -> "Cluster":
+    """Return the cluster."""
+    c = app.connections
+    c.kubeconfig, c.context, c.timeout = options.kubeconfig, options.context, options.timeout
+    return app.cluster
+
+
+def old_registry_as(
+    app: App, registry: "Registry", credential: "Credential | None", transport: Any
+) -> "RegistryClient":
+    """Return the client."""
+    old_transport(app, transport)
+    return app.registry_as(registry, credential)
+
+
+def old_registry(app: App, name: str | None, credential: Any, transport: Any) -> "RegistryClient":
+    """Return the client."""
+    registry = app.named_registry(name)
+    return old_registry_as(app, registry, credential.resolve(app, registry), transport)
+
+
+def old_transport(app: App, options: Any) -> "ConnectionSettings":
+    """Return the settings."""
+    for name in (
+        "ca_file",
+        "client_cert",
+        "client_key",
+        "plain_http",
+        "insecure_skip_tls_verify",
+    ):
+        setattr(app.connections, name, getattr(options, name))
+    return app.registry_settings
+
+
+def _order(outcome: Outcome) -> tuple[str, bool, str]:
+    """Sort by namespace, with a Secret before the service accounts that use it."""
+    return outcome.namespace or "", outcome.kind == "serviceaccount", ""
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

@@ -44,8 +44,8 @@ def contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Ca
     from regctl.cluster.kubeconfig import Kubeconfig
 
     with contextlib.suppress(RegctlError):
-        environ = ctx.ensure_object(App).environ
-        return _items(Kubeconfig(environ, ctx.params.get("kubeconfig")).contexts(), incomplete)
+        app = ctx.ensure_object(App)
+        return _items(Kubeconfig(app.environ, app.connections.kubeconfig).contexts(), incomplete)
     return []
 
 
@@ -150,38 +150,25 @@ def _objects(
 
 
 def _registry(ctx: click.Context, host: str) -> "RegistryClient":
+    from dataclasses import replace
+
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
-    from regctl.registry.transport import ConnectionSettings
     from regctl.retry import Backoff
 
-    registry = Registry.parse(host)
-    given = ctx.params.get
+    app, registry = ctx.ensure_object(App), Registry.parse(host)
     return RegistryClient(
         registry,
-        credential=ctx.ensure_object(App).docker_config().credential_for(registry),
-        transport=ConnectionSettings(
-            given("ca_file"),
-            given("client_cert"),
-            given("client_key"),
-            plain_http=bool(given("plain_http")),
-            insecure_skip_tls_verify=bool(given("insecure_skip_tls_verify")),
-            connect_seconds=_SECONDS,
-            read_seconds=_SECONDS,
-        ),
+        credential=app.docker_config().credential_for(registry),
+        transport=replace(app.registry_settings, connect_seconds=_SECONDS, read_seconds=_SECONDS),
         backoff=Backoff(tries=1),
     )
 
 
 def _cluster(ctx: click.Context) -> "Cluster":
-    from regctl.cluster.client import Cluster
-
-    return Cluster.from_environment(
-        ctx.ensure_object(App).environ,
-        kubeconfig=ctx.params.get("kubeconfig"),
-        context=ctx.params.get("context"),
-        timeout=_SECONDS,
-    )
+    app = ctx.ensure_object(App)
+    app.connections.timeout = _SECONDS
+    return app.cluster
 
 
 def _items(values: Iterable[str], incomplete: str, *, kind: str = "plain") -> Candidates:

@@ -6,6 +6,7 @@ not permitted · 130 interrupted. A reader that closes the pipe ends regctl as i
 program: silently, with 141 (128 + SIGPIPE).
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,21 +16,23 @@ import click
 
 from regctl import __version__
 from regctl.cli.app import App
-from regctl.cli.params import CommandGroup, LazyCommands, noun
-from regctl.errors import ClosedPipeError, InvalidInputError, OutputError, RegctlError
+from regctl.cli.command import CommandGroup, LazyCommands, command_group
+from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.renamed import hint_for_old_name
+from regctl.errors import InvalidInputError, RegctlError
 
 INTERRUPTED = 130
 
 COMPLETE = "_REGCTL_COMPLETE"
 
-# Every command of regctl, and the module and function where it is, under its heading in the help.
+# Every command of regctl by its heading in the help, and its place below regctl.cli.commands.
 SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
     "Users of the registry (the auth file)": {
         "adduser": "users:adduser",
         "deluser": "users:deluser",
         "users": "users:users",
         "verify": "users:verify",
-        "auth": noun(
+        "auth": command_group(
             "Keep the auth file: write, check, mend, lock, and bring it to the cluster.",
             write="auth.write:write",
             lock="auth.write:lock",
@@ -45,7 +48,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         ),
     },
     "Pull secrets in the cluster": {
-        "secret": noun(
+        "secret": command_group(
             "Pull secrets: the registry's password in every namespace that pulls from it.",
             create="secret.create:create",
             diff="secret.create:diff",
@@ -57,7 +60,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "rotate": "rotate:rotate",
     },
     "The registry and its images": {
-        "library": noun(
+        "library": command_group(
             "A whole registry in a namespace of its own.",
             render="registry.apply:render",
             apply="registry.apply:apply",
@@ -69,7 +72,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "ping": "ping:ping",
         "login": "login:login",
         "logout": "login:logout",
-        "image": noun(
+        "image": command_group(
             "One image: look at it, upload it, name it, delete it, and prune old ones.",
             inspect="image.inspect:inspect",
             push="image.push:push",
@@ -92,7 +95,7 @@ class Root(CommandGroup):
     group_class = CommandGroup
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by what they are about."""
+        """List the commands by heading."""
         for heading, names in SECTIONS.items():
             self.write_section(formatter, heading, names)
 
@@ -104,77 +107,64 @@ class Root(CommandGroup):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command line; in standalone mode end the process with the exit code it earned."""
+        """Run a command line; in standalone mode end the process with its exit code."""
         app = extra.setdefault("obj", App())
-        complete_var = complete_var or COMPLETE
         if COMPLETE in app.environ:
             from regctl.cli.shell_completion import register
 
             register()
-
-        def run() -> Any:
-            return super(Root, self).main(
-                args, prog_name, complete_var, standalone_mode=False, **extra
-            )
-
+        run = functools.partial(
+            super().main, args, prog_name, complete_var or COMPLETE, standalone_mode=False, **extra
+        )
         if not standalone_mode:
             return run()
         sys.exit(_exit_code(app, run))
 
 
 def _exit_code(app: App, run: Callable[[], Any]) -> int:
-    """Run a command and return what its process ends with."""
+    """Run a command, report the error that ends it, and return the exit code of the process."""
     try:
-        code = _reported(app, run)
+        try:
+            code = run()
+        except (RegctlError, click.ClickException) as error:
+            code = _report(app, error)
+        except click.Abort:
+            click.echo("interrupted", err=True)
+            code = INTERRUPTED
         app.output.flush()
-    except OutputError as error:
-        app.output.error(error)
+    except StdoutError as error:
+        if not isinstance(error, ClosedPipeError):
+            app.output.error(error)
         _abandon_stdout()
-        return error.exit_code
-    except ClosedPipeError as error:
-        _abandon_stdout()
-        return error.exit_code
-    return code
-
-
-def _reported(app: App, run: Callable[[], Any]) -> int:
-    """Run a command; turn the error that ends it into words and its exit code."""
-    try:
-        code = run()
-    except (OutputError, ClosedPipeError):
-        raise
-    except RegctlError as error:
-        app.output.failure(error)
-        return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return error.exit_code
-    except click.ClickException as error:
-        usage = _UsageError(error)
-        app.output.failure(usage)
-        return usage.exit_code
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
+        code = error.exit_code
     return code if isinstance(code, int) else 0
 
 
-class _UsageError(InvalidInputError):
-    """What click says of a command line, in our words and places."""
+def _report(app: App, error: RegctlError | click.ClickException) -> int:
+    """Print the error that ends a run and return its exit code."""
+    if isinstance(error, StdoutError):
+        raise error
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    failure = error if isinstance(error, RegctlError) else _usage_error(error)
+    app.output.fatal(failure)
+    return failure.exit_code
 
-    def __init__(self, error: click.ClickException) -> None:
-        context = getattr(error, "ctx", None)
-        hint = f"`{context.command_path} --help` shows how" if context else None
-        super().__init__(_one_sentence(error.format_message()), hint=hint)
 
-
-def _one_sentence(message: str) -> str:
-    text = " ".join(message.split())
-    return (text[:1].lower() + text[1:]).removesuffix(".")
+def _usage_error(error: click.ClickException) -> InvalidInputError:
+    """Return click's complaint about a command line in regctl's own form."""
+    message = " ".join(error.format_message().split())
+    message = (message[:1].lower() + message[1:]).removesuffix(".")
+    hint = None
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = hint_for_old_name(error, error.ctx)
+        hint = hint or f"`{error.ctx.command_path} --help` shows the usage"
+    return InvalidInputError(message, hint=hint)
 
 
 def _abandon_stdout() -> None:
-    """Let the interpreter's last flush go nowhere: the reader is gone."""
+    """Send the interpreter's last flush nowhere: the reader has gone."""
     if cast("object", sys.stdout) is None:
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -11,11 +11,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import click
 
-from regctl.errors import ClosedPipeError, OutputError, PartlyDoneError, RegctlError
+from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.escapes import escape_controls, tab_separated
+from regctl.cli.listings import (
+    DIFFERENCES,
+    Column,
+    Listing,
+    error_record,
+    outcome_record,
+    row_texts,
+)
+from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
+from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Format = Literal["table", "wide", "json", "yaml", "name"]
-Outcome = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
-DryRun = Literal["client", "server"]
 
-_OUTCOME_STYLES = {
+_RESULT_STYLES = {
     "created": "green",
     "configured": "green",
     "deleted": "yellow",
@@ -44,91 +53,8 @@ class Advance(Protocol):
         """Advance by *count*."""
 
 
-def _unseen(_count: int = 1, /) -> None:
+def _no_bar(_count: int = 1, /) -> None:
     """Show nothing."""
-
-
-@dataclass(frozen=True)
-class Column(Generic[T]):
-    """
-    One column of a listing.
-
-    *cell* gives the text of an item; *wide* columns show with `-o wide` only; *style* is a rich
-    style for an item's cell, on a terminal, where colour repeats what the text says.
-    """
-
-    header: str
-    cell: Callable[[T], str]
-    wide: bool = False
-    right: bool = False
-    style: Callable[[T], str] | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """
-    What became of one thing that a command was to change.
-
-    *details* are more keys of its JSON object.
-    """
-
-    kind: str
-    name: str
-    outcome: Outcome
-    namespace: str | None = None
-    note: str | None = None
-    error: RegctlError | None = None
-    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def subject(self) -> str:
-        """`user/alice`, or `team-a/secret/registry.foo.com` where there is a namespace."""
-        prefix = f"{self.namespace}/" if self.namespace else ""
-        return f"{prefix}{self.kind}/{self.name}"
-
-    def record(self, dry_run: DryRun | None) -> dict[str, Any]:
-        """Return the JSON object of this result."""
-        record: dict[str, Any] = {"kind": self.kind, "name": self.name}
-        if self.namespace is not None:
-            record["namespace"] = self.namespace
-        record["result"] = self.outcome
-        record["dry_run"] = dry_run
-        if self.note is not None:
-            record["note"] = self.note
-        if self.error is not None:
-            record["error"] = error_record(self.error)
-        return record | dict(self.details)
-
-
-def error_record(error: RegctlError) -> dict[str, Any]:
-    """Return the JSON object of an error."""
-    return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-
-
-def visible(text: str) -> str:
-    """
-    Return *text* with everything that could steer a terminal or break a line shown as an escape.
-
-    Control characters (C0, DEL, C1), the two Unicode line separators, bidirectional overrides and
-    bytes that are not UTF-8.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_visible_character, text))
-
-
-def _tab_separated(cells: list[str]) -> str:
-    """Join *cells*, each made visible; quickly where there is nothing to be made."""
-    return "\t".join(cells if "".join(cells).isprintable() else map(visible, cells))
-
-
-def _visible_character(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if character.isprintable() or (character == " "):
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager
@@ -136,13 +62,13 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _unwritable(error) from error
+        raise _write_error(error) from error
 
 
-def _unwritable(error: OSError) -> RegctlError:
+def _write_error(error: OSError) -> RegctlError:
     if isinstance(error, BrokenPipeError):
         return ClosedPipeError("standard output was closed")
-    return OutputError(f"cannot write to standard output: {error.strerror}")
+    return StdoutError(f"cannot write to standard output: {error.strerror}")
 
 
 @dataclass
@@ -158,7 +84,7 @@ class Output:
     verbose: bool = False
     color: bool | None = None
     clock: Callable[[], float] = time.monotonic
-    _concealed: set[str] = field(default_factory=set, repr=False)
+    _secrets: set[str] = field(default_factory=set, repr=False)
     _document_written: bool = False
 
     # Where it goes
@@ -168,7 +94,7 @@ class Output:
         """Standard output as it is now: tests and shells replace it, or close it."""
         stream = cast("IO[str] | None", sys.stdout)
         if stream is None:
-            raise OutputError("cannot write to standard output: it is closed")
+            raise StdoutError("cannot write to standard output: it is closed")
         return stream
 
     @property
@@ -184,13 +110,13 @@ class Output:
     def redact(self, secret: str) -> None:
         """Blank *secret* in everything that goes to stderr from now on."""
         if secret:
-            self._concealed.add(secret)
+            self._secrets.add(secret)
 
     # Data
 
     def write(self, text: str) -> None:
         """
-        Write *text* to stdout as it is; raise OutputError where it can't be written.
+        Write *text* to stdout as it is; raise StdoutError where it can't be written.
 
         Raises ClosedPipeError where the reader is gone.
         """
@@ -235,40 +161,38 @@ class Output:
     def listing(
         self,
         items: Iterable[T],
-        columns: Sequence[Column[T]],
+        listing: Any,
         *,
-        key: str,
-        name: Callable[[T], str],
-        record: Callable[[T], Any],
         progress: tuple[str, int | None] | None = None,
+        **old: Any,
     ) -> None:
         """
-        Print *items* in the format asked for; the first is out before the last is known.
+        Print *items* in the format asked for; the first is printed before the last is known.
 
-        *progress*, a description and how many there are, shows a bar while they come, where it is
-        in nobody's way.
-
-        *key* names the list in JSON and YAML, *name* is an item's line with `-o name`, *record* its
-        JSON. Where the iteration fails half-way what came is printed, the JSON document closed
-        with the error in it, and the error raised again.
+        *progress*, a description and a total, shows a bar meanwhile where it disturbs nothing. If
+        the iteration fails, what came is printed, a JSON document is closed with the error in it,
+        and the error is raised.
         """
-        shown = [column for column in columns if self.format == "wide" or not column.wide]
-        table = self.format in {None, "table", "wide"} and self.on_terminal and len(shown) > 1
-        if progress is not None and (table or not self.on_terminal):
+        if old:
+            listing = Listing(columns=listing, **old)
+        wide = self.format == "wide"
+        columns = [c for c in listing.columns if c.heading is not None and (wide or not c.wide)]
+        as_table = self.format in {"table", "wide"} or (self.format is None and self.on_terminal)
+        if progress is not None and (not self.on_terminal or (as_table and len(columns) > 1)):
             items = self._counted(items, *progress)
         if self.format == "json":
-            self._json_listing(items, key, record)
+            self._json_listing(items, listing)
         elif self.format == "yaml":
-            self._yaml_listing(items, key, record)
+            self._yaml_listing(items, listing)
         elif self.format == "name":
-            self._lines(visible(name(item)) for item in items)
-        elif table:
-            self._table(items, shown)
-        elif self.on_terminal:
-            self._column(items, shown[0])
+            self._lines(escape_controls(listing.name(item)) for item in items)
+        elif not as_table:
+            texts = row_texts(columns, exact=[True] * len(columns))
+            self._lines(tab_separated(texts(item)) for item in items)
+        elif len(columns) == 1:
+            self._column(items, columns[0])
         else:
-            cells = [column.cell for column in shown]
-            self._lines(_tab_separated([cell(item) for cell in cells]) for item in items)
+            self._table(items, columns)
 
     def _counted(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         with self.progress(description, total) as advance:
@@ -277,168 +201,193 @@ class Output:
                 yield item
 
     def _column(self, items: Iterable[T], column: Column[T]) -> None:
-        """Write a table of one column, which needs no measuring, as its lines come."""
+        """Write a table of one column as its lines come: it needs no measuring."""
+        texts, heading = row_texts([column], exact=[False]), column.heading or ""
         rest = iter(items)
         for first in rest:
-            header = column.header
-            self.line(click.style(header, bold=True) if self._colored else header)
-            self._lines(visible(column.cell(item)) for item in chain((first,), rest))
+            self.line(click.style(heading, bold=True) if self._colored else heading)
+            self._lines(escape_controls(*texts(item)) for item in chain((first,), rest))
 
     def _lines(self, lines: Iterable[str]) -> None:
-        """Write lines, none held back for longer than a reader would notice."""
+        """Write lines, and hold none back longer than a reader would notice."""
         flushed = float("-inf")
         write = self.stdout.write
         for line in lines:
             try:
                 write(f"{line}\n")
             except OSError as error:
-                raise _unwritable(error) from error
+                raise _write_error(error) from error
             if (now := self.clock()) - flushed > _FLUSH_SECONDS:
                 self.flush()
                 flushed = now
 
-    def _json_listing(self, items: Iterable[T], key: str, record: Callable[[T], Any]) -> None:
+    def _json_listing(self, items: Iterable[T], listing: Listing[T]) -> None:
         import json
 
         self._document_written = True
-        self.write(f"{{\n  {json.dumps(key)}: [")
+        self.write(f"{{\n  {json.dumps(listing.key)}: [")
         comma = ""
         try:
             for item in items:
-                self.write(f"{comma}\n    {json.dumps(record(item))}")
+                self.write(f"{comma}\n    {json.dumps(listing.json(item))}")
                 comma = ","
         except RegctlError as error:
             self.write(f'\n  ],\n  "error": {json.dumps(error_record(error))}\n}}\n')
             raise
         self.write("\n  ]\n}\n" if comma else "]\n}\n")
 
-    def _yaml_listing(self, items: Iterable[T], key: str, record: Callable[[T], Any]) -> None:
+    def _yaml_listing(self, items: Iterable[T], listing: Listing[T]) -> None:
         records: list[Any] = []
         try:
             for item in items:
-                records.append(record(item))  # noqa: PERF401 - those before a failure count
+                records.append(listing.json(item))  # noqa: PERF401 - those before a failure count
         except RegctlError as error:
-            self.document({key: records, "error": error_record(error)})
+            self.document({listing.key: records, "error": error_record(error)})
             raise
-        self.document({key: records})
+        self.document({listing.key: records})
 
     def _table(self, items: Iterable[T], columns: Sequence[Column[T]]) -> None:
+        wide = self.format == "wide"
+        texts = row_texts(columns, exact=[wide and column.shortens for column in columns])
+        rows: list[tuple[T, list[str]]] = []
+        failure: RegctlError | None = None
+        try:
+            for item in items:
+                rows.append((item, list(map(escape_controls, texts(item)))))  # noqa: PERF401 - as above
+        except RegctlError as error:
+            failure = error
+        if rows and self.on_terminal:
+            self._rich_table(columns, rows)
+        elif rows:
+            self._plain_table([column.heading or "" for column in columns], [r for _, r in rows])
+        if failure is not None:
+            raise failure
+
+    def _rich_table(self, columns: Sequence[Column[T]], rows: list[tuple[T, list[str]]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(
-                column.header, justify="right" if column.right else "left", overflow="fold"
-            )
-        failure: RegctlError | None = None
-        try:
-            for item in items:
-                table.add_row(
-                    *(
-                        Text(visible(column.cell(item)), column.style(item) if column.style else "")
-                        for column in columns
-                    )
-                )
-        except RegctlError as error:
-            failure = error
-        if table.row_count:
-            self._console(self.stdout).print(table)
-        if failure is not None:
-            raise failure
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.heading or "", justify=justify, overflow="fold")
+        for item, row in rows:
+            styles = [column.style(item) if column.style else "" for column in columns]
+            table.add_row(*(Text(text, style) for text, style in zip(row, styles, strict=True)))
+        self._console(self.stdout).print(table)
+
+    def _plain_table(self, headings: list[str], rows: list[list[str]]) -> None:
+        """Write a table into a pipe, where `-o table` asks for one: nothing is cut or folded."""
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        self._lines(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in [headings, *rows]
+        )
 
     # Changes
 
     def results(
-        self, results: Iterable[Result], *, dry_run: DryRun | None = None, aside: bool = False
+        self,
+        outcomes: Iterable[Outcome],
+        *,
+        dry_run: DryRun | None = None,
+        to_stderr: bool = False,
+        aside: bool = False,
     ) -> None:
         """
-        Print what became of each thing, a line each, failures on stderr; then raise if any failed.
+        Print what became of each object, a line each, failures on stderr; then raise if any failed.
 
-        *aside* sends the lines to stderr, where stdout carries something else. One result alone
-        that failed raises its own error; PartlyDoneError where others succeeded; else an error
-        with the common exit code of all.
+        *to_stderr* keeps stdout free for something else. A single outcome that failed raises its
+        own error; PartlyDoneError if others succeeded; else an error with the exit code that all
+        have in common.
         """
-        listed = list(results)
+        to_stderr = to_stderr or aside
+        listed = list(outcomes)
         if self.structured:
-            self.document({"results": [result.record(dry_run) for result in listed]})
-        for result in listed:
-            if result.error is not None:
+            self.document({"results": [outcome_record(outcome, dry_run) for outcome in listed]})
+        for outcome in listed:
+            if outcome.error is not None:
                 if len(listed) > 1:
-                    self.error(result.error)
-            elif self.format == "name" and not aside:
-                self.line(visible(result.subject))
+                    self.error(outcome.error)
+            elif self.format == "name" and not to_stderr:
+                self.line(escape_controls(outcome.subject))
             elif not self.structured and not self.quiet:
-                self._result_line(result, dry_run, aside=aside)
-        self._settle(listed)
+                self._outcome_line(outcome, dry_run, to_stderr=to_stderr)
+        _raise_failures(listed)
 
-    def _result_line(self, result: Result, dry_run: DryRun | None, *, aside: bool) -> None:
-        stream = sys.stderr if aside else self.stdout
-        suffix = f" ({result.note})" if result.note else ""
+    def _outcome_line(self, outcome: Outcome, dry_run: DryRun | None, *, to_stderr: bool) -> None:
+        stream = sys.stderr if to_stderr else self.stdout
+        suffix = f" ({outcome.note})" if outcome.note else ""
         if dry_run is not None:
             suffix += " (server dry run)" if dry_run == "server" else " (dry run)"
-        outcome = (
-            click.style(result.outcome, fg=_OUTCOME_STYLES.get(result.outcome))
-            if self._colored and stream.isatty()
-            else result.outcome
-        )
-        line = f"{visible(result.subject)} {outcome}{visible(suffix)}"
-        if aside:
+        result: str = outcome.result
+        if self._colored and stream.isatty():
+            result = click.style(result, fg=_RESULT_STYLES.get(result))
+        line = f"{escape_controls(outcome.subject)} {result}{escape_controls(suffix)}"
+        if to_stderr:
             click.echo(line, err=True, color=self._colored)
         else:
             self.line(line)
 
-    @staticmethod
-    def _settle(results: Sequence[Result]) -> None:
-        errors = [result.error for result in results if result.error is not None]
-        if not errors:
-            return
-        if len(results) == 1:
-            raise errors[0]
-        counted = f"{len(errors)} of {len(results)} failed"
-        if len(errors) < len(results):
-            raise PartlyDoneError(
-                f"{counted}, {len(results) - len(errors)} done",
-                hint="mend what is named above and run the same command again",
+    def differences(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        List what `--check` found to differ.
+
+        Raises DifferenceError if anything differs, else PartlyDoneError if something could not be
+        compared, or the error of the only object.
+        """
+        found = [o for o in outcomes if o.result not in {"unchanged", "skipped"}]
+        self.listing(found, DIFFERENCES)
+        failed = [outcome.error for outcome in found if outcome.result == "failed"]
+        if len(failed) == len(outcomes) == 1 and failed[0] is not None:
+            raise failed[0]
+        for error in failed:
+            if error is not None:
+                self.error(error)
+        differ = len(found) - len(failed)
+        if differ:
+            raise DifferenceError(
+                f"{differ} of {len(outcomes)} {'differs' if differ == 1 else 'differ'}",
+                hint="run the same command without --check to change that",
             )
-        common = {type(error) for error in errors}
-        raise (common.pop() if len(common) == 1 else RegctlError)(counted)
+        if failed:
+            raise PartlyDoneError(f"{len(failed)} of {len(outcomes)} could not be compared")
 
     # For people
 
     def error(self, error: RegctlError) -> None:
         """Print an error and its hint on stderr, one line each."""
-        self._say("error", error.message, "red")
+        self._message("error", error.message, "red")
         if error.hint:
-            self._say("hint", error.hint, "cyan")
+            self._message("hint", error.hint, "cyan")
 
     def warning(self, text: str) -> None:
         """Print a warning on stderr, `--quiet` or not."""
-        self._say("warning", text, "yellow")
+        self._message("warning", text, "yellow")
 
     def note(self, text: str) -> None:
         """Print something good to know on stderr, unless `--quiet`."""
         if not self.quiet:
-            self._say("note", text, "cyan")
+            self._message("note", text, "cyan")
 
     def trace(self, text: str) -> None:
         """Print what is being done on stderr, with `--verbose` only."""
         if self.verbose:
-            self._say("*", text, "bright_black", separator=" ")
+            self._message("*", text, "bright_black", separator=" ")
 
-    def failure(self, error: RegctlError) -> None:
+    def fatal(self, error: RegctlError) -> None:
         """Report the error that ends the run: on stderr, and as the document where one is due."""
         self.error(error)
         if self.structured and not self._document_written:
             self.document({"error": error_record(error)})
 
-    def _say(self, label: str, text: str, color: str, *, separator: str = ": ") -> None:
-        for secret in sorted(self._concealed, key=len, reverse=True):
+    def _message(self, label: str, text: str, color: str, *, separator: str = ": ") -> None:
+        for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         head = click.style(label, fg=color, bold=True) if self._colored else label
         # A closed stderr must not turn one error into another.
         try:
-            click.echo(f"{head}{separator}{visible(text)}", err=True, color=self._colored)
+            click.echo(f"{head}{separator}{escape_controls(text)}", err=True, color=self._colored)
         except OSError:
             return
 
@@ -448,16 +397,21 @@ class Output:
 
     @contextmanager
     def progress(
-        self, description: str, total: int | None, *, of_bytes: bool = False
+        self,
+        description: str,
+        total: int | None,
+        *,
+        of_bytes: bool = False,
+        shown: bool = True,
     ) -> "Iterator[Advance]":
         """
-        Show a progress bar on stderr while the block runs, where that is a terminal.
+        Show a progress bar on stderr while the block runs, if that is a terminal.
 
         Yields a function to call for each finished piece, or with a number of them; a call is
         cheap and thread-safe.
         """
-        if self.quiet or not sys.stderr.isatty():
-            yield _unseen
+        if not shown or self.quiet or not sys.stderr.isatty():
+            yield _no_bar
             return
         from rich.progress import (
             BarColumn,
@@ -477,7 +431,7 @@ class Output:
             transient=True,
         )
         with bar:
-            task = bar.add_task(visible(description), total=total)
+            task = bar.add_task(escape_controls(description), total=total)
             yield lambda count=1: bar.advance(task, count)
 
     def _console(self, stream: IO[str]) -> "Console":
@@ -486,3 +440,24 @@ class Output:
         return Console(
             file=stream, markup=False, highlight=False, emoji=False, no_color=self.color is False
         )
+
+
+def _raise_failures(outcomes: Sequence[Outcome]) -> None:
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors:
+        return
+    if len(outcomes) == 1:
+        raise errors[0]
+    counted = f"{len(errors)} of {len(outcomes)} failed"
+    if len(errors) < len(outcomes):
+        raise PartlyDoneError(
+            f"{counted}, {len(outcomes) - len(errors)} done",
+            hint="fix the errors above and run the same command again",
+        )
+    common = {type(error) for error in errors}
+    raise (common.pop() if len(common) == 1 else RegctlError)(counted)
+
+
+# OLD: removed when every command has moved to the new options.
+Result = Outcome
+visible = escape_controls

@@ -1,176 +1,38 @@
-"""
-What every command is made of: its class, its options, and options that belong together.
+"""The options that mean the same everywhere: each is made here, once, for all commands."""
 
-All of this is made anew at every start of regctl, so an option is made once for all commands that
-have it, and a bundle is no dataclass: each of those takes a millisecond to define.
-"""
-
-import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from regctl.cli.app import App
+from regctl.cli.command import Decorator, option, option_group
+from regctl.cli.completers import contexts, namespaces, registries
+from regctl.cli.options import (
+    ChangeFlags,
+    CredentialFlags,
+    HashingFlags,
+    NamespacedName,
+    PasswordFlags,
+    TargetFlags,
+    WritingFlags,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-F = TypeVar("F", bound=Callable[..., Any])
+    from regctl.cli.output import Format
 
-BARE_DRY_RUN = "--dry-run"
-
-_OUTPUT = "Output"
-
-
-class Option(click.Option):
-    """An option that stands under a heading of its own in the help."""
-
-    def __init__(self, *args: Any, heading: str | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.heading = heading
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-class Command(click.Command):
-    """
-    A command with examples in its help, and the flags that every command has.
-
-    *examples* are whole command lines, one each.
-    """
-
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
-        self.params.extend(_common_options())
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does; a bare `--dry-run` never eats the argument after it."""
-        end = args.index("--") if "--" in args else len(args)
-        bare_takes_client = any(
-            isinstance(param, click.Option) and BARE_DRY_RUN in param.opts and not param.is_flag
-            for param in self.params
-        )
-        if bare_takes_client:
-            args = [
-                f"{BARE_DRY_RUN}=client" if index < end and arg == BARE_DRY_RUN else arg
-                for index, arg in enumerate(args)
-            ]
-        return super().parse_args(ctx, args)
-
-    def options_by_heading(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
-        """Return how each option is written and what it does, under what it is about."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
-        common = (*_common_options(), self.get_help_option(ctx))
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record:
-                heading = _OUTPUT if param in common else getattr(param, "heading", None)
-                sections.setdefault(heading or "Options", []).append(record)
-        sections[_OUTPUT] = sections.pop(_OUTPUT)
-        return {heading: records for heading, records in sections.items() if records}
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those that other commands share under what they are about."""
-        for heading, records in self.options_by_heading(ctx).items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples below the options; long ones are folded as a shell reads them."""
-        if self.examples:
-            with formatter.section("Examples"):
-                indent = " " * formatter.current_indent
-                for example in self.examples:
-                    lines = _folded(example, formatter.width - len(indent))
-                    formatter.write(
-                        f" \\\n{indent}    ".join([indent + lines[0], *lines[1:]]) + "\n"
-                    )
-        super().format_epilog(ctx, formatter)
-
-
-def _folded(line: str, width: int) -> list[str]:
-    """Break a command line where a shell may, best before an option; quoted words stay whole."""
-    lines = [""]
-    for words in re.findall(r"""-[-\w]+ (?![-"'])\S+|(?:"[^"]*"|'[^']*'|[^\s"'])+""", line):
-        if lines[-1] and len(f"{lines[-1]} {words}") + len("     \\") > width:
-            lines.append(words)
-        else:
-            lines[-1] += f" {words}" if lines[-1] else words
-    return lines
-
-
-class LazyCommands(MutableMapping[str, click.Command]):
-    """
-    The commands of a group by name, each imported when it is asked for.
-
-    Where one is, stands as `module:function` of regctl.cli.commands. To click this is the mapping that it
-    would make itself, so that help, completion and "did you mean" know every name.
-    """
-
-    def __init__(self, places: Mapping[str, str | click.Command]) -> None:
-        self._places = dict(places)
-
-    def __getitem__(self, name: str) -> click.Command:
-        """Return the command; KeyError where there is none."""
-        place = self._places[name]
-        if isinstance(place, click.Command):
-            return place
-        module, _, function = place.partition(":")
-        command: click.Command = getattr(import_module(f"regctl.cli.commands.{module}"), function)
-        self[name] = command
-        return command
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._places[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._places[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-class CommandGroup(click.Group):
-    """A group of commands about one thing: `regctl secret …`."""
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands, each with its whole sentence."""
-        self.write_section(formatter, "Commands", sorted(self.commands))
-
-    def write_section(
-        self, formatter: click.HelpFormatter, heading: str, names: Iterable[str]
-    ) -> None:
-        """Write the commands that are named under a heading."""
-        with formatter.section(heading):
-            formatter.write_dl(
-                [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
-            )
-
-
-def noun(summary: str, **places: str) -> CommandGroup:
-    """Return a group with its one-sentence help and where its commands are, as LazyCommands has it."""
-    return CommandGroup(help=summary, commands=LazyCommands(places))
-
-
-def option(*names: str, **attributes: Any) -> Callable[[F], F]:
-    """Add an option, as click.option does, but the same object to every command that has it."""
-    made = Option(names, **attributes)
-
-    def decorate(function: F) -> F:
-        # Where click's own decorators collect the parameters of a function to be.
-        function.__dict__.setdefault("__click_params__", []).append(made)
-        return function
-
-    return decorate
+# Types
 
 
 class FilePath(click.Path):
-    """A parameter that is a pathlib.Path; pathlib is loaded where one is given."""
+    """A parameter that is a pathlib.Path; pathlib is loaded when one is given."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -181,64 +43,321 @@ class FilePath(click.Path):
         return Path(str(super().convert(value, param, ctx)))
 
 
-@functools.cache
-def _common_options() -> tuple[click.Parameter, ...]:
-    """Return the flags of every command; made once, since making an option takes its time."""
+class Duration(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
+    """Seconds as a float, typed as `30s`, `10m`, `2h`, `90d`, `12w` or a plain number of seconds."""
 
-    def set_on_output(attribute: str, value: Any) -> Callable[..., None]:
-        def callback(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
-            if given:
-                setattr(ctx.ensure_object(App).output, attribute, value)
+    name = "duration"
 
-        return callback
+    def __init__(self, minimum: float = 0) -> None:
+        self.minimum = minimum
 
-    def flag(*names: str, attribute: str, value: Any, text: str) -> click.Parameter:
-        return click.Option(
-            names,
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=set_on_output(attribute, value),
-            help=text,
-        )
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a duration such as 30s, 10m, 2h or 90d", param, ctx)
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if seconds < self.minimum:
+            self.fail(f"{value!r} is less than {self.minimum} s", param, ctx)
+        return seconds
 
-    return (
-        flag("-v", "--verbose", attribute="verbose", value=True, text="Say what is being done."),
-        flag("-q", "--quiet", attribute="quiet", value=True, text="Say errors and data only."),
-        flag("--no-color", attribute="color", value=False, text="Never use colour."),
+
+class ByteSize(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
+    """Bytes as an int, typed as `8M`, `500k` or a plain number; binary units."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes, 1 at least."""
+        match = re.fullmatch(r"(\d+)\s*([kmg]?)i?b?", str(value).strip().lower())
+        if match is None or int(match[1]) == 0:
+            self.fail(f"{value!r} is not a size such as 8M or 500k", param, ctx)
+        return int(match[1]) * _BYTES[match[2]]
+
+
+class NamespacedNameType(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
+    """An object in a namespace, typed as NAMESPACE/NAME."""
+
+    name = "namespaced name"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> NamespacedName:
+        """Return the namespace and the name."""
+        if isinstance(value, NamespacedName):
+            return value
+        namespace, slash, name = str(value).partition("/")
+        if not (namespace and slash and name) or "/" in name:
+            self.fail(f"{value!r} is not NAMESPACE/NAME", param, ctx)
+        return NamespacedName(namespace, name)
+
+
+DURATION = Duration()
+BYTE_SIZE = ByteSize()
+NAMESPACED_NAME = NamespacedNameType()
+
+
+# Output
+
+
+def output_option(*formats: "Format") -> Decorator:
+    """Add `-o`; the format is set on the output before anything else is parsed."""
+
+    def set_format(ctx: click.Context, _param: click.Parameter, value: "Format | None") -> None:
+        if value is not None:
+            ctx.ensure_object(App).output.format = value
+
+    return option(
+        "-o",
+        "--output",
+        type=click.Choice(formats),
+        expose_value=False,
+        is_eager=True,
+        callback=set_format,
+        heading="Output",
+        help="Output format.",
     )
 
 
-class Bundle:
+# Changes
+
+
+def change_options(*flags: str, server: bool = False) -> Decorator:
     """
-    Options that belong together: an attribute for each name that the class annotates.
+    Add `--dry-run` and the named *flags* of a changing command, passed as `change`.
 
-    *heading* is what stands above them in the help.
+    *flags* are some of "check", "yes", "adopt" and "replace". With *server* `--dry-run=server`
+    asks the API server, too.
     """
-
-    heading: ClassVar[str | None] = None
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.__dict__.update(values)
+    dry_run = _SERVER_DRY_RUN if server else _DRY_RUN
+    return option_group("change", ChangeFlags, dry_run, *(_CHANGE_FLAGS[flag] for flag in flags))
 
 
-def bundle(name: str, build: type[Bundle], *options: Callable[[F], F]) -> Callable[[F], F]:
-    """Add *options* and pass them on as one argument *name*: the *build* of their values."""
-    keys = tuple(key for key in build.__annotations__ if key != "heading")
+_DRY_RUN = option(
+    "--dry-run", "dry_run", flag_value="client", help="Print what would be done, without doing it."
+)
+_SERVER_DRY_RUN = option(
+    "--dry-run",
+    "dry_run",
+    type=click.Choice(["client", "server"]),
+    bare="client",
+    metavar="[=client|server]",
+    help="Print what would be done, without doing it; 'server' asks the API server, too.",
+)
+_CHANGE_FLAGS: dict[str, Decorator] = {
+    "check": option(
+        "--check", is_flag=True, help="Show the differences, change nothing, exit with 1 if any."
+    ),
+    "yes": option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
+    "adopt": option(
+        "--adopt", is_flag=True, help="Take over objects that were created without regctl."
+    ),
+    "replace": option(
+        "--replace", is_flag=True, help="Delete and create an object that cannot be updated."
+    ),
+}
 
-    def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            values = {key: kwargs.pop(key) for key in keys}
-            return function(*args, **kwargs, **{name: build(values)})
 
-        decorated = cast("F", wrapper)
-        there = len(getattr(function, "__click_params__", ()))
+# The auth file
+
+file_option = option(
+    "-f",
+    "--file",
+    "path",
+    type=FilePath(),
+    help="The auth file.  [default: $REGCTL_AUTH_FILE, then 'auth']",
+)
+
+reader_option = option(
+    "--for",
+    "reader",
+    metavar="READER",
+    help="The program that reads the auth file, such as nginx or traefik.",
+)
+
+auth_secret_option = option(
+    "--auth-secret",
+    type=NAMESPACED_NAME,
+    metavar="NS/NAME",
+    help="The Secret that the registry's users are read from.",
+)
+
+writing_options = option_group(
+    "writing",
+    WritingFlags,
+    option("--backup", is_flag=True, heading="Writing", help="Keep the old file as FILE.bak."),
+    option(
+        "--in-place",
+        is_flag=True,
+        heading="Writing",
+        help="Write into the existing file, for one that is mounted on its own. Not atomic.",
+    ),
+)
+
+hashing_options = option_group(
+    "hashing",
+    HashingFlags,
+    option(
+        "--scheme",
+        type=click.Choice(["bcrypt", "apr1", "sha1", "sha256-crypt", "sha512-crypt"]),
+        heading="Hashing",
+        help="The scheme of the hash.  [default: bcrypt]",
+    ),
+    option(
+        "--cost",
+        type=int,
+        metavar="N",
+        heading="Hashing",
+        help="bcrypt's cost, 4 to 17, or SHA-crypt's rounds.  [default: 10, 5000]",
+    ),
+)
+
+
+# Passwords and credentials
+
+_PASSWORD_STDIN = option(
+    "--password-stdin",
+    is_flag=True,
+    heading="Credentials",
+    help="Read the password from standard input.",
+)
+_PASSWORD_FILE = option(
+    "--password-file",
+    type=FilePath(),
+    heading="Credentials",
+    help="Read the password from this file.",
+)
+_GENERATE = option(
+    "--generate",
+    is_flag=True,
+    heading="Credentials",
+    help="Generate a password and print it to standard output.",
+)
+
+# A password to set, or to check.
+new_password_options = option_group(
+    "password_flags", PasswordFlags, _PASSWORD_STDIN, _PASSWORD_FILE, _GENERATE
+)
+password_options = option_group("password_flags", PasswordFlags, _PASSWORD_STDIN, _PASSWORD_FILE)
+
+credential_options = option_group(
+    "credential",
+    CredentialFlags,
+    option(
+        "-u",
+        "--username",
+        "--docker-username",
+        "username",
+        heading="Credentials",
+        help="The user.  [default: $REGCTL_USERNAME, then docker's config]",
+    ),
+    # kubectl's flag, so that a pasted command line works; hidden, for there are safer ways.
+    option("--docker-password", hidden=True),
+    _PASSWORD_STDIN,
+    _PASSWORD_FILE,
+)
+
+
+# Namespaces
+
+target_options = option_group(
+    "targets",
+    TargetFlags,
+    option(
+        "-n",
+        "--namespace",
+        multiple=True,
+        metavar="NS[,NS...]",
+        shell_complete=namespaces,
+        heading="Namespaces",
+        help="The namespace; repeatable.  [default: the context's]",
+    ),
+    option(
+        "-A",
+        "--all-namespaces",
+        is_flag=True,
+        heading="Namespaces",
+        help="All namespaces except kube-* and openshift-*, unless named.",
+    ),
+    option(
+        "-l", "--selector", heading="Namespaces", help="All namespaces that match this selector."
+    ),
+    option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        heading="Namespaces",
+        help="Exclude namespaces that match; repeatable.",
+    ),
+    option(
+        "--namespaces-from",
+        metavar="FILE",
+        heading="Namespaces",
+        help="Read the namespaces from a file, one a line; '-' is standard input.",
+    ),
+)
+
+
+# Connections: kept on the App, which makes the clients
+
+
+def _kept(*names: str, heading: str, **attributes: Any) -> Decorator:
+    """Add an option whose value is kept on `App.connections`, under the option's own name."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value is not None:
+            setattr(ctx.ensure_object(App).connections, str(param.name), value)
+
+    return option(*names, heading=heading, expose_value=False, callback=keep, **attributes)
+
+
+def _all(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for add in reversed(options):
-            decorated = add(decorated)
-        for made in decorated.__dict__["__click_params__"][there:]:
-            if isinstance(made, Option):
-                made.heading = made.heading or build.heading
-        return decorated
+            function = add(function)
+        return function
 
     return decorate
+
+
+workers_option = _kept(
+    "--workers",
+    heading="Connections",
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="The number of parallel requests.  [default: 8]",
+)
+
+cluster_options = _all(
+    _kept("--kubeconfig", heading="Cluster", type=FilePath(), help="The kubeconfig file to use."),
+    _kept(
+        "--context",
+        heading="Cluster",
+        shell_complete=contexts,
+        help="The context of the kubeconfig to use.",
+    ),
+    _kept(
+        "--timeout",
+        heading="Cluster",
+        type=Duration(minimum=0.1),
+        metavar="DURATION",
+        help="Give up on a request to the API server after this time.  [default: 30s]",
+    ),
+)
+
+registry_argument = click.argument("registry", required=False, shell_complete=registries)
+
+registry_options = _all(
+    _kept("--ca-file", heading="Registry", type=FilePath(), help="Trust the certificates in here."),
+    _kept("--client-cert", heading="Registry", type=FilePath(), help="The client's certificate."),
+    _kept("--client-key", heading="Registry", type=FilePath(), help="Its private key."),
+    _kept("--plain-http", heading="Registry", is_flag=True, help="Use HTTP instead of HTTPS."),
+    _kept(
+        "--insecure-skip-tls-verify",
+        heading="Registry",
+        is_flag=True,
+        help="Trust any certificate. Unsafe.",
+    ),
+)

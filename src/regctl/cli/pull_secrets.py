@@ -3,10 +3,12 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from regctl.cli.app import App
-from regctl.cli.option_groups import ClusterOptions, TargetOptions
-from regctl.cli.output import Column, DryRun, Result, error_record
+from regctl.cli.app import App, old_cluster
+from regctl.cli.listings import Column, error_record
+from regctl.cli.old.option_groups import ClusterOptions, TargetOptions
+from regctl.cli.output import Result
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
+from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -125,7 +127,7 @@ def look(
     from regctl.pullsecrets import inventory
 
     targets = target_options.targets()
-    cluster = cluster or app.cluster(cluster_options)
+    cluster = cluster or old_cluster(app, cluster_options)
     return inventory.inventory(
         cluster,
         targets.resolve(cluster),

@@ -65,7 +65,7 @@ def test_an_exclusive_write_shows_whom_it_removes_and_asks(auth: Path) -> None:
         "note: not in the list: old",
         "note: not in the list: older",
         "error: not confirmed: remove 2 users from auth?",
-        "hint: pass --yes where there is no terminal",
+        "hint: pass --yes to confirm without a terminal",
     ]
     done = run(*args, "--yes", stdin="alice:secret\n")
     assert done.stdout == "user/alice unchanged\nuser/old deleted\nuser/older deleted\n"

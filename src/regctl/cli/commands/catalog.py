@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, pass_app
-from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.app import App, old_registry, pass_app
 from regctl.cli.images import image_record, moment, short, size_cell, unread
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column, error_record
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     TransportOptions,
     output_option,
     registry_argument,
     transport_options,
     workers_option,
 )
-from regctl.cli.output import Column, error_record
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def catalog(
     """
     if tags and long:
         raise InvalidInputError("--tags and --long at once", hint="pass one of them")
-    client = app.registry(registry, credential, transport)
+    client = old_registry(app, registry, credential, transport)
     names: Iterable[str] = client.repositories(last=last)
     if match is not None:
         names = (name for name in names if fnmatchcase(name, match))

@@ -9,7 +9,7 @@ value and its help, between tabs (see _complete).
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 
 _BASH = r"""# Completion of regctl for bash.
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_cluster, old_registry_as, old_transport, pass_app
 from regctl.cli.checks import report
 from regctl.cli.completers import images
-from regctl.cli.credential_options import CredentialOptions, credential_options
-from regctl.cli.option_groups import (
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -21,7 +21,7 @@ from regctl.cli.option_groups import (
     transport_options,
     workers_option,
 )
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ def doctor(
     def connect(where: "Registry", who: "Credential | None") -> "RegistryClient":
         for secret in who.sensitive_values if who is not None else ():
             app.output.redact(secret)
-        return app.registry_as(where, who, transport)
+        return old_registry_as(app, where, who, transport)
 
     file = _file(app, path)
     if pod is not None or image is not None:
         asked = _Asked(pod, image, service_account, platform)
-        cluster = app.cluster(cluster_options)
+        cluster = old_cluster(app, cluster_options)
         pulls = _pulls(cluster, asked, _one_namespace(cluster, target_options))
         report(app, _examined(cluster, connect, file, pulls), _first_failure)
         return
@@ -111,7 +111,7 @@ def doctor(
     if where is not None:
         parts.append(_of_registry(app, where, credential.resolve(app, where), transport, connect))
     try:
-        cluster = app.cluster(cluster_options)
+        cluster = old_cluster(app, cluster_options)
     except RegctlError as error:
         app.output.note(f"the cluster is not looked at: {error.message}")
     else:
@@ -215,7 +215,7 @@ def _of_registry(
     user = (who.username or "the token's user") if who is not None else None
     yield from diagnose(
         lambda as_user: connect(where, who if as_user else None),
-        app.transport(transport),
+        old_transport(app, transport),
         user=user,
     )
 

@@ -1,4 +1,4 @@
-"""`regctl login` and `regctl logout`: docker's `config.json`, with a password that was tried."""
+"""`regctl login` and `regctl logout`: credentials in docker's `config.json`."""
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.credential_options import CredentialOptions, credential_options
-from regctl.cli.option_groups import (
-    TransportOptions,
+from regctl.cli.command import Command
+from regctl.cli.options import CredentialFlags
+from regctl.cli.params import (
+    credential_options,
     output_option,
     registry_argument,
-    transport_options,
+    registry_options,
 )
-from regctl.cli.output import Outcome, Result
-from regctl.cli.params import Command
+from regctl.outcome import Outcome, Result
 
 if TYPE_CHECKING:
     from regctl.credentials.dockerconfig import DockerConfig, StoreResult
-
-_KIND = "login"
 
 
 @click.command(
@@ -31,39 +29,33 @@ _KIND = "login"
 )
 @registry_argument
 @credential_options
-@transport_options
+@registry_options
 @output_option("json", "yaml", "name")
 @pass_app
-def login(
-    app: App,
-    *,
-    registry: str | None,
-    credential: CredentialOptions,
-    transport: TransportOptions,
-) -> None:
+def login(app: App, *, registry: str | None, credential: CredentialFlags) -> None:
     """
-    Try a password at a registry and keep it where docker does.
+    Log in to a registry and save the credential in docker's config.
 
-    docker, skopeo and podman find it there too: in docker's config.json, or with the credential
-    helper that is named in it. A password that the registry refuses is not kept.
+    docker, skopeo and podman find it there, too: in config.json, or with the credential helper
+    that config.json names. A password that the registry rejects is not saved.
     """
     where = app.named_registry(registry)
-    who = credential.require(app, where)
-    client = app.registry_as(where, who, transport)
+    who = app.require_credential(credential, where)
+    client = app.registry_as(where, who)
     client.ping()
     if client.knock().status == HTTPStatus.OK:
-        app.output.warning(f"{where} lets everybody in: it did not look at the password")
+        app.output.warning(f"{where} needs no password: it did not check this one")
     config = app.docker_config()
     kept = config.store(where, who)
     if kept.helper is None and kept.changed:
         app.output.warning(
-            f"the password is kept in {config.path} as it is; a credential helper would encrypt it"
+            f"the password is not encrypted in {config.path}; a credential helper would encrypt it"
         )
     if app.environ.get("DOCKER_AUTH_CONFIG"):
-        app.output.warning("$DOCKER_AUTH_CONFIG is set, and docker looks there first")
+        app.output.warning("$DOCKER_AUTH_CONFIG is set, and docker reads that first")
     note = f"{who.username or 'a token'}, in {_place(config, kept)}"
-    outcome: Outcome = "configured" if kept.changed else "unchanged"
-    app.output.results([Result(_KIND, str(where), outcome, note=note)])
+    result: Result = "configured" if kept.changed else "unchanged"
+    app.output.results([Outcome("login", str(where), result, note=note)])
 
 
 @click.command(cls=Command, examples=["regctl logout registry.foo.com"])
@@ -71,13 +63,13 @@ def login(
 @output_option("json", "yaml", "name")
 @pass_app
 def logout(app: App, *, registry: str | None) -> None:
-    """Remove a registry's password from docker's config, and from its credential helper."""
+    """Remove the credential of a registry from docker's config and its credential helper."""
     where = app.named_registry(registry)
     config = app.docker_config()
     kept = config.erase(where)
-    note = f"in {_place(config, kept)}" if kept.changed else "there was none"
-    outcome: Outcome = "deleted" if kept.changed else "unchanged"
-    app.output.results([Result(_KIND, str(where), outcome, note=note)])
+    note = f"from {_place(config, kept)}" if kept.changed else "not logged in"
+    result: Result = "deleted" if kept.changed else "unchanged"
+    app.output.results([Outcome("login", str(where), result, note=note)])
 
 
 def _place(config: "DockerConfig", kept: "StoreResult") -> str:

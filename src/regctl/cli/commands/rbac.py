@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.option_groups import output_option
-from regctl.cli.params import Command
+from regctl.cli.old.option_groups import output_option
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:

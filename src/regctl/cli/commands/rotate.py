@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_cluster, old_registry_as, pass_app
 from regctl.cli.completers import users as users_there
-from regctl.cli.credential_options import PasswordOptions, password_options
-from regctl.cli.option_groups import (
+from regctl.cli.listings import error_record
+from regctl.cli.old.credential_options import PasswordOptions, password_options
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -21,8 +22,7 @@ from regctl.cli.option_groups import (
     transport_options,
     workers_option,
 )
-from regctl.cli.output import error_record
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def rotate(
         raise InvalidInputError("--keep-old and --finish at once", hint="pass one of them")
     registry = app.named_registry(server)
     password = password_options.given(app)
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     targets = target_options.targets()
     if not targets.named and not targets.listed:
         targets = Targets(everywhere=True, exclude=targets.exclude)
@@ -148,7 +148,7 @@ def rotate(
     def connect(credential: "Credential") -> "RegistryClient":
         for secret in credential.sensitive_values:
             app.output.redact(secret)
-        return app.registry_as(registry, credential, transport)
+        return old_registry_as(app, registry, credential, transport)
 
     rotation = Rotation(
         _users(app, path, auth_secret, consumer, cluster, adopt=adopt),

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_registry_as, pass_app
 from regctl.cli.completers import repositories
-from regctl.cli.credential_options import CredentialOptions, credential_options
 from regctl.cli.images import image_record, moment, short, size_cell, unread
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column, error_record
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     workers_option,
 )
-from regctl.cli.output import Column, error_record
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def tags(
         )
     if sort == "created" and not long:
         raise InvalidInputError("--sort created without --long", hint="pass --long too")
-    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    client = old_registry_as(
+        app, asked.registry, credential.resolve(app, asked.registry), transport
+    )
     found = [t for t in client.tags(asked.repository) if match is None or fnmatchcase(t, match)]
     rows: Iterator[_Row] = map(_Row, found)
     seen: list[_Row] = []

@@ -7,13 +7,14 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.completers import users as users_there
-from regctl.cli.credential_options import (
+from regctl.cli.listings import Column
+from regctl.cli.old.credential_options import (
     PasswordOptions,
     new_password,
     password_options,
     prompt_password,
 )
-from regctl.cli.option_groups import (
+from regctl.cli.old.option_groups import (
     HashingOptions,
     WritingOptions,
     dry_run_flag,
@@ -23,8 +24,8 @@ from regctl.cli.option_groups import (
     writing_options,
     yes_option,
 )
-from regctl.cli.output import Column, Result
-from regctl.cli.params import Command, option
+from regctl.cli.old.params import Command, option
+from regctl.cli.output import Result
 from regctl.errors import UnknownUserError
 
 if TYPE_CHECKING:

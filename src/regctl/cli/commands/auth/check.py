@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.option_groups import (
     WritingOptions,
     dry_run_flag,
     file_option,
@@ -13,8 +14,7 @@ from regctl.cli.option_groups import (
     writing_options,
     yes_option,
 )
-from regctl.cli.output import Column
-from regctl.cli.params import Command, option
+from regctl.cli.old.params import Command, option
 from regctl.errors import DifferenceError
 
 if TYPE_CHECKING:

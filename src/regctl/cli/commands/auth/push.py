@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_cluster, pass_app
 from regctl.cli.commands.auth.check import consumer_option
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     WritingOptions,
     cluster_options,
@@ -17,9 +18,10 @@ from regctl.cli.option_groups import (
     writing_options,
     yes_option,
 )
-from regctl.cli.output import Column, DryRun, Result
-from regctl.cli.params import Command, option
+from regctl.cli.old.params import Command, option
+from regctl.cli.output import Result
 from regctl.errors import DifferenceError, InvalidInputError
+from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +112,7 @@ def push(
     if dry_run == "client" and app.output.structured and targets.named:
         app.output.manifests([desired.manifest(space.name, secret) for space in targets.offline()])
         return
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     secrets = [(space.name, secret) for space in targets.resolve(cluster)]
     pushing = prepare(cluster, desired, secrets, adopt=adopt)
     _try_passwords(app, pushing)
@@ -170,7 +172,7 @@ def _one_namespace(app: App, namespace: "Sequence[str]", cluster_options: Cluste
     named = _targets(namespace).named
     if len(named) > 1:
         raise InvalidInputError("which namespace? several are named", hint="pass -n once")
-    return named[0] if named else app.cluster(cluster_options).context_namespace
+    return named[0] if named else old_cluster(app, cluster_options).context_namespace
 
 
 @click.command(
@@ -215,7 +217,7 @@ def pull(
     file, reader = app.auth_file(path), _consumer(consumer)
     where = _one_namespace(app, namespace, cluster_options)
     local = atomicfile.read(file)
-    remote = read(fetch(app.cluster(cluster_options), where, secret), reader)
+    remote = read(fetch(old_cluster(app, cluster_options), where, secret), reader)
     content = merge(local, remote, reader)
     changes = compare(HtpasswdFile(local or b""), HtpasswdFile(content))
     note = _words(changes)
@@ -277,7 +279,7 @@ def diff(
     file = app.auth_file(path)
     local = HtpasswdFile.read(file)
     where = _one_namespace(app, namespace, cluster_options)
-    there = fetch(app.cluster(cluster_options), where, secret)
+    there = fetch(old_cluster(app, cluster_options), where, secret)
     changes = compare(read(there, _consumer(consumer)), local)
     app.output.listing(
         changes,

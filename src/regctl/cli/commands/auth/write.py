@@ -7,7 +7,8 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.completers import users as users_there
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.option_groups import (
     HashingOptions,
     WritingOptions,
     dry_run_flag,
@@ -17,8 +18,8 @@ from regctl.cli.option_groups import (
     writing_options,
     yes_option,
 )
-from regctl.cli.output import Column, Result
-from regctl.cli.params import Command, option
+from regctl.cli.old.params import Command, option
+from regctl.cli.output import Result
 from regctl.errors import FileAccessError, InvalidInputError, InvalidUserListError, MalformedError
 
 if TYPE_CHECKING:

@@ -4,18 +4,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_registry_as, pass_app
+from regctl.cli.command import Command
 from regctl.cli.completers import images
-from regctl.cli.credential_options import CredentialOptions, credential_options
 from regctl.cli.images import image_record, moment, short, size_cell, variant_record
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     yes_option,
 )
-from regctl.cli.output import Column, Result, visible
-from regctl.cli.params import Command
+from regctl.cli.output import Result, visible
 from regctl.errors import DeletionByDigestOnlyError, InvalidInputError, NotInRegistryError
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def inspect(
 
     asked = ImageReference.parse(image)
     wanted = Platform.parse(platform) if platform is not None else None
-    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    client = old_registry_as(
+        app, asked.registry, credential.resolve(app, asked.registry), transport
+    )
     found = ImageReader(client).image(asked.repository, asked.reference)
     if wanted is not None:
         fitting = tuple(v for v in found.variants if v.platform and wanted.runs(v.platform))
@@ -139,7 +142,9 @@ def tag(
 
     asked = ImageReference.parse(image)
     check_tag(new_tag)
-    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    client = old_registry_as(
+        app, asked.registry, credential.resolve(app, asked.registry), transport
+    )
     digest, outcome = retag(client, asked.repository, asked.reference, new_tag)
     name = f"{asked.registry}/{asked.repository}:{new_tag}"
     app.output.results([Result("image", name, outcome, note=digest, details={"digest": digest})])
@@ -184,7 +189,9 @@ def delete(
         raise InvalidInputError(
             f"cannot delete {image}: which tag?", hint=f"name it, as {image}:latest"
         )
-    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    client = old_registry_as(
+        app, asked.registry, credential.resolve(app, asked.registry), transport
+    )
     digest = client.manifest_head(asked.repository, asked.reference).digest
     listed = tag_digests(client, asked.repository, client.tags(asked.repository))
     same = sorted(tag for tag, its in listed.items() if its == digest)

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_registry_as, pass_app
 from regctl.cli.completers import repositories
-from regctl.cli.credential_options import CredentialOptions, credential_options
 from regctl.cli.images import moment, short, size_cell
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column, error_record
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     TransportOptions,
     output_option,
     transport_options,
     workers_option,
     yes_option,
 )
-from regctl.cli.output import Column, error_record
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError, NotInRegistryError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def prune(
             )
     rows: list[_Row] = []
     for one in asked:
-        client = app.registry_as(one.registry, credential.resolve(app, one.registry), transport)
+        client = old_registry_as(
+            app, one.registry, credential.resolve(app, one.registry), transport
+        )
         name = f"{one.registry}/{one.repository}"
         judged = judge(
             _found(app, client, one.repository, workers), rules, now=datetime.now(timezone.utc)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_registry_as, pass_app
 from regctl.cli.completers import images
-from regctl.cli.credential_options import CredentialOptions, credential_options
 from regctl.cli.humanize import size as readable
-from regctl.cli.option_groups import TransportOptions, output_option, transport_options
-from regctl.cli.params import Command
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import TransportOptions, output_option, transport_options
+from regctl.cli.old.params import Command
 from regctl.errors import InvalidInputError, NotInRegistryError
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def push(
     asked = ImageReference.parse(image)
     wanted = Platform.parse(platform) if platform is not None else None
     _check(source, asked, credential, select=select, everything=everything)
-    client = app.registry_as(asked.registry, credential.resolve(app, asked.registry), transport)
+    client = old_registry_as(
+        app, asked.registry, credential.resolve(app, asked.registry), transport
+    )
     records = []
     with open_archive(source, sys.stdin.buffer) as saved:
         for one, tags in _chosen(source, saved, asked, select, everything=everything):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import App, old_cluster, pass_app
 from regctl.cli.completers import (
     cluster_issuers,
     gateways,
@@ -14,8 +14,9 @@ from regctl.cli.completers import (
     storage_classes,
     tls_secrets,
 )
-from regctl.cli.credential_options import PasswordOptions, new_password, password_options
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.credential_options import PasswordOptions, new_password, password_options
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     TargetOptions,
     cluster_options,
@@ -24,10 +25,11 @@ from regctl.cli.option_groups import (
     target_options,
     yes_option,
 )
-from regctl.cli.output import Column, DryRun, Result
-from regctl.cli.params import Bundle, Command, bundle, option
+from regctl.cli.old.params import Bundle, Command, bundle, option
+from regctl.cli.output import Result
 from regctl.cli.pull_secrets import raise_if_unreadable
 from regctl.errors import InvalidInputError, ObjectNotFoundError
+from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -284,7 +286,7 @@ def apply(
 
     if user is None and generate:
         raise InvalidInputError("a password, and no user", hint="pass --user NAME")
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     library = wanted.library(name, namespace or cluster.context_namespace)
     access = installation.access(cluster, library)
     password, admission = None, None
@@ -387,7 +389,7 @@ def list_(app: App, *, target_options: TargetOptions, cluster_options: ClusterOp
     """List the registries that regctl made: hosts, users, and the pull secrets for them."""
     from regctl.provisioning.listing import libraries as look
 
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     targets = target_options.targets()
     # Who may list all may not be allowed to list namespaces.
     all_of_them = targets.everywhere and not targets.exclude and targets.selector is None
@@ -477,7 +479,7 @@ def delete(
     from regctl.provisioning.objects import check_name
 
     check_name(name)
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     space = namespace or cluster.context_namespace
     changes = installation.observe_removal(cluster, space, name, with_data=with_data, adopt=adopt)
     if not changes:

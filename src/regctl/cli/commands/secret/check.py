@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, pass_app
-from regctl.cli.option_groups import (
+from regctl.cli.app import App, old_cluster, old_registry_as, pass_app
+from regctl.cli.listings import Column
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     TargetOptions,
     TransportOptions,
@@ -15,8 +16,8 @@ from regctl.cli.option_groups import (
     transport_options,
     workers_option,
 )
-from regctl.cli.output import Advance, Column
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
+from regctl.cli.output import Advance
 from regctl.cli.pull_secrets import look, raise_if_unreadable
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
@@ -112,7 +113,7 @@ def _trial(app: App, transport: TransportOptions, advance: Advance) -> "Trial":
         for hidden in credential.sensitive_values:
             app.output.redact(hidden)
         try:
-            app.registry_as(registry, credential, transport).ping()
+            old_registry_as(app, registry, credential, transport).ping()
         except RegctlError as error:
             return error
         finally:
@@ -138,7 +139,7 @@ def _explain(
     from regctl.reference import ImageReference
 
     reference = ImageReference.parse(image)
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     spaces = target_options.targets().resolve(cluster)
     if len(spaces) != 1:
         raise InvalidInputError("--image is for one namespace", hint="name it with -n")

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, pass_app
-from regctl.cli.credential_options import CredentialOptions, credential_options
+from regctl.cli.app import App, old_cluster, pass_app
 from regctl.cli.humanize import age
-from regctl.cli.option_groups import (
+from regctl.cli.listings import Column
+from regctl.cli.old.credential_options import CredentialOptions, credential_options
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     TargetOptions,
     cluster_options,
@@ -18,8 +19,7 @@ from regctl.cli.option_groups import (
     workers_option,
     yes_option,
 )
-from regctl.cli.output import Column, DryRun
-from regctl.cli.params import Bundle, Command, bundle
+from regctl.cli.old.params import Bundle, Command, bundle
 from regctl.cli.pull_secrets import (
     carried_out,
     confirm_deletion,
@@ -31,6 +31,7 @@ from regctl.cli.pull_secrets import (
     unreadable,
 )
 from regctl.errors import InvalidInputError
+from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ class WantedOptions(Bundle):
                 "the credential can't come from --from-secret and from flags at once",
                 hint="pass one of them",
             )
-        credentials = rollout.copied(app.cluster(cluster_options), namespace, name, key)
+        credentials = rollout.copied(old_cluster(app, cluster_options), namespace, name, key)
         for credential in credentials.values():
             for hidden in credential.sensitive_values:
                 app.output.redact(hidden)
@@ -342,7 +343,7 @@ def delete(
     from regctl.pullsecrets import inventory
 
     check_object_name(name, "Secret")
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     found = look(app, name, target_options, cluster_options, workers, cluster=cluster)
     removable = [item for item in found.items if inventory.deletable(item, adopt=adopt) is None]
     if removable and dry_run is None:
@@ -375,7 +376,7 @@ def _prepared(
     from regctl.pullsecrets import rollout
 
     desired = wanted.desired(app, cluster_options)
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     return rollout.prepare(
         cluster,
         desired,

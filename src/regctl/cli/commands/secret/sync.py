@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, pass_app
-from regctl.cli.option_groups import (
+from regctl.cli.app import App, old_cluster, pass_app
+from regctl.cli.old.option_groups import (
     ClusterOptions,
     cluster_options,
     dry_run_option,
@@ -14,8 +14,8 @@ from regctl.cli.option_groups import (
     workers_option,
     yes_option,
 )
-from regctl.cli.output import DryRun, Result
-from regctl.cli.params import Command
+from regctl.cli.old.params import Command
+from regctl.cli.output import Result
 from regctl.cli.pull_secrets import (
     carried_out,
     confirm_deletion,
@@ -24,6 +24,7 @@ from regctl.cli.pull_secrets import (
     results,
 )
 from regctl.errors import RegctlError
+from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from regctl.pullsecrets.rollout import Outcome, Rollout
@@ -71,7 +72,7 @@ def sync(
     from regctl.pullsecrets.plan import TakeoverPolicy
 
     declared = syncfile.read(file)
-    cluster = app.cluster(cluster_options)
+    cluster = old_cluster(app, cluster_options)
     mode: DryRun | None = "client" if check_only else dry_run
     task = syncfile.Sync(declared, cluster, app.environ, TakeoverPolicy(adopt, replace), workers)
     rollouts: list[Rollout] = []

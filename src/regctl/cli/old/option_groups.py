@@ -8,7 +8,7 @@ import click
 
 from regctl.cli.app import App
 from regctl.cli.completers import contexts, namespaces, registries
-from regctl.cli.params import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
+from regctl.cli.old.params import BARE_DRY_RUN, Bundle, F, FilePath, bundle, option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def output_option(*formats: "Format") -> Callable[[F], F]:
         if value is not None:
             ctx.ensure_object(App).output.format = value
 
-    return option(
+    return option(  # type: ignore[return-value]
         "-o",
         "--output",
         type=click.Choice(formats),
@@ -54,6 +54,7 @@ dry_run_option = option(
     BARE_DRY_RUN,
     "dry_run",
     type=click.Choice(["client", "server"]),
+    bare="client",
     metavar="[=client|server]",
     help="Say what would be done, and do nothing; 'server' asks the API server too.",
 )

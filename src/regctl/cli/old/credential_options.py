@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App
-from regctl.cli.params import Bundle, FilePath, bundle, option
+from regctl.cli.old.params import Bundle, FilePath, bundle, option
 from regctl.errors import InvalidInputError, InvalidPasswordError, NoCredentialError
 
 if TYPE_CHECKING:

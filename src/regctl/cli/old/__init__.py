@@ -1,0 +1,1 @@
+"""Removed when every command has moved to the new options."""

@@ -1,0 +1,90 @@
+"""The options of commands as plain data: a NamedTuple for options that belong together."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from regctl.outcome import DryRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TargetFlags(NamedTuple):
+    """Which namespaces, as typed."""
+
+    namespace: tuple[str, ...] = ()
+    all_namespaces: bool = False
+    selector: str | None = None
+    exclude: tuple[str, ...] = ()
+    namespaces_from: str | None = None
+
+
+class ChangeFlags(NamedTuple):
+    """How to change something: really, as a dry run or as a check, and what may be overwritten."""
+
+    dry_run: DryRun | None = None
+    check: bool = False
+    yes: bool = False
+    adopt: bool = False
+    replace: bool = False
+
+
+class PasswordFlags(NamedTuple):
+    """Where a password comes from."""
+
+    password_stdin: bool = False
+    password_file: "Path | None" = None
+    generate: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether one of the flags names a password."""
+        return self.password_stdin or self.password_file is not None
+
+
+class CredentialFlags(NamedTuple):
+    """Which user to be at a registry, and where its password comes from."""
+
+    username: str | None = None
+    docker_password: str | None = None
+    password_stdin: bool = False
+    password_file: "Path | None" = None
+
+    @property
+    def given(self) -> bool:
+        """Whether one of the flags names a user or a password."""
+        return self.username is not None or self.password_given
+
+    @property
+    def password_given(self) -> bool:
+        """Whether one of the flags names a password."""
+        return self.docker_password is not None or self.password.given
+
+    @property
+    def password(self) -> PasswordFlags:
+        """Where the password comes from, apart from --docker-password."""
+        return PasswordFlags(self.password_stdin, self.password_file)
+
+
+class HashingFlags(NamedTuple):
+    """How to hash a password; None means the default."""
+
+    scheme: str | None = None
+    cost: int | None = None
+
+
+class WritingFlags(NamedTuple):
+    """How to write the auth file."""
+
+    backup: bool = False
+    in_place: bool = False
+
+
+class NamespacedName(NamedTuple):
+    """An object in a namespace, typed as NAMESPACE/NAME."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return it as it is typed."""
+        return f"{self.namespace}/{self.name}"
