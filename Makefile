@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check test-servers test-floors docs picture output bench clean
+.PHONY: help demo test check coverage test-servers test-floors docs picture output bench clean
 
 help: ## Show what can be made.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +30,10 @@ check: $(BIN)/pytest ## ruff and mypy.
 test-servers: $(BIN)/pytest ## Install the real servers that the tests run against.
 	tests/servers/install.sh
 
-test: test-servers check ## Everything: servers, ruff, mypy, pytest with coverage.
+test: test-servers check ## Everything: servers, ruff, mypy, pytest.
+	$(BIN)/python -m pytest
+
+coverage: $(BIN)/pytest ## Run the tests with coverage, which takes longer.
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 # The oldest Python and the oldest dependencies that pyproject.toml admits.

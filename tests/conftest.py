@@ -1,12 +1,13 @@
 """
-Fixtures for the real programs, and a wall between the tests and the person who runs them.
+Fixtures for the real programs, and isolation from the person who runs the tests.
 
-A program that is not installed skips the test and says what to run; with REGCTL_REQUIRE_SERVERS
-set, as in continuous integration, it fails it.
+A program that is not installed skips the test and names the command that installs it. If
+REGCTL_REQUIRE_SERVERS is set, as in continuous integration, the test fails instead.
 """
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.servers.process import MissingServerError, find
 
 T = TypeVar("T")
 
-# What programs and libraries read besides their own variables: proxies, trust, credentials, colour.
+# Variables that programs and libraries read: proxies, trust, credentials, colour.
 HIDDEN = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -43,9 +44,14 @@ HIDDEN = (
 _numbers = itertools.count(1)
 
 
+def pytest_configure() -> None:
+    """Make Ctrl-C work in tests: a shell starts a background job with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
-def nobodys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a home folder of its own and no word of who runs it."""
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test its own home folder, and none of the user's variables."""
     home = tmp_path / "home"
     home.mkdir()
     for name in list(os.environ):
@@ -64,14 +70,14 @@ def nobodys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def missing(error: MissingServerError) -> NoReturn:
-    """Skip, or fail where every server is required."""
+    """Skip the test, or fail it if every server is required."""
     if os.environ.get("REGCTL_REQUIRE_SERVERS"):
         pytest.fail(str(error))
     pytest.skip(str(error))
 
 
 class Servers(ExitStack):
-    """Servers of tests/servers, each running until the end of its fixture's scope."""
+    """Start servers of tests/servers; each runs until the end of the fixture's scope."""
 
     def __call__(self, server: AbstractContextManager[T]) -> T:
         """Start *server* and return its handle: `serve(nginx(folder))`."""
@@ -120,7 +126,7 @@ def kubernetes(serve_session: Servers, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def namespace(kubernetes: ApiServer) -> str:
-    """Make a namespace of the test's own."""
+    """Create a namespace for this test only."""
     return kubernetes.create_namespace(f"test-{next(_numbers)}")
 
 

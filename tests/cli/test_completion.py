@@ -155,10 +155,10 @@ def test_silent_where_nothing_answers(
 
 
 def test_registries_repositories_and_tags_after_a_login(
-    complete: Complete, registry: DockerRegistry, nobodys_home: Path
+    complete: Complete, registry: DockerRegistry, isolated_home: Path
 ) -> None:
     registry.push_image("tab/application", "1.0-beta")
-    folder = nobodys_home / ".docker"
+    folder = isolated_home / ".docker"
     folder.mkdir()
     auth = {"auth": encode_auth("ci", "right")}
     (folder / "config.json").write_text(json.dumps({"auths": {registry.host: auth}}))

@@ -357,8 +357,8 @@ def test_a_proxy_is_used_unless_no_proxy_names_the_registry(
     assert (len(proxy.requests), len(registry.requests)) == (1, 1)
 
 
-def test_netrc_is_never_read(serve: Servers, nobodys_home: Path) -> None:
-    (nobodys_home / ".netrc").write_text("default login eve password mallory\n")
+def test_netrc_is_never_read(serve: Servers, isolated_home: Path) -> None:
+    (isolated_home / ".netrc").write_text("default login eve password mallory\n")
     registry = serve(standin_registry())
     client(registry.host, credential=None).ping()
     assert "authorization" not in registry.requests[0].headers

@@ -112,10 +112,10 @@ def test_the_password_opens_the_registry_and_another_does_not(
 
 
 def test_a_foreign_netrc_never_replaces_the_password(
-    serve: Servers, tmp_path: Path, auth_file: Path, nobodys_home: Path
+    serve: Servers, tmp_path: Path, auth_file: Path, isolated_home: Path
 ) -> None:
     host = serve(docker_registry(tmp_path / "registry", auth_file=auth_file)).host
-    (nobodys_home / ".netrc").write_text("machine 127.0.0.1 login zoë password wrong\n")
+    (isolated_home / ".netrc").write_text("machine 127.0.0.1 login zoë password wrong\n")
     client(host, credential=Credential("zoë", "zoë:pässword")).ping()
 
 

@@ -56,8 +56,8 @@ def test_a_wrong_password_is_exit_code_4_and_is_not_repeated(guarded: DockerRegi
     assert "hunter2" not in err
 
 
-def test_credentials_come_from_dockers_config(guarded: DockerRegistry, nobodys_home: Path) -> None:
-    folder = nobodys_home / ".docker"
+def test_credentials_come_from_dockers_config(guarded: DockerRegistry, isolated_home: Path) -> None:
+    folder = isolated_home / ".docker"
     folder.mkdir()
     entry = {"auth": "Y2k6cmlnaHQ="}
     (folder / "config.json").write_text(json.dumps({"auths": {guarded.host: entry}}))

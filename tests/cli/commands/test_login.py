@@ -49,10 +49,10 @@ def skopeo(program: Callable[[str], str], *args: str, stdin: str = "") -> str:
 
 
 def test_a_password_that_was_tried_is_kept_as_docker_keeps_it(
-    guarded: DockerRegistry, nobodys_home: Path
+    guarded: DockerRegistry, isolated_home: Path
 ) -> None:
     told = login(guarded.host)
-    path = config_of(nobodys_home)
+    path = config_of(isolated_home)
     assert told.exit_code == 0
     assert told.stdout == f"login/{guarded.host} configured ({USER}, in {path})\n"
     assert "is not encrypted in" in told.stderr
@@ -63,13 +63,13 @@ def test_a_password_that_was_tried_is_kept_as_docker_keeps_it(
     assert again.stderr == ""
 
 
-def test_a_wrong_password_is_not_kept(guarded: DockerRegistry, nobodys_home: Path) -> None:
+def test_a_wrong_password_is_not_kept(guarded: DockerRegistry, isolated_home: Path) -> None:
     told = login(guarded.host, "hunter2", "-v")
     assert told.exit_code == 4
     assert told.stdout == ""
     assert "rejects the password" in told.stderr
     assert "hunter2" not in told.stderr
-    assert not config_of(nobodys_home).exists()
+    assert not config_of(isolated_home).exists()
 
 
 def test_skopeo_lists_copies_and_pushes_with_it(
@@ -86,9 +86,9 @@ def test_skopeo_lists_copies_and_pushes_with_it(
 
 
 def test_a_config_that_skopeo_wrote_is_used(
-    guarded: DockerRegistry, nobodys_home: Path, program: Callable[[str], str]
+    guarded: DockerRegistry, isolated_home: Path, program: Callable[[str], str]
 ) -> None:
-    path = config_of(nobodys_home)
+    path = config_of(isolated_home)
     path.parent.mkdir()
     command = ["login", "--tls-verify=false", "--authfile", str(path), "-u", USER]
     skopeo(program, *command, "--password-stdin", guarded.host, stdin=PASSWORD)
@@ -96,11 +96,11 @@ def test_a_config_that_skopeo_wrote_is_used(
 
 
 def test_logout_forgets_and_says_when_there_was_nothing(
-    guarded: DockerRegistry, nobodys_home: Path
+    guarded: DockerRegistry, isolated_home: Path
 ) -> None:
     assert login(guarded.host).exit_code == 0
     assert run("logout", guarded.host).stdout.startswith(f"login/{guarded.host} deleted")
-    assert json.loads(config_of(nobodys_home).read_text()) == {"auths": {}}
+    assert json.loads(config_of(isolated_home).read_text()) == {"auths": {}}
     again = run("logout", guarded.host)
     assert again.stdout == f"login/{guarded.host} unchanged (not logged in)\n"
     assert run("catalog", guarded.host, "--plain-http").exit_code == 4
@@ -113,7 +113,7 @@ def test_a_registry_that_lets_everybody_in_proves_nothing(registry: DockerRegist
 
 
 def test_a_helper_keeps_the_password_and_login_says_so(
-    guarded: DockerRegistry, nobodys_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: DockerRegistry, isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "kept"
     helper = tmp_path / "docker-credential-mine"
@@ -121,12 +121,12 @@ def test_a_helper_keeps_the_password_and_login_says_so(
     helper.write_text(f"#!/bin/sh\ncase $1 in\n{actions}\nesac\n")
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    config_of(nobodys_home).parent.mkdir()
-    config_of(nobodys_home).write_text('{"credsStore": "mine"}')
+    config_of(isolated_home).parent.mkdir()
+    config_of(isolated_home).write_text('{"credsStore": "mine"}')
     told = login(guarded.host)
     assert told.stdout == (f"login/{guarded.host} configured ({USER}, in docker-credential-mine)\n")
     assert told.stderr == ""
-    assert PASSWORD not in config_of(nobodys_home).read_text()
+    assert PASSWORD not in config_of(isolated_home).read_text()
     assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
 
 
