@@ -1,0 +1,71 @@
+"""
+No old or translated English in what a person reads: source, docs, completions, tests' names.
+
+CONTRIBUTING.md says how we write. The counts may only fall; a word at zero stays away.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A pattern, and how often it may still occur.
+WORDS = {
+    r"all else": 3,
+    r"anew": 19,
+    r"be it": 1,
+    r"br(ing|ings|ought) about": 5,
+    r"consumers?": 168,
+    r"go(es)? on": 23,
+    r"in earnest": 1,
+    r"in vain": 2,
+    r"kept back": 0,
+    r"lets? .{0,20}\bin": 59,
+    r"look(s|ed|ing)? (at|through)": 40,
+    r"makes? (him|it|them) anew": 1,
+    r"mend(s|ed|ing)?": 75,
+    r"nobody's business": 1,
+    r"none the less": 1,
+    r"pass(es|ed)? .{0,10}\bover": 4,
+    r"said": 67,
+    r"sen[dt]s? away": 3,
+    r"shuts? .{0,10}\bout": 15,
+    r"spoil(s|t|ed)?": 5,
+    r"stands? (as|in|on)": 13,
+    r"there (is|was) none": 16,
+    r"told": 95,
+    r"whom": 44,
+}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """What is read, with where it is: whole files, and of the tests their names."""
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "completions").iterdir()]
+    for folder, kinds in (("src", {".py", ".json"}), ("docs", {".py", ".md"})):
+        files += (path for path in (ROOT / folder).rglob("*") if path.suffix in kinds)
+    for path in files:
+        if path.exists():
+            yield str(path.relative_to(ROOT)), path.read_text()
+    for path in (ROOT / "tests").rglob("*.py"):
+        names = re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+        yield str(path.relative_to(ROOT)), "\n".join(names)
+
+
+def found(word: str) -> list[str]:
+    """Where *word* occurs; in a name the underscores are spaces."""
+    pattern = re.compile(rf"(?<![^\W_]){word}(?![^\W_])", re.IGNORECASE)
+    return [
+        f"{path}: {line.strip()}"
+        for path, text in texts()
+        for line in text.splitlines()
+        for _ in pattern.findall(line.replace("_", " "))
+    ]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_no_such_words(word: str) -> None:
+    places = found(word)
+    assert len(places) <= WORDS[word], "\n".join(places)
