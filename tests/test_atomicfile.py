@@ -1,4 +1,4 @@
-"""Replacing a file: what stays, what grows, who waits, and what the system may refuse."""
+"""Replacing a file: what stays, what changes, who waits, and what the system may deny."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from regctl import atomicfile
-from regctl.atomicfile import Writing, editing
+from regctl.atomicfile import WriteOptions, editing
 from regctl.errors import FileAccessError, LockedError, MountPointError
 
 OLD = b"old\n"
@@ -27,8 +27,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def write(path: Path, content: bytes = NEW, how: Writing = Writing()) -> None:  # noqa: B008 - frozen
-    with editing(path, how) as draft:
+def write(path: Path, content: bytes = NEW, options: WriteOptions = WriteOptions()) -> None:  # noqa: B008 - frozen
+    with editing(path, options) as draft:
         draft.content = content
 
 
@@ -40,7 +40,7 @@ def only(path: Path) -> bool:
     return names(path.parent) == {path.name}
 
 
-def test_new_content_takes_the_place_of_the_old(file: Path) -> None:
+def test_new_content_replaces_the_old(file: Path) -> None:
     before = file.stat().st_ino
     write(file)
     assert file.read_bytes() == NEW
@@ -48,7 +48,7 @@ def test_new_content_takes_the_place_of_the_old(file: Path) -> None:
     assert only(file)
 
 
-def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_new_file_has_mode_0600(tmp_path: Path) -> None:
     write(tmp_path / "auth")
     assert stat.S_IMODE((tmp_path / "auth").stat().st_mode) == 0o600
 
@@ -68,7 +68,7 @@ def test_the_owner_stays(file: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_file_that_would_change_its_owner_is_left_alone(
+def test_a_file_that_would_change_its_owner_is_not_written(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.chown(file, 12345, 23456)
@@ -99,14 +99,14 @@ def test_a_symlink_stays_and_its_target_is_written(file: Path, tmp_path: Path) -
     assert only(file)
 
 
-def test_a_symlink_to_nothing_makes_its_target(tmp_path: Path) -> None:
+def test_writing_a_dangling_symlink_creates_its_target(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "auth")
     write(link)
     assert (tmp_path / "auth").read_bytes() == NEW
 
 
-def test_the_modification_time_grows_however_fast_one_writes(file: Path) -> None:
+def test_the_modification_time_grows_with_every_fast_write(file: Path) -> None:
     seen = [file.stat().st_mtime_ns]
     for number in range(200):
         write(file, b"%d\n" % number)
@@ -118,18 +118,18 @@ def test_the_modification_time_grows_however_fast_one_writes(file: Path) -> None
 def test_the_modification_time_grows_even_from_the_future(file: Path, *, in_place: bool) -> None:
     future = 4_000_000_000_000_000_000
     os.utime(file, ns=(future, future))
-    write(file, how=Writing(in_place=in_place))
+    write(file, options=WriteOptions(in_place=in_place))
     assert file.stat().st_mtime_ns > future
 
 
-def test_a_file_that_does_not_change_is_not_touched(file: Path) -> None:
+def test_a_file_that_does_not_change_is_not_written(file: Path) -> None:
     before = file.stat()
     write(file, OLD)
     assert file.stat().st_mtime_ns == before.st_mtime_ns
     assert file.stat().st_ino == before.st_ino
 
 
-def test_nothing_is_made_where_there_is_nothing_to_write(tmp_path: Path) -> None:
+def test_no_file_is_created_without_content(tmp_path: Path) -> None:
     with editing(tmp_path / "auth") as draft:
         assert draft.original is None
     assert names(tmp_path) == {"home"}
@@ -149,8 +149,8 @@ def test_an_error_in_the_block_leaves_the_old_file(file: Path) -> None:
 
 def test_one_backup_of_the_same_mode_is_kept(file: Path) -> None:
     file.chmod(0o640)
-    write(file, how=Writing(backup=True))
-    write(file, b"newer\n", how=Writing(backup=True))
+    write(file, options=WriteOptions(backup=True))
+    write(file, b"newer\n", options=WriteOptions(backup=True))
     backup = file.with_name("auth.bak")
     assert backup.read_bytes() == NEW
     assert stat.S_IMODE(backup.stat().st_mode) == 0o640
@@ -159,14 +159,14 @@ def test_one_backup_of_the_same_mode_is_kept(file: Path) -> None:
 
 def test_writing_in_place_keeps_the_inode_and_shortens_the_file(file: Path) -> None:
     before = file.stat().st_ino
-    write(file, NEW, Writing(in_place=True))
-    write(file, b"x", Writing(in_place=True))
+    write(file, NEW, WriteOptions(in_place=True))
+    write(file, b"x", WriteOptions(in_place=True))
     assert file.read_bytes() == b"x"
     assert file.stat().st_ino == before
     assert only(file)
 
 
-def test_litter_of_a_killed_process_is_gone_after_the_next_run(file: Path) -> None:
+def test_the_next_run_removes_the_files_of_a_killed_process(file: Path) -> None:
     file.with_name(".auth.regctl-new").write_bytes(b"half")
     file.with_name("auth.lock").write_bytes(b"99999999\n")
     write(file, OLD)
@@ -187,21 +187,21 @@ def lock_held(file: Path) -> Iterator[None]:
         lock.unlink()
 
 
-def test_a_lock_held_too_long_says_by_whom(file: Path) -> None:
+def test_an_error_names_the_process_that_holds_the_lock(file: Path) -> None:
     with (
         lock_held(file),
         pytest.raises(LockedError, match=r"process 4711 has held auth\.lock for 0 seconds"),
     ):
-        write(file, how=Writing(timeout=0))
+        write(file, options=WriteOptions(timeout=0))
     assert file.read_bytes() == OLD
     write(file)
     assert file.read_bytes() == NEW
 
 
-def test_whoever_waited_for_a_lock_that_was_removed_takes_the_new_one(
+def test_a_process_that_waited_for_a_removed_lock_takes_the_new_one(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between our open and our flock the holder may remove the lock: it locks nothing any more."""
+    """Between our open and our flock the holder may remove the lock, which then locks nothing."""
     lock = file.with_name("auth.lock")
     flock, opened = fcntl.flock, list[int]()
 
@@ -219,13 +219,13 @@ def test_whoever_waited_for_a_lock_that_was_removed_takes_the_new_one(
     assert only(file)
 
 
-def test_a_program_that_knows_no_lock_is_noticed(file: Path) -> None:
+def test_a_change_by_a_program_without_the_lock_is_detected(file: Path) -> None:
     def interrupted() -> None:
         with editing(file) as draft:
             file.write_bytes(b"written by htpasswd\n")
             draft.content = NEW
 
-    with pytest.raises(FileAccessError, match="another program changed it meanwhile"):
+    with pytest.raises(FileAccessError, match="another program changed it in the meantime"):
         interrupted()
     assert file.read_bytes() == b"written by htpasswd\n"
 
@@ -241,11 +241,11 @@ def refuse(code: int) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV])
-def test_a_mounted_file_is_explained(
+def test_an_error_says_that_the_file_is_a_mount_point(
     file: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr(Path, "replace", refuse(code))
-    with pytest.raises(MountPointError, match="mount point of its own") as caught:
+    with pytest.raises(MountPointError, match="itself is a mount point") as caught:
         write(file)
     assert caught.value.hint is not None
     assert "mount the folder" in caught.value.hint
@@ -255,7 +255,7 @@ def test_a_mounted_file_is_explained(
 
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("call", ["fsync", "pwrite"])
-def test_a_disk_that_fails_leaves_the_old_file(
+def test_a_disk_failure_leaves_the_old_file(
     file: Path, monkeypatch: pytest.MonkeyPatch, call: str, *, in_place: bool
 ) -> None:
     real: Callable[..., int | None] = getattr(os, call)
@@ -270,12 +270,12 @@ def test_a_disk_that_fails_leaves_the_old_file(
 
     monkeypatch.setattr(os, call, fail_once)
     with pytest.raises(FileAccessError, match="No space left on device"):
-        write(file, how=Writing(in_place=in_place))
+        write(file, options=WriteOptions(in_place=in_place))
     assert file.read_bytes() == OLD
     assert only(file)
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "auth").mkdir()
     with pytest.raises(FileAccessError, match="it is a directory"):
         write(tmp_path / "auth")
@@ -289,12 +289,12 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         write(tmp_path / "auth")
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileAccessError, match="no/auth: No such file or directory") as caught:
         write(tmp_path / "no" / "auth")
-    assert caught.value.hint == "make the folder first"
+    assert caught.value.hint == "create the folder first"
 
 
-def test_nothing_of_the_content_shows(file: Path) -> None:
+def test_a_repr_shows_none_of_the_content(file: Path) -> None:
     with editing(file) as draft:
         assert "old" not in repr(draft)

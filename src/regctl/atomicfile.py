@@ -1,10 +1,10 @@
 """
-Lock, replace, fsync: the one way a file is written.
+Lock, replace, fsync: the only way in which regctl writes a file.
 
-A reader sees the old content or the new, never a part, whenever it looks and whenever the writer
-is killed. Writers that come through here wait for each other. A symlink is followed, owner, mode
-and extended attributes stay, the modification time always grows (the registry reads its auth file
-again for nothing else), and a file that would not change is not touched.
+A reader sees the old or the new content and never a part of it, even if the writer is killed.
+Writers that use this module wait for each other. A symlink is followed. Owner, mode and extended
+attributes stay. The modification time always grows, because the registry reloads its auth file for
+no other reason. A file whose content would not change is not written.
 """
 
 import errno
@@ -21,19 +21,20 @@ from pathlib import Path
 from regctl.errors import FileAccessError, LockedError, MountPointError
 
 _POLL_SECONDS = 0.01
-# Enough for the clocks of every file system that keeps fractions of a second, and for those (FAT,
-# old NFS) that keep two seconds.
+# The first is enough for a file system that stores fractions of a second, the second for one that
+# stores steps of two seconds (FAT, old NFS).
 _TICKS_NS = (1_000_000, 2_000_000_000)
 _NEW_FILE_MODE = 0o600
 
 
 @dataclass(frozen=True)
-class Writing:
+class WriteOptions:
     """
-    How to write: *backup* keeps the old content as `<file>.bak`, *timeout* is in seconds.
+    How to write a file.
 
-    *in_place* writes into the file itself, for a file that is a mount point of its own. A reader
-    may then see a part of it, and so may the next run after a crash.
+    *backup* keeps the old content as `<file>.bak`. *timeout* is how many seconds to wait for the
+    lock. *in_place* writes into the file itself, for a file that is a mount point. Then a reader
+    may see a part of the content, and a crash may leave a part.
     """
 
     backup: bool = False
@@ -44,9 +45,9 @@ class Writing:
 @dataclass
 class Draft:
     """
-    A file being edited: set `content` to what it is to hold.
+    A file being edited: set `content` to the new content.
 
-    None stands for a file that does not exist, or is not to be made.
+    None means that the file does not exist, or is not to be created.
     """
 
     original: bytes | None = field(repr=False)
@@ -54,7 +55,7 @@ class Draft:
 
 
 def read(path: Path) -> bytes | None:
-    """Return what *path* holds, or None where there is no file. Raises FileAccessError."""
+    """Return the content of *path*, or None if it does not exist. Raises FileAccessError."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -63,25 +64,25 @@ def read(path: Path) -> bytes | None:
         raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
 
 
-_BY_DEFAULT = Writing()
+_DEFAULTS = WriteOptions()
 
 
 @contextmanager
-def editing(path: Path, how: Writing = _BY_DEFAULT) -> Iterator[Draft]:
+def editing(path: Path, options: WriteOptions = _DEFAULTS) -> Iterator[Draft]:
     """
-    Lock *path*, read it, and write what the block leaves in the draft.
+    Lock *path*, read it, yield a draft of it, and write the draft's content after the block.
 
-    Nothing is written when the block raises, or leaves the content as it was. A new file gets mode
-    0600. Raises LockedError when another writer holds the lock for longer than `how.timeout`,
-    MountPointError where only `how.in_place` could work, FileAccessError for all else that the
-    system refuses.
+    Nothing is written if the block raises or does not change the content. A new file gets mode
+    0600. Raises LockedError if another writer holds the lock for longer than `options.timeout`,
+    MountPointError if only `options.in_place` could work, FileAccessError if the system denies any
+    other step.
     """
     target = Path(os.path.realpath(path))
-    with _locked(target, path, how):
-        # Where it can't be removed, nothing can be made in its place either: that will be said.
+    with _locked(target, path, options):
+        # If it cannot be removed, creating it will fail below, with a message.
         with suppress(OSError):
             _temporary(target).unlink()
-        with _explained(f"cannot write {path}"):
+        with _os_errors(f"cannot write {path}"):
             before = _state(target)
         if before is not None and not stat.S_ISREG(before.st_mode):
             what = "a directory" if stat.S_ISDIR(before.st_mode) else "not a regular file"
@@ -91,58 +92,59 @@ def editing(path: Path, how: Writing = _BY_DEFAULT) -> Iterator[Draft]:
         yield draft
         if draft.content is None or draft.content == original:
             return
-        with _explained(f"cannot write {path}"):
-            if how.backup and before is not None and original is not None:
+        with _os_errors(f"cannot write {path}"):
+            if options.backup and before is not None and original is not None:
                 _replace(target.with_name(f"{target.name}.bak"), original, like=before)
             if not _same(before, _state(target)):
                 raise FileAccessError(
-                    f"cannot write {path}: another program changed it meanwhile",
+                    f"cannot write {path}: another program changed it in the meantime",
                     hint="run the same command again",
                 )
-            if how.in_place and before is not None:
+            if options.in_place and before is not None:
                 _overwrite(target, draft.content, original or b"", before)
             else:
                 _replace(target, draft.content, like=before)
 
 
-def swap(path: Path, before: bytes | None, after: bytes, how: Writing = _BY_DEFAULT) -> None:
+def swap(path: Path, before: bytes | None, after: bytes, options: WriteOptions = _DEFAULTS) -> None:
     """
-    Write *after* to *path*, which must still hold *before*: what somebody looked at and agreed to.
+    Write *after* to *path* if its content is still *before*, which the user has seen.
 
-    None stands for no file. Raises FileAccessError where it holds something else by now, and what
-    `editing` raises.
+    *before* is None for a missing file. Raises FileAccessError if the content is another by now,
+    and the errors of `editing`.
     """
     try:
-        with editing(path, how) as draft:
+        with editing(path, options) as draft:
             if draft.original != before:
                 raise FileAccessError(
-                    f"cannot write {path}: another program changed it meanwhile",
+                    f"cannot write {path}: another program changed it in the meantime",
                     hint="run the same command again",
                 )
             draft.content = after
     except MountPointError as error:
         raise MountPointError(
-            error.message, hint=f"{error.hint}; or pass --in-place, which readers can notice"
+            error.message,
+            hint=f"{error.hint}, or pass --in-place: readers may then see a part of it",
         ) from error
 
 
 @contextmanager
-def _explained(attempt: str) -> Iterator[None]:
-    """Turn what the system says into our words."""
+def _os_errors(attempt: str) -> Iterator[None]:
+    """Turn an OSError into one of ours, whose message starts with *attempt*."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.EBUSY, errno.EXDEV}:
             raise MountPointError(
-                f"{attempt}: the file is a mount point of its own, and can't be replaced",
-                hint="mount the folder that holds it, not the single file",
+                f"{attempt}: the file itself is a mount point and cannot be replaced",
+                hint="mount the folder that contains it, not the single file",
             ) from error
         if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             raise FileAccessError(
                 f"{attempt}: {error.strerror}",
-                hint="a new file is made beside it and takes its place: its folder must allow that",
+                hint="its folder must be writable: a new file is created there and replaces it",
             ) from error
-        hint = "make the folder first" if error.errno == errno.ENOENT else None
+        hint = "create the folder first" if error.errno == errno.ENOENT else None
         raise FileAccessError(f"{attempt}: {error.strerror}", hint=hint) from error
 
 
@@ -167,38 +169,38 @@ def _same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
 
 
 @contextmanager
-def _locked(target: Path, path: Path, how: Writing) -> Iterator[None]:
+def _locked(target: Path, path: Path, options: WriteOptions) -> Iterator[None]:
     """
-    Hold the lock: flock on a file beside *target*, which is gone when the lock is.
+    Hold the lock: flock on a file next to *target*, which is removed with the lock.
 
-    It can't be the file itself, which is another one after every write. The system lets go of the
+    The file itself cannot be the lock, because every write replaces it. The system releases the
     lock of a process that dies.
     """
     lock = target.with_name(f"{target.name}.lock")
-    with _explained(f"cannot write {path}"):
-        descriptor = _acquire(lock, target, how)
+    with _os_errors(f"cannot write {path}"):
+        descriptor = _acquire(lock, target, options)
     if descriptor is None:
         holder = _holder(lock)
         raise LockedError(
-            f"cannot write {path}: {holder} has held {lock.name} for {how.timeout:g} seconds",
-            hint="wait until it ends, or end it",
+            f"cannot write {path}: {holder} has held {lock.name} for {options.timeout:g} seconds",
+            hint="wait until that process ends, or stop it",
         )
     try:
         yield
     finally:
-        # Removed while it is held: whoever waits for it sees that it is not the lock any more.
+        # Removed while it is held: a process that waits for it sees that it is no longer the lock.
         with suppress(OSError):
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
                 lock.unlink()
         os.close(descriptor)
 
 
-def _acquire(lock: Path, target: Path, how: Writing) -> int | None:
-    """Return a descriptor that holds the lock, or None when the time is up."""
-    deadline = time.monotonic() + how.timeout
+def _acquire(lock: Path, target: Path, options: WriteOptions) -> int | None:
+    """Return a descriptor that holds the lock, or None after the timeout."""
+    deadline = time.monotonic() + options.timeout
     while True:
         with ExitStack() as undo:
-            descriptor = _open_lock(lock, target, how)
+            descriptor = _open_lock(lock, target, options)
             undo.callback(os.close, descriptor)
             if not _flock(descriptor, deadline):
                 return None
@@ -207,13 +209,13 @@ def _acquire(lock: Path, target: Path, how: Writing) -> int | None:
                 return descriptor
 
 
-def _open_lock(lock: Path, target: Path, how: Writing) -> int:
+def _open_lock(lock: Path, target: Path, options: WriteOptions) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(lock, flags, _NEW_FILE_MODE)
     except OSError as error:
-        # A folder that takes no file: what is written in place can lock itself.
-        if how.in_place and error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        # The folder is read-only: a file that is written in place can be its own lock.
+        if options.in_place and error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             return os.open(target, os.O_RDWR | os.O_CLOEXEC)
         raise
 
@@ -231,15 +233,15 @@ def _flock(descriptor: int, deadline: float) -> bool:
 
 
 def _is_current(descriptor: int, lock: Path, target: Path) -> bool:
-    """Whether the file behind *descriptor* still is the lock; if so, leave our number in it."""
+    """Whether the file behind *descriptor* is still the lock; if so, write our process id to it."""
     opened = os.fstat(descriptor)
     state = _state(lock)
     if state is None:
-        itself = _state(target)
-        return itself is not None and os.path.samestat(opened, itself)
+        written = _state(target)
+        return written is not None and os.path.samestat(opened, written)
     if not os.path.samestat(opened, state):
         return False
-    # For the message to those who wait; a full disk may not take it.
+    # For the message of processes that wait; it fails on a full disk.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
@@ -257,9 +259,9 @@ def _holder(lock: Path) -> str:
 
 def _temporary(target: Path) -> Path:
     """
-    The file that becomes *target*: always of the same name.
+    Return the path of the file that becomes *target*: always the same name.
 
-    Only the holder of the lock makes it, so one that is there is the litter of a killed process.
+    Only the holder of the lock creates it, so one that exists is left from a killed process.
     """
     return target.with_name(f".{target.name}.regctl-new")
 
@@ -271,14 +273,14 @@ def _replace(target: Path, content: bytes, like: os.stat_result | None) -> None:
     try:
         _fill(descriptor, content)
         if like is not None:
-            _dress(descriptor, target, like)
+            _copy_attributes(descriptor, target, like)
             _advance(descriptor, like)
         os.fsync(descriptor)
         _read_back(descriptor, target, content)
         temporary.replace(target)
     finally:
         os.close(descriptor)
-        # Still there only where something failed.
+        # It still exists only after a failure.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     _fsync_folder(target.parent)
@@ -308,11 +310,13 @@ def _fill(descriptor: int, content: bytes) -> None:
 
 def _read_back(descriptor: int, target: Path, content: bytes) -> None:
     if os.pread(descriptor, len(content) + 1, 0) != content:
-        raise FileAccessError(f"cannot write {target}: what was written does not read back")
+        raise FileAccessError(
+            f"cannot write {target}: the content read back differs from what was written"
+        )
 
 
-def _dress(descriptor: int, target: Path, like: os.stat_result) -> None:
-    """Give the new file the owner, mode and extended attributes (ACLs, labels) of the old."""
+def _copy_attributes(descriptor: int, target: Path, like: os.stat_result) -> None:
+    """Give the new file the owner, mode and extended attributes (ACLs, labels) of the old one."""
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (like.st_uid, like.st_gid):
         try:
@@ -320,7 +324,7 @@ def _dress(descriptor: int, target: Path, like: os.stat_result) -> None:
         except PermissionError as error:
             raise FileAccessError(
                 f"cannot write {target}: it belongs to user {like.st_uid}, group {like.st_gid}, "
-                "and would not any more",
+                "and the new file would not",
                 hint="run as its owner or as root",
             ) from error
     os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
@@ -329,7 +333,7 @@ def _dress(descriptor: int, target: Path, like: os.stat_result) -> None:
             try:
                 os.setxattr(descriptor, name, os.getxattr(target, name))
             except PermissionError:
-                # The system's own labels are given by its policy, not by us.
+                # The system's policy sets these labels; only it may.
                 if not name.startswith(("security.", "trusted.")):
                     raise
 
@@ -338,8 +342,8 @@ def _advance(descriptor: int, before: os.stat_result) -> None:
     """
     Make the modification time later than that of the old file.
 
-    The registry compares nothing else (distribution, registry/auth/htpasswd/access.go), and two
-    writes within one tick of the kernel's clock would look alike.
+    The registry compares nothing else (distribution, registry/auth/htpasswd/access.go). Two writes
+    within one tick of the kernel's clock would have the same time.
     """
     for tick in _TICKS_NS:
         now = os.fstat(descriptor)
@@ -353,7 +357,7 @@ def _fsync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some file systems have nothing to say about a folder.
+        # Some file systems do not support fsync of a folder.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
             raise
     finally:

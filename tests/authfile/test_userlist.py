@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl.atomicfile import Writing
+from regctl.atomicfile import WriteOptions
 from regctl.authfile import hashes, userlist
 from regctl.authfile.htpasswd import HtpasswdFile, add_user
 from regctl.authfile.userlist import Entry, Wish, Written
@@ -136,7 +136,7 @@ def write(path: Path, text: str, wish: Wish = QUICK, **options: object) -> dict[
         wish,
         source="list",
         removable=removable,
-        how=Writing(),
+        how=WriteOptions(),
         **options,  # type: ignore[arg-type]  # handed on
     )
     return {user.name: user.outcome for user in written}
@@ -177,7 +177,7 @@ def test_only_those_who_were_shown_are_removed(path: Path) -> None:
     add_user(path, "late", "secret", cost=4)
     userlist.write(
         path, entries, Wish(cost=4, exclusive=True),
-        source="list", removable=removable, how=Writing(),
+        source="list", removable=removable, how=WriteOptions(),
     )  # fmt: skip
     assert [user.name for user in HtpasswdFile.read(path).users()] == ["late", "alice"]
 
@@ -186,12 +186,12 @@ def test_missing_passwords_are_generated_for_new_users_only(path: Path) -> None:
     path.write_text(f"old:{SECRET}\n")
     entries = userlist.read("old:\nnew:\nown:mine\n", source="list")
     wish = Wish(cost=4, generate_missing=True)
-    old, new, own = userlist.write(path, entries, wish, source="list", how=Writing())
+    old, new, own = userlist.write(path, entries, wish, source="list", how=WriteOptions())
     assert (old.outcome, old.password) == ("unchanged", None)
     assert (own.outcome, own.password) == ("created", None)
     assert new.password is not None
     HtpasswdFile.read(path).verify("new", new.password)
-    again = userlist.write(path, entries, wish, source="list", how=Writing())
+    again = userlist.write(path, entries, wish, source="list", how=WriteOptions())
     assert {(user.outcome, user.password) for user in again} == {("unchanged", None)}
 
 

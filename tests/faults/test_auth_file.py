@@ -240,7 +240,7 @@ def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
         add = ["adduser", "bob", "--password-stdin", "--cost", "4", "-f", str(file)]
         code, said = ended(*add)
         assert code == 1
-        assert "the file is a mount point of its own" in said
+        assert "the file itself is a mount point" in said
         assert (
             "hint: mount the folder that holds it, not the single file; or pass --in-place" in said
         )

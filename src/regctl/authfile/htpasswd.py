@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from regctl import atomicfile
-from regctl.atomicfile import Writing
+from regctl.atomicfile import WriteOptions
 from regctl.authfile import hashes
 from regctl.authfile.hashes import Scheme
 from regctl.errors import (
@@ -536,13 +536,13 @@ def _plain_length(line: Line) -> int:
 
 # The file on disk
 
-_BY_DEFAULT = Writing()
+_BY_DEFAULT = WriteOptions()
 
 
 @contextmanager
 def editing(
     path: Path,
-    how: Writing = _BY_DEFAULT,
+    how: WriteOptions = _BY_DEFAULT,
     *,
     dry_run: bool = False,
     must_exist: bool = False,
@@ -572,7 +572,8 @@ def editing(
                 draft.content = file.content
     except MountPointError as error:
         raise MountPointError(
-            error.message, hint=f"{error.hint}; or pass --in-place, which readers can notice"
+            error.message,
+            hint=f"{error.hint}, or pass --in-place: readers may then see a part of it",
         ) from error
 
 
@@ -604,7 +605,7 @@ def add_user(
     cost: int | None = None,
     update: bool = True,
     expires: Expiry | None = None,
-    how: Writing = _BY_DEFAULT,
+    how: WriteOptions = _BY_DEFAULT,
     dry_run: bool = False,
 ) -> Outcome:
     """
@@ -650,7 +651,7 @@ def fitting_secret(
 
 
 def remove_users(
-    path: Path, names: Sequence[str], *, how: Writing = _BY_DEFAULT, dry_run: bool = False
+    path: Path, names: Sequence[str], *, how: WriteOptions = _BY_DEFAULT, dry_run: bool = False
 ) -> list[bool]:
     """
     Remove *names* from the auth file at *path*, all in one write; tell of each if it was there.
@@ -666,7 +667,7 @@ def lock_users(
     names: Sequence[str],
     *,
     locked: bool,
-    how: Writing = _BY_DEFAULT,
+    how: WriteOptions = _BY_DEFAULT,
     dry_run: bool = False,
 ) -> list[Outcome]:
     """
@@ -679,7 +680,7 @@ def lock_users(
 
 
 def lock_due(
-    path: Path, today: date, *, how: Writing = _BY_DEFAULT, dry_run: bool = False
+    path: Path, today: date, *, how: WriteOptions = _BY_DEFAULT, dry_run: bool = False
 ) -> list[str]:
     """Lock the users whose day has come by *today* (UTC), in one write; return their names."""
     with editing(path, how, dry_run=dry_run, must_exist=True) as file:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from regctl import atomicfile, documents
-from regctl.atomicfile import Writing
+from regctl.atomicfile import WriteOptions
 from regctl.authfile import hashes, htpasswd
 from regctl.authfile.htpasswd import HtpasswdFile, Outcome
 from regctl.errors import (
@@ -222,7 +222,7 @@ def write(
     *,
     source: str,
     removable: Iterable[str] = (),
-    how: Writing,
+    how: WriteOptions,
     dry_run: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Written]:

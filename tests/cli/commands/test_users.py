@@ -314,7 +314,7 @@ def test_an_unreadable_file_is_named(args: list[str], nobody: Path) -> None:
 @pytest.mark.parametrize("args", [["adduser", "b", "pw"], ["deluser", "a", "--yes"]])
 def test_a_read_only_folder_is_explained(args: list[str], nobody: Path) -> None:
     (nobody / "auth").chmod(0o644)
-    refused_as_nobody(args, "cannot write auth: Permission denied", "its folder must allow")
+    refused_as_nobody(args, "cannot write auth: Permission denied", "its folder must be writable")
 
 
 @pytest.mark.parametrize("args", COMMANDS[:2])

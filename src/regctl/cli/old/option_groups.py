@@ -14,7 +14,7 @@ from regctl.errors import InvalidInputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.atomicfile import Writing
+    from regctl.atomicfile import WriteOptions
     from regctl.cli.output import Format
     from regctl.cluster.namespaces import Targets
 
@@ -73,11 +73,11 @@ class WritingOptions(Bundle):
     backup: bool
     in_place: bool
 
-    def how(self) -> "Writing":
+    def how(self) -> "WriteOptions":
         """Return them as the library takes them."""
-        from regctl.atomicfile import Writing
+        from regctl.atomicfile import WriteOptions
 
-        return Writing(backup=self.backup, in_place=self.in_place)
+        return WriteOptions(backup=self.backup, in_place=self.in_place)
 
 
 writing_options = bundle(
