@@ -200,3 +200,19 @@ def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPa
 def test_no_color_in_the_environment_is_heeded() -> None:
     assert App(environ={"NO_COLOR": "1"}).output.color is False
     assert App(environ={"NO_COLOR": ""}).output.color is None
+
+
+def test_a_generated_password_is_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output()
+    output.generated("ci", "battery")
+    assert capsys.readouterr().out == "battery\n"
+    output.results([Outcome("user", "ci", "created")])
+    assert capsys.readouterr() == ("", "user/ci created\n")
+
+
+def test_a_generated_password_is_part_of_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(format="json")
+    output.generated("ci", "battery")
+    output.results([Outcome("user", "ci", "created")])
+    assert json.loads(capsys.readouterr().out)["passwords"] == {"ci": "battery"}
+    assert "battery" not in repr(output)

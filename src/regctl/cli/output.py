@@ -85,6 +85,7 @@ class Output:
     color: bool | None = None
     clock: Callable[[], float] = time.monotonic
     _secrets: set[str] = field(default_factory=set, repr=False)
+    _passwords: dict[str, str] = field(default_factory=dict, repr=False)
     _document_written: bool = False
 
     # Where it goes
@@ -286,6 +287,18 @@ class Output:
 
     # Changes
 
+    def generated(self, name: str, password: str) -> None:
+        """
+        Print the generated password of user *name*, alone on stdout and at once.
+
+        From then on, what became of the objects goes to stderr. A JSON or YAML document has the
+        password instead, as `passwords.NAME`.
+        """
+        self._passwords[name] = password
+        if not self.structured:
+            self.line(password)
+            self.flush()
+
     def results(
         self,
         outcomes: Iterable[Outcome],
@@ -301,10 +314,12 @@ class Output:
         own error; PartlyDoneError if others succeeded; else an error with the exit code that all
         have in common.
         """
-        to_stderr = to_stderr or aside
+        to_stderr = to_stderr or aside or bool(self._passwords)
         listed = list(outcomes)
         if self.structured:
-            self.document({"results": [outcome_record(outcome, dry_run) for outcome in listed]})
+            records = [outcome_record(outcome, dry_run) for outcome in listed]
+            passwords = {"passwords": self._passwords} if self._passwords else {}
+            self.document({"results": records, **passwords})
         for outcome in listed:
             if outcome.error is not None:
                 if len(listed) > 1:
