@@ -1,8 +1,8 @@
 """
-How long an upload takes: `image push` beside skopeo, 200 MB in 20 layers.
+Measure `image push` against skopeo: 200 MB in 20 layers, to a real docker-registry.
 
-On the real docker-registry, from an OCI layout and from docker's archive, each time into an empty
-repository; and its peak memory.
+Both push an OCI layout and docker's archive, each time to an empty registry. Also measures peak
+memory.
 """
 
 import os
@@ -21,7 +21,7 @@ REGCTL = str(Path(sys.executable).with_name("regctl"))
 
 
 def rows() -> list[Row]:
-    """Time both from both forms."""
+    """Time both programs with both formats."""
     found = []
     with tempfile.TemporaryDirectory() as folder, docker_registry(Path(folder, "data")) as registry:
         layers = _layers()
@@ -33,13 +33,13 @@ def rows() -> list[Row]:
         }
         sources["docker archive"][0].write_bytes(tar_of(docker_archive((["app:1.0"], layers))))
         del layers
-        for name, (source, form) in sources.items():
-            found.append(_push(registry, name, str(source), form.format(source)))
+        for name, (source, peer_source) in sources.items():
+            found.append(_push(registry, name, str(source), peer_source.format(source)))
     return found
 
 
 def _layers() -> list[bytes]:
-    """Return content that compresses to half, as programs do: noise and text in turn."""
+    """Return content that compresses to half its size, as programs do: noise and text."""
     text = b"".join(path.read_bytes() for path in sorted(Path(os.__file__).parent.glob("*.py")))
     half = LAYER_BYTES // 2
     return [
@@ -49,7 +49,7 @@ def _layers() -> list[bytes]:
 
 
 def _push(registry: DockerRegistry, name: str, source: str, peer_source: str) -> Row:
-    """Compare one push, each time into an empty registry."""
+    """Compare one push, each time to an empty registry."""
     folder = registry.root / "docker" / "registry" / "v2"
     image = f"{registry.host}/team/app:1.0"
     return compare(
@@ -67,7 +67,7 @@ def _push(registry: DockerRegistry, name: str, source: str, peer_source: str) ->
 
 
 def facts() -> list[str]:
-    """Say what memory a push takes."""
+    """Return a sentence on the peak memory of a push."""
     with tempfile.TemporaryDirectory() as folder, docker_registry(Path(folder, "data")) as registry:
         source = Path(folder, "app.tar")
         source.write_bytes(tar_of(docker_archive((["app:1.0"], _layers()))))

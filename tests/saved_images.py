@@ -1,4 +1,4 @@
-"""Saved images for tests: written by ourselves, byte for byte, in both forms and damaged."""
+"""Saved images for tests, in docker's format and as an OCI layout, built byte by byte."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ def digest_of(data: bytes) -> str:
 
 
 def config_of(layers: Sequence[bytes], *, architecture: str = "amd64") -> bytes:
-    """An image's configuration; *layers* are its tars."""
+    """Return an image's configuration; *layers* are its uncompressed tars."""
     return json.dumps(
         {
             "architecture": architecture,
@@ -33,7 +33,7 @@ def config_of(layers: Sequence[bytes], *, architecture: str = "amd64") -> bytes:
 
 
 def tar_of(files: Mapping[str, bytes], *, links: Mapping[str, str] | None = None) -> bytes:
-    """A tar with these files; *links* are symbolic."""
+    """Return a tar with these files; *links* are symbolic links."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as tar:
         for name, data in files.items():
@@ -48,7 +48,7 @@ def tar_of(files: Mapping[str, bytes], *, links: Mapping[str, str] | None = None
 
 
 def docker_archive(*images: tuple[Sequence[str], Sequence[bytes]]) -> dict[str, bytes]:
-    """The files of what `docker save` writes: images by their names and layers."""
+    """Return the files that `docker save` writes for images, each given by its names and layers."""
     files: dict[str, bytes] = {}
     listed = []
     for names, layers in images:
@@ -61,7 +61,7 @@ def docker_archive(*images: tuple[Sequence[str], Sequence[bytes]]) -> dict[str, 
 
 
 class Layout:
-    """The files of an OCI image layout."""
+    """An OCI image layout under construction."""
 
     def __init__(self) -> None:
         self.files = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
@@ -90,18 +90,18 @@ class Layout:
         return self.blob(json.dumps(document).encode(), OCI_INDEX)
 
     def name(self, descriptor: dict[str, Any], name: str) -> None:
-        """List what a descriptor describes under a name."""
+        """Give what *descriptor* describes a name, in index.json."""
         annotations = {"org.opencontainers.image.ref.name": name}
         self.listed.append(descriptor | {"annotations": annotations})
 
-    def whole(self) -> dict[str, bytes]:
-        """Return all files."""
+    def all_files(self) -> dict[str, bytes]:
+        """Return all files by name."""
         index = {"schemaVersion": 2, "manifests": self.listed}
         return {**self.files, "index.json": json.dumps(index).encode()}
 
     def write(self, folder: Path) -> Path:
-        """Write it as a folder."""
-        for name, data in self.whole().items():
+        """Write all files to *folder*."""
+        for name, data in self.all_files().items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

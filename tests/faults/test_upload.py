@@ -1,4 +1,4 @@
-"""An upload where things go wrong: cut connections, body limits, a full disk, damaged images."""
+"""Uploads that fail: lost connections, body limits, a full disk, damaged images."""
 
 import hashlib
 import io
@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from regctl.cli.main import main
 from regctl.errors import RegistryUnreachableError
-from regctl.images import archive
-from regctl.images.push import ChunkSize, ImagePusher, Pushed
+from regctl.images.archive import SavedManifest, open_archive
+from regctl.images.layers import Blob
+from regctl.images.push import ChunkSize, ImagePusher, PushedImage
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
@@ -39,13 +40,13 @@ def run(*args: str) -> Result:
     return CliRunner().invoke(main, ["image", "push", *args, "--plain-http"], prog_name="regctl")
 
 
-def push(source: Path, host: str, *, part: int | None = None) -> Pushed:
-    """Push with the library, without waiting between tries."""
+def push(source: Path, host: str, *, chunk: int | None = None) -> PushedImage:
+    """Push with the library, without pauses between tries."""
     client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
     pusher = ImagePusher(
-        client, "team/app", backoff=Backoff(tries=12, base=0.001), part_size=ChunkSize(part)
+        client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=ChunkSize(chunk)
     )
-    with archive.open_archive(str(source), io.BytesIO()) as (image,):
+    with open_archive(str(source), io.BytesIO()) as (image,):
         return pusher.push(image.manifest, ["1.0"])
 
 
@@ -76,21 +77,25 @@ def test_a_connection_that_is_cut_once(saved: Path, upstream: DockerRegistry, cu
     assert b"1.0" in tags(upstream)
 
 
-def test_where_the_registry_knows_how_much_it_has_only_the_rest_is_sent(
+def test_only_the_rest_is_sent_if_the_registry_knows_how_much_it_has(
     saved: Path, upstream: DockerRegistry, serve: Servers, tmp_path: Path
 ) -> None:
-    """Behind ingress-nginx a part arrives whole or not at all, and the parts before it count."""
+    """Behind ingress-nginx a chunk arrives whole or not at all; the registry keeps the others."""
     upstream.forget("team/app")
     between = serve(nginx(tmp_path / "nginx", upstream=upstream.host, buffering=True))
     with cutting_proxy(between.host, CUTS) as proxy:
-        pushed = push(saved, proxy.host, part=262_144)
+        pushed = push(saved, proxy.host, chunk=262_144)
     assert proxy.done == CUTS
     assert pushed.count("uploaded") == 3
-    assert proxy.passed < len(LAYER) + len(CUTS) * 262_144 + 100_000, "never from the beginning"
+    assert proxy.passed < len(LAYER) + len(CUTS) * 262_144 + 100_000, (
+        "the upload never starts again"
+    )
     assert b"1.0" in tags(upstream)
 
 
-def test_a_connection_that_never_holds_leaves_no_tag(saved: Path, upstream: DockerRegistry) -> None:
+def test_a_connection_that_is_always_lost_leaves_no_tag(
+    saved: Path, upstream: DockerRegistry
+) -> None:
     upstream.forget("team/app")
     with (
         cutting_proxy(upstream.host, range(100_000, 9_000_000, 100_000)) as proxy,
@@ -103,25 +108,25 @@ def test_a_connection_that_never_holds_leaves_no_tag(saved: Path, upstream: Dock
 
 
 @pytest.mark.parametrize("limit", ["1m", "300k"])
-def test_a_body_limit_is_met_with_parts(
+def test_a_blob_is_sent_in_chunks_below_a_body_limit(
     saved: Path, upstream: DockerRegistry, serve: Servers, tmp_path: Path, limit: str
 ) -> None:
     upstream.forget("team/app")
     between = serve(nginx(tmp_path / "nginx", upstream=upstream.host, max_body=limit))
-    told = run(str(saved), f"{between.host}/team/app")
-    assert told.exit_code == 0, told.stderr
-    assert told.stdout.startswith(f"{between.host}/team/app:1.0@sha256:")
+    result = run(str(saved), f"{between.host}/team/app")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"{between.host}/team/app:1.0@sha256:")
 
 
-def test_a_body_limit_that_nothing_meets_is_explained(
+def test_a_body_limit_below_every_chunk_is_explained(
     saved: Path, upstream: DockerRegistry, serve: Servers, tmp_path: Path
 ) -> None:
     upstream.forget("team/app")
     between = serve(nginx(tmp_path / "nginx", upstream=upstream.host, max_body="10k"))
-    told = run(str(saved), f"{between.host}/team/app")
-    assert told.exit_code == 1
-    assert "a proxy in front of the registry rejects a body of that size" in told.stderr
-    assert "nginx.ingress.kubernetes.io/proxy-body-size" in told.stderr
+    result = run(str(saved), f"{between.host}/team/app")
+    assert result.exit_code == 1
+    assert "a proxy in front of the registry rejects a body of that size" in result.stderr
+    assert "nginx.ingress.kubernetes.io/proxy-body-size" in result.stderr
     assert b"1.0" not in tags(upstream)
 
 
@@ -145,10 +150,10 @@ def test_a_full_disk_is_named_and_leaves_no_tag(
     saved: Path, serve: Servers, tmp_path: Path, small_disk: Path
 ) -> None:
     registry = serve(docker_registry(tmp_path / "registry", root=small_disk))
-    told = run(str(saved), f"{registry.host}/team/app")
-    assert told.exit_code == 1
-    assert "the registry's disk is full" in told.stderr
-    assert "regctl image prune" in told.stderr
+    result = run(str(saved), f"{registry.host}/team/app")
+    assert result.exit_code == 1
+    assert "the registry's disk is full" in result.stderr
+    assert "regctl image prune" in result.stderr
     assert b"1.0" not in tags(registry)
 
 
@@ -159,18 +164,18 @@ def test_a_damaged_layer_is_never_committed(upstream: DockerRegistry, tmp_path: 
     folder = layout.write(tmp_path)
     layer = max(folder.glob("blobs/sha256/*"), key=lambda path: path.stat().st_size)
     layer.write_bytes(b"x" + layer.read_bytes()[1:])
-    told = run(str(folder), f"{upstream.host}/team/app")
-    assert told.exit_code == 1
-    assert f"the saved blob sha256:{layer.name} has the digest sha256:" in told.stderr
+    result = run(str(folder), f"{upstream.host}/team/app")
+    assert result.exit_code == 1
+    assert f"the saved blob sha256:{layer.name} has the digest sha256:" in result.stderr
     assert upstream.request("HEAD", f"/v2/team/app/blobs/sha256:{layer.name}")[0] == 404
     assert b"1.0" not in tags(upstream)
-    assert not list(upstream.root.rglob("_uploads/*/data")), "nothing half done stays"
+    assert not list(upstream.root.rglob("_uploads/*/data")), "the upload is cancelled"
 
 
-def test_a_registry_that_loses_its_way(serve: Servers) -> None:
-    """Busy, then it has half of it, then it knows nothing of it: each time it goes on."""
+def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Servers) -> None:
+    """The registry is busy, then has half of the blob, then does not know the upload."""
     content = b"0123456789"
-    blob = archive.Blob(
+    blob = Blob(
         f"sha256:{hashlib.sha256(content).hexdigest()}", 10, "text/x", lambda: io.BytesIO(content)
     )
     place = "/v2/team/app/blobs/uploads"
@@ -198,7 +203,7 @@ def test_a_registry_that_loses_its_way(serve: Servers) -> None:
     host = serve(standin_registry(StandinRegistry(script=script))).host
     client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
     pusher = ImagePusher(client, "team/app", backoff=Backoff(tries=9, base=0.001))
-    manifest = archive.SavedManifest("application/x", (blob,), body=b"{}")
+    manifest = SavedManifest("application/x", (blob,), body=b"{}")
     assert pusher.push(manifest, ["1.0"]).count("uploaded") == 1
     assert seen == [
         ("POST", "", None, b""),

@@ -1,4 +1,4 @@
-"""Manifests, indexes and configurations: what is read of them, and what can't be is named."""
+"""Manifests, indexes and configurations are parsed, and what is wrong with them is named."""
 
 import contextlib
 import json
@@ -34,10 +34,12 @@ def parse(document: object, media_type: str = OCI) -> ImageManifest | Index:
 
 
 @pytest.mark.parametrize("media_type", [OCI, DOCKER, "text/plain"])
-def test_an_image_s_config_and_layers_are_read(media_type: str) -> None:
+def test_an_images_config_and_layers_are_read(media_type: str) -> None:
     image = parse({"config": blob("a", kind=CONFIG), "layers": [blob("b", 7)]}, media_type)
     assert image == ImageManifest(
-        Descriptor(f"sha256:{'a' * 64}", 5, CONFIG), (Descriptor(f"sha256:{'b' * 64}", 7, "x/y"),)
+        media_type,
+        Descriptor(f"sha256:{'a' * 64}", 5, CONFIG),
+        (Descriptor(f"sha256:{'b' * 64}", 7, "x/y"),),
     )
 
 
@@ -50,7 +52,7 @@ def test_an_index_leaves_attestations_out_of_its_images() -> None:
     assert [str(one.platform) for one in index.images] == ["linux/arm64/v8"]
 
 
-def test_an_artifact_is_told_by_its_type_or_its_config_s() -> None:
+def test_an_artifact_has_its_own_type_or_that_of_its_config() -> None:
     chart = "application/vnd.cncf.helm.config.v1+json"
     assert parse({"config": blob("a", kind=chart), "layers": []}).artifact_type == chart
     named = {"config": blob("a", kind=CONFIG), "layers": [], "artifactType": "a/b"}
@@ -58,10 +60,11 @@ def test_an_artifact_is_told_by_its_type_or_its_config_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "error", "said"),
+    ("document", "error", "message"),
     [
-        ({"schemaVersion": 1, "fsLayers": []}, UnknownManifestError, "first schema"),
-        ({"mediaType": "a/b"}, UnknownManifestError, "a/b is not an image's"),
+        ({"schemaVersion": 1, "fsLayers": []}, UnknownManifestError, "manifest schema 1"),
+        ({"mediaType": "a/b"}, UnknownManifestError, "unsupported media type 'a/b'"),
+        ({}, UnknownManifestError, "no media type"),
         ([], MalformedError, "not a JSON object"),
         ({"config": blob("a"), "layers": 5}, MalformedError, "`layers` is not a list"),
         ({"config": 5, "layers": []}, MalformedError, "not an object"),
@@ -71,10 +74,10 @@ def test_an_artifact_is_told_by_its_type_or_its_config_s() -> None:
         ({"manifests": [None]}, MalformedError, "not an object"),
     ],
 )
-def test_what_is_no_manifest_is_named(
-    document: object, error: type[RegctlError], said: str
+def test_what_is_not_a_manifest_is_named(
+    document: object, error: type[RegctlError], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         parse(document, "")
 
 
@@ -83,7 +86,19 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["config", "layers", "manifests", "digest", "size", "platform"]), inner
+            st.sampled_from(
+                [
+                    "config",
+                    "layers",
+                    "manifests",
+                    "digest",
+                    "size",
+                    "platform",
+                    "mediaType",
+                    "annotations",
+                ]
+            ),
+            inner,
         )
     ),
     max_leaves=10,
@@ -91,7 +106,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_no_document_makes_it_stumble(document: object) -> None:
+def test_every_document_parses_or_is_malformed(document: object) -> None:
     body = json.dumps(document).encode()
     with contextlib.suppress(MalformedError, UnknownManifestError):
         parse_manifest(body, OCI, "it")
@@ -99,17 +114,17 @@ def test_no_document_makes_it_stumble(document: object) -> None:
         parse_configuration(body, "it")
 
 
-def test_a_configuration_says_platform_age_and_labels() -> None:
+def test_a_configuration_has_platform_date_and_labels() -> None:
     document = {
         "os": "linux",
         "architecture": "amd64",
         "created": "2026-01-02T03:04:05.123456789Z",
         "config": {"Labels": {"a": "b"}},
     }
-    told = parse_configuration(json.dumps(document).encode(), "it")
-    assert str(told.platform) == "linux/amd64"
-    assert told.created == datetime(2026, 1, 2, 3, 4, 5, 123456, timezone.utc)
-    assert told.labels == {"a": "b"}
+    found = parse_configuration(json.dumps(document).encode(), "it")
+    assert str(found.platform) == "linux/amd64"
+    assert found.created == datetime(2026, 1, 2, 3, 4, 5, 123456, timezone.utc)
+    assert found.labels == {"a": "b"}
     odd = {"os": 5, "created": "yesterday", "config": {"Labels": []}}
     empty = parse_configuration(json.dumps(odd).encode(), "it")
     assert (empty.platform, empty.created, empty.labels) == (None, None, {})
@@ -124,11 +139,11 @@ def test_a_configuration_says_platform_age_and_labels() -> None:
         ("linux/amd64", "windows/amd64", False),
     ],
 )
-def test_which_platform_runs_what(node: str, image: str, runs: bool) -> None:
+def test_which_platform_runs_which_image(node: str, image: str, runs: bool) -> None:
     assert Platform.parse(node).runs(Platform.parse(image)) is runs
 
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "a/b/c/d", ""])
-def test_what_is_no_platform_is_refused(text: str) -> None:
+def test_what_is_not_a_platform_is_an_error(text: str) -> None:
     with pytest.raises(MalformedError, match="not a platform"):
         Platform.parse(text)

@@ -1,8 +1,8 @@
 """
-Manifests, indexes and configurations of images: what their JSON says. Nothing here asks anybody.
+Parse the manifests, indexes and configurations of images. Nothing here sends a request.
 
-The forms are those of the OCI image specification and of docker's second schema, which differ in
-their media types only.
+The formats are those of the OCI image specification and of docker's manifest schema 2. They differ
+only in their media types.
 """
 
 import json
@@ -35,12 +35,12 @@ CONFIG_TYPES = frozenset(
         DOCKER_CONFIG_TYPE,
     }
 )
-_FIRST_SCHEMA = "application/vnd.docker.distribution.manifest.v1"
+_SCHEMA_1_PREFIX = "application/vnd.docker.distribution.manifest.v1"
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What an image runs on, as `linux/arm64/v8`."""
+    """The operating system and CPU that an image is built for, as `linux/arm64/v8`."""
 
     os: str
     architecture: str
@@ -48,14 +48,18 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> "Platform":
-        """Read `OS/ARCHITECTURE[/VARIANT]`. Raises MalformedError."""
+        """Parse `OS/ARCHITECTURE[/VARIANT]`. Raises MalformedError."""
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(parts):
-            raise MalformedError(f"not a platform: {text!r}", hint="a platform is like linux/amd64")
+            raise MalformedError(f"not a platform: {text!r}", hint="write it as linux/amd64")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None)
 
     def runs(self, other: "Platform") -> bool:
-        """Whether a node of this platform runs an image for *other*; no variant is any variant."""
+        """
+        Tell whether a node of this platform runs an image for *other*.
+
+        A missing variant matches every variant.
+        """
         same = (self.os, self.architecture) == (other.os, other.architecture)
         return same and (None in {self.variant, other.variant} or self.variant == other.variant)
 
@@ -65,45 +69,52 @@ class Platform:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest names: *size* is in bytes, as stored, that is compressed."""
+    """
+    A reference to a blob or manifest. *size* is in bytes, as stored: layers are compressed.
+
+    *annotations* are those with a string as value.
+    """
 
     digest: str
     size: int
     media_type: str
     platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class ImageManifest:
-    """One image for one platform, or an artifact of another kind."""
+    """An image for one platform, or an artifact of another kind."""
 
+    media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
     artifact_type: str | None = None
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The config and the layers."""
+        """Return the config and the layers."""
         return (self.config, *self.layers)
 
 
 @dataclass(frozen=True)
 class Index:
-    """Several manifests under one name: usually one for each platform."""
+    """A list of manifests, usually one for each platform."""
 
+    media_type: str
     manifests: tuple[Descriptor, ...]
     artifact_type: str | None = None
 
     @property
     def images(self) -> tuple[Descriptor, ...]:
-        """Those that run somewhere: attestations, of platform unknown/unknown, do not."""
+        """Return the manifests of images: attestations have the platform unknown/unknown."""
         unknown = Platform("unknown", "unknown")
         return tuple(one for one in self.manifests if one.platform != unknown)
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What an image's configuration says of it; *diff_ids* are the digests of its layers' tars."""
+    """The configuration of an image; *diff_ids* are the digests of its uncompressed layers."""
 
     platform: Platform | None = None
     created: datetime | None = None
@@ -113,33 +124,37 @@ class Configuration:
 
 def parse_manifest(body: bytes, media_type: str, source: str) -> ImageManifest | Index:
     """
-    Read a manifest or an index; *source* names it in errors.
+    Parse a manifest or an index; *source* names it in errors.
 
-    Raises MalformedError, UnknownManifestError for one of docker's first schema or another type.
+    The media type in the document, if it has one, takes precedence over *media_type*.
+    Raises MalformedError, and UnknownManifestError for docker's schema 1 and for other types.
     """
     document = _object(body, source)
-    kind = document.get("mediaType") or media_type
-    if str(kind).startswith(_FIRST_SCHEMA) or document.get("schemaVersion") == 1:
+    kind = str(document.get("mediaType") or media_type)
+    if kind.startswith(_SCHEMA_1_PREFIX) or document.get("schemaVersion") == 1:
         raise UnknownManifestError(
-            f"cannot read {source}: it has docker's first schema, which has no digests of layers",
-            hint="push it again with a docker of this decade",
+            f"cannot read {source}: it uses docker's manifest schema 1, which is not supported",
+            hint="`docker push` of Docker 1.10 or later uploads the image in the current schema",
         )
     artifact = document.get("artifactType")
     artifact_type = artifact if isinstance(artifact, str) and artifact else None
     if kind in INDEX_TYPES or ("manifests" in document and "layers" not in document):
-        children = _list(document, "manifests", source)
-        return Index(tuple(_descriptor(child, source) for child in children), artifact_type)
+        return Index(kind, _descriptors(document, "manifests", source), artifact_type)
     if kind in MANIFEST_TYPES or {"config", "layers"} <= document.keys():
         config = _descriptor(document.get("config"), source)
-        layers = tuple(_descriptor(one, source) for one in _list(document, "layers", source))
         if artifact_type is None and config.media_type not in CONFIG_TYPES:
             artifact_type = config.media_type
-        return ImageManifest(config, layers, artifact_type)
-    raise UnknownManifestError(f"cannot read {source}: {kind or 'its type'} is not an image's")
+        return ImageManifest(kind, config, _descriptors(document, "layers", source), artifact_type)
+    reason = f"unsupported media type {kind!r}" if kind else "it has no media type"
+    raise UnknownManifestError(f"cannot read {source}: {reason}")
 
 
 def parse_configuration(body: bytes, source: str) -> Configuration:
-    """Read an image's configuration; what is absent or odd in it is None. Raises MalformedError."""
+    """
+    Parse the configuration of an image; a missing or invalid value becomes None or empty.
+
+    Raises MalformedError if it is not a JSON object; *source* names it.
+    """
     document = _object(body, source)
     config = document.get("config")
     labels = config.get("Labels") if isinstance(config, dict) else None
@@ -163,27 +178,30 @@ def _object(body: bytes, source: str) -> dict[str, Any]:
     return document
 
 
-def _list(document: Mapping[str, Any], name: str, source: str) -> list[Any]:
-    value = document.get(name)
-    if not isinstance(value, list):
-        raise MalformedError(f"cannot read {source}: `{name}` is not a list")
-    return value
+def _descriptors(document: Mapping[str, Any], key: str, source: str) -> tuple[Descriptor, ...]:
+    values = document.get(key)
+    if not isinstance(values, list):
+        raise MalformedError(f"cannot read {source}: `{key}` is not a list")
+    return tuple(_descriptor(value, source) for value in values)
 
 
 def _descriptor(value: Any, source: str) -> Descriptor:
     if not isinstance(value, dict):
         raise MalformedError(f"cannot read {source}: a descriptor is not an object")
-    digest, size, kind = value.get("digest"), value.get("size"), value.get("mediaType")
+    digest, size, media_type = (value.get(key) for key in ("digest", "size", "mediaType"))
     if not isinstance(digest, str) or ":" not in digest:
         raise MalformedError(f"cannot read {source}: a descriptor has no digest")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise MalformedError(f"cannot read {source}: {digest} has no size")
-    platform = value.get("platform")
+    platform, annotations = value.get("platform"), value.get("annotations")
     return Descriptor(
         digest,
         size,
-        kind if isinstance(kind, str) else "",
+        media_type if isinstance(media_type, str) else "",
         _platform(platform) if isinstance(platform, dict) else None,
+        {k: v for k, v in annotations.items() if isinstance(v, str)}
+        if isinstance(annotations, dict)
+        else {},
     )
 
 
@@ -195,7 +213,7 @@ def _platform(document: Mapping[str, Any]) -> Platform | None:
 
 
 def _time(text: Any) -> datetime | None:
-    """Read RFC 3339 as Go writes it, with up to nine digits of a second."""
+    """Parse an RFC 3339 time as Go writes it, with up to nine digits of a second."""
     if not isinstance(text, str):
         return None
     head, dot, rest = text.partition(".")

@@ -1,8 +1,9 @@
 """
-Saved images put into a registry: what it has is left alone, the rest goes up several at a time.
+Upload saved images to a registry.
 
-The steps are those of the OCI distribution specification, "Pushing manifests" and "Pushing a blob
-in chunks". Manifests go last and the tag with the last of them, so that an upload that breaks off
+Blobs that the registry already has are skipped; the others are uploaded several at a time. The
+steps are those of the OCI distribution specification, "Pushing manifests" and "Pushing a blob in
+chunks". Manifests are uploaded last and the tag with the last of them, so an upload that fails
 leaves no tag behind.
 """
 
@@ -10,7 +11,8 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Literal
@@ -23,377 +25,375 @@ from regctl.errors import (
     RegctlError,
     RegistryUnreachableError,
 )
-from regctl.images.archive import (
-    PIECE_BYTES,
-    Blob,
-    Layer,
-    SavedManifest,
-    check_digest,
-    key_of,
-    unique_parts,
-)
+from regctl.images.archive import SavedManifest
+from regctl.images.files import PIECE_BYTES
+from regctl.images.layers import Blob, Part, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
 from regctl.registry.response import Response
 from regctl.retry import RETRIED_STATUSES, Backoff
 
-Result = Literal["uploaded", "mounted", "unchanged"]
+BlobResult = Literal["uploaded", "mounted", "unchanged"]
 
 WORKERS = 4
 
 _MIB = 1024 * 1024
-# What is tried in turn where a proxy limits a body: nginx allows 1 MiB unless told otherwise.
-_CHUNKS = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
-# An upload that was interrupted may not be what it was: BLOB_UPLOAD_INVALID and others.
-_SPOILT = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
-# The client has tried 429 again already.
-_BUSY = frozenset({500, *RETRIED_STATUSES}) - {HTTPStatus.TOO_MANY_REQUESTS}
-_PATIENCE = Backoff(tries=12, base=0.2, cap=10.0)
-# Small enough to lose little, once a connection has broken.
-_AFTER_A_BREAK = 16 * _MIB
+# The sizes to try if a proxy limits request bodies: nginx allows 1 MiB by default.
+_CHUNK_SIZES = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
+# After a lost connection, chunks are small enough to lose little with the next one.
+_CHUNK_SIZE_AFTER_LOSS = 16 * _MIB
+# The registry no longer accepts the upload as it is: BLOB_UPLOAD_INVALID and others.
+_LOST_UPLOAD_CODES = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
+# The client has already tried again after a 429.
+_BUSY_STATUSES = frozenset({500, *RETRIED_STATUSES}) - {HTTPStatus.TOO_MANY_REQUESTS}
+_BACKOFF = Backoff(tries=12, base=0.2, cap=10.0)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a blob; *size* is in bytes, as the registry has it."""
+class PushedBlob:
+    """A blob that the registry has, and whether it had to be uploaded."""
 
-    digest: str
-    size: int
-    result: Result
+    descriptor: Descriptor
+    result: BlobResult
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushedImage:
     """An image that the registry has: the *digest* of its manifest, and its *blobs*."""
 
     digest: str
     media_type: str
-    blobs: tuple[Outcome, ...]
+    blobs: tuple[PushedBlob, ...]
 
-    def count(self, result: Result) -> int:
-        """How many blobs came to this."""
+    def count(self, result: BlobResult) -> int:
+        """Return the number of blobs with this result."""
         return sum(blob.result == result for blob in self.blobs)
 
     @property
-    def sent(self) -> int:
-        """The bytes that were uploaded."""
-        return sum(blob.size for blob in self.blobs if blob.result == "uploaded")
-
-
-def _unheard(_count: int) -> None:
-    """Tell nobody."""
+    def sent_bytes(self) -> int:
+        """Return the size of the uploaded blobs, in bytes."""
+        return sum(blob.descriptor.size for blob in self.blobs if blob.result == "uploaded")
 
 
 class ChunkSize:
-    """How much of a blob is sent at a time: all of it, until something between refuses that."""
+    """
+    How many bytes of a blob to send at a time; shared by all uploads of an image.
 
-    def __init__(self, most: int | None = None) -> None:
+    The whole blob, until a proxy rejects that or a connection is lost. *limit* is in bytes.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
         self._lock = threading.Lock()
-        self._most = most
+        self._limit = limit
 
-    def broken(self) -> None:
-        """Send no more than a little from now on: what is in full counts."""
+    def of(self, remaining: int) -> int:
+        """Return how many of the *remaining* bytes to send next."""
+        return remaining if self._limit is None else min(remaining, self._limit)
+
+    def reduce_after_loss(self) -> None:
+        """Send small chunks from now on: the registry keeps those that it received whole."""
         with self._lock:
-            self._most = min(self._most or _AFTER_A_BREAK, _AFTER_A_BREAK)
+            self._limit = min(self._limit or _CHUNK_SIZE_AFTER_LOSS, _CHUNK_SIZE_AFTER_LOSS)
 
-    def of(self, rest: int) -> int:
-        """Return how many of *rest* bytes to send next."""
-        return rest if self._most is None else min(rest, self._most)
-
-    def refused(self, count: int, error: RegctlError) -> None:
-        """Send less than *count* from now on; raise *error* where there is no less."""
+    def reduce_below(self, rejected: int, error: RegctlError) -> None:
+        """Send less than *rejected* bytes from now on; raise *error* if no size is smaller."""
         with self._lock:
-            smaller = [size for size in _CHUNKS if size < count]
+            smaller = [size for size in _CHUNK_SIZES if size < rejected]
             if not smaller:
                 raise error
-            self._most = min(smaller[0], self._most or smaller[0])
+            self._limit = min(smaller[0], self._limit or smaller[0])
+
+
+def _ignore(_count: int) -> None:
+    """Ignore progress."""
 
 
 @dataclass
 class ImagePusher:
     """
-    Puts saved images into one *repository* of a registry.
+    Uploads saved images to one *repository* of a registry.
 
-    *mount_from* are repositories of the same registry to take blobs from. *told* is called with
-    each number of bytes that is done with, from several threads. Memory is bounded by *workers*,
-    whatever the size of the layers; docker's layers are compressed into temporary files.
+    *mount_from* are repositories of the same registry to mount blobs from. *on_progress* gets each
+    number of bytes that was uploaded or skipped, from several threads. Memory is bounded by
+    *workers*, not by the size of layers: docker's layers are compressed into temporary files.
     """
 
     client: RegistryClient
     repository: str
+    _: KW_ONLY
     mount_from: Sequence[str] = ()
     workers: int = WORKERS
-    told: Callable[[int], None] = _unheard
-    backoff: Backoff = _PATIENCE
-    part_size: ChunkSize = field(default_factory=ChunkSize)
+    on_progress: Callable[[int], None] = _ignore
+    backoff: Backoff = _BACKOFF
+    chunk_size: ChunkSize = field(default_factory=ChunkSize)
 
-    def push(self, image: SavedManifest, references: Sequence[str]) -> Pushed:
+    def push(self, image: SavedManifest, references: Sequence[str]) -> PushedImage:
         """
-        Put *image* in and name it by *references*, tags or its digest.
+        Upload *image* and give it the *references*: tags, or its digest.
 
-        Raises DigestMismatchError where the saved image is damaged, BodyTooLargeError where something
-        between takes no body that is large enough, and what RegistryClient raises.
+        Raises DigestMismatchError if the saved image is damaged, BodyTooLargeError if a proxy
+        rejects even the smallest chunk, and what RegistryClient raises.
         """
-        stored: dict[str, tuple[Descriptor, Outcome]] = {}
-        parts = unique_parts(image)
+        stored: dict[str, PushedBlob] = {}
+        parts = image.unique_parts
         with tempfile.TemporaryDirectory(prefix="regctl-") as folder:
+            ensure = partial(self._ensure_blob, Path(folder))
+            results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
+            for part, blob in results:
+                if not isinstance(blob, parallel.Interrupted):
+                    stored[part.key] = blob
+        digest = self._put_manifests(image, references, stored)
+        return PushedImage(digest, image.media_type, tuple(stored[part.key] for part in parts))
 
-            def place(part: Blob | Layer) -> tuple[Descriptor, Outcome]:
-                return self._place(part, Path(folder))
-
-            done = parallel.run(place, parts, workers=self.workers, stop=self.client.close)
-            for part, answer in done:
-                if not isinstance(answer, parallel.Interrupted):
-                    stored[key_of(part)] = answer
-        digest = self._manifests(image, references, stored)
-        outcomes = tuple(stored[key_of(part)][1] for part in parts)
-        return Pushed(digest, image.media_type, outcomes)
-
-    def _manifests(
-        self,
-        image: SavedManifest,
-        references: Sequence[str],
-        stored: Mapping[str, tuple[Descriptor, Outcome]],
+    def _put_manifests(
+        self, image: SavedManifest, references: Sequence[str], stored: Mapping[str, PushedBlob]
     ) -> str:
-        """Put the manifests in, those of an index before itself; return the digest of *image*."""
+        """Upload the manifests, an index after its children; return the digest of *image*."""
         for child in image.children:
-            self._manifests(child, (), stored)
-        body = image.content([stored[key_of(part)][0] for part in image.parts])
+            self._put_manifests(child, (), stored)
+        body = image.content([stored[part.key].descriptor for part in image.parts])
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         for reference in references or (digest,):
             self.client.put_manifest(self.repository, reference, body, image.media_type)
         return digest
 
-    def _place(self, part: Blob | Layer, folder: Path) -> tuple[Descriptor, Outcome]:
-        """See to it that the repository has a part."""
-        blob = part if isinstance(part, Blob) else part.packed(folder)
-        size = part.size if isinstance(part, Layer) else blob.size
-        try:
+    def _ensure_blob(self, folder: Path, part: Part) -> PushedBlob:
+        """Upload *part* unless the repository has it or can mount it."""
+        with part.stored_as(folder) as blob:
             if self.client.has_blob(self.repository, blob.digest):
-                result: Result = "unchanged"
-            elif self._mounted(blob.digest):
+                result: BlobResult = "unchanged"
+            elif self._mount(blob.digest):
                 result = "mounted"
             else:
-                # A layer's bytes are counted as the archive has them.
-                share = size / blob.size if blob.size else 0
-                _Sending(self, blob, lambda count: self.told(round(count * share))).run()
-                return blob.descriptor, Outcome(blob.digest, blob.size, "uploaded")
-        finally:
-            if isinstance(part, Layer):
-                (folder / part.diff_id.partition(":")[2]).unlink(missing_ok=True)
-        self.told(size)
-        return blob.descriptor, Outcome(blob.digest, blob.size, result)
+                # Progress is in bytes of the saved image, which may be uncompressed.
+                ratio = part.size / blob.size if blob.size else 0
+                _BlobUpload(self, blob, lambda count: self.on_progress(round(count * ratio))).run()
+                return PushedBlob(blob.descriptor, "uploaded")
+        self.on_progress(part.size)
+        return PushedBlob(blob.descriptor, result)
 
-    def _mounted(self, digest: str) -> bool:
-        """Whether another repository had the blob and shares it now."""
+    def _mount(self, digest: str) -> bool:
+        """Mount the blob from another repository; return False if none has it or shares it."""
         for source in self.mount_from:
             if source == self.repository or not self.client.has_blob(source, digest):
                 continue
             query = urlencode({"mount": digest, "from": source})
-            attempt = f"cannot mount {digest} of {source} in {self.repository}"
+            attempt = f"cannot mount {digest} from {source} in {self.repository}"
             reply = self.client.request("POST", f"{self.uploads}?{query}", attempt)
             if reply.status == HTTPStatus.CREATED:
                 return True
             if reply.status == HTTPStatus.ACCEPTED and reply.headers.get("Location"):
-                # It would rather have it uploaded.
-                target = self.client.target_of(reply.headers["Location"], reply)
-                self.client.request("DELETE", target, attempt)
+                # The registry did not mount it and began an upload instead.
+                upload = self.client.target_of(reply.headers["Location"], reply)
+                self.client.request("DELETE", upload, attempt)
         return False
 
     @property
     def uploads(self) -> str:
-        """Where an upload begins."""
+        """Return the path that an upload begins at."""
         return f"/v2/{self.repository}/blobs/uploads/"
 
 
-class _Body:
-    """Bytes of a blob from one offset on, hashed once however often they are sent."""
+class _RunningDigest:
+    """The digest of a blob that is read in order, with some of it read more than once."""
 
-    def __init__(self, stream: IO[bytes], hashed: "_Hashed", start: int, count: int) -> None:
-        self._stream, self._hashed = stream, hashed
-        self._start, self._count, self._at = start, count, 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._stream.seek(self._start + self._at)
-        while self._at < self._count:
-            piece = self._stream.read(min(PIECE_BYTES, self._count - self._at))
-            if not piece:
-                return
-            self._hashed.update(self._start + self._at, piece)
-            self._at += len(piece)
-            yield piece
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, /) -> int:
-        self._at = offset
-        return offset
-
-
-class _Hashed:
-    """The digest of a blob that is read in order, some of it perhaps more than once."""
-
-    def __init__(self, algorithm: str, told: Callable[[int], None]) -> None:
+    def __init__(self, algorithm: str, on_progress: Callable[[int], None]) -> None:
         self._hash = hashlib.new(algorithm)
-        self._told = told
-        self._known = 0
+        self._on_progress = on_progress
+        self._hashed_bytes = 0
 
     def update(self, start: int, piece: bytes) -> None:
-        fresh = piece[max(0, self._known - start) :]
-        if fresh:
-            self._hash.update(fresh)
-            self._known += len(fresh)
-            self._told(len(fresh))
+        """Add *piece*, which is at the offset *start* of the blob."""
+        new = piece[max(0, self._hashed_bytes - start) :]
+        if new:
+            self._hash.update(new)
+            self._hashed_bytes += len(new)
+            self._on_progress(len(new))
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
 
 
+class _Chunk:
+    """A request body: *count* bytes of a blob from the offset *start*."""
+
+    def __init__(self, stream: IO[bytes], digest: _RunningDigest, start: int, count: int) -> None:
+        self._stream, self._digest = stream, digest
+        self._start, self._count, self._position = start, count, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._stream.seek(self._start + self._position)
+        while self._position < self._count:
+            piece = self._stream.read(min(PIECE_BYTES, self._count - self._position))
+            if not piece:
+                return
+            self._digest.update(self._start + self._position, piece)
+            self._position += len(piece)
+            yield piece
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, /) -> int:
+        self._position = offset
+        return offset
+
+
 class _BusyError(RegistryUnreachableError):
-    """The registry, or what is before it, may do better in a moment."""
+    """The registry, or a proxy before it, failed in a way that may pass."""
 
 
-class _LostError(RegistryUnreachableError):
-    """The registry knows nothing of an upload any more: it has to begin again."""
+class _UploadLostError(RegistryUnreachableError):
+    """The registry no longer knows the upload: it has to start again."""
 
 
-class _Sending:
-    """One blob on its way: begun, sent in one part or several, gone on with, committed."""
+class _BlobUpload:
+    """
+    One blob on its way to the registry: begun, sent in one chunk or several, committed.
 
-    def __init__(self, pusher: ImagePusher, blob: Blob, told: Callable[[int], None]) -> None:
+    After a failure it continues where the registry says, or starts again.
+    """
+
+    def __init__(self, pusher: ImagePusher, blob: Blob, on_progress: Callable[[int], None]) -> None:
         self._pusher, self._client, self._blob = pusher, pusher.client, blob
-        self._hashed = _Hashed(blob.digest.partition(":")[0], told)
-        where = f"{self._client.registry}/{pusher.repository}"
-        self._attempt = f"cannot upload {blob.digest} to {where}"
-        self._target: str | None = None
+        self._digest = _RunningDigest(algorithm_of(blob.digest), on_progress)
+        self._attempt = (
+            f"cannot upload {blob.digest} to {pusher.client.registry}/{pusher.repository}"
+        )
+        self._location: str | None = None
         self._offset = 0
         self._committing = False
-        self._broken = False
+        self._interrupted = False
 
     def run(self) -> None:
-        """Upload it, however often the connection breaks as long as it gets further."""
+        """Upload the blob; try again as long as each try gets further than the one before."""
         pauses = self._pusher.backoff.pauses()
-        reached = 0
+        furthest = 0
         with self._blob.open() as stream:
             while True:
                 try:
-                    self._go_on(stream)
+                    self._send_rest(stream)
                 except RegistryUnreachableError as error:
-                    self._broken = True
-                    self._pusher.part_size.broken()
-                    if self._offset > reached:
-                        reached, pauses = self._offset, self._pusher.backoff.pauses()
+                    self._interrupted = True
+                    self._pusher.chunk_size.reduce_after_loss()
+                    if self._offset > furthest:
+                        furthest, pauses = self._offset, self._pusher.backoff.pauses()
                     pause = next(pauses, None)
                     if pause is None:
                         raise
                     self._client.pause(pause)
-                    if self._resumed(lost=isinstance(error, _LostError)):
+                    if self._is_committed():
                         return
+                    self._find_offset(lost=isinstance(error, _UploadLostError))
                 except RegctlError:
                     self._cancel()
                     raise
                 else:
                     return
 
-    def _go_on(self, stream: IO[bytes]) -> None:
-        target = self._target or self._begin()
+    def _send_rest(self, stream: IO[bytes]) -> None:
+        location = self._location or self._begin()
         while self._offset < self._blob.size:
-            target = self._send_part(stream, target)
-        found = self._hashed.hexdigest()
-        check_digest(self._blob.digest, found, f"the saved blob {self._blob.digest}")
-        self._commit(target)
+            location = self._send_chunk(stream, location)
+        check_digest(
+            self._blob.digest, self._digest.hexdigest(), f"the saved blob {self._blob.digest}"
+        )
+        self._commit(location)
 
     def _begin(self) -> str:
         self._offset, self._committing = 0, False
         reply = self._client.request("POST", self._pusher.uploads, self._attempt, repeatable=True)
         if reply.status != HTTPStatus.ACCEPTED:
-            raise self._failure(reply)
-        return self._keep(reply)
+            raise self._error_for(reply)
+        return self._next_location(reply)
 
-    def _keep(self, reply: Response) -> str:
-        """Remember where the upload goes on: each answer may name another place."""
+    def _next_location(self, reply: Response) -> str:
+        """Return where to send the next request to: each response may name another location."""
         location = reply.headers.get("Location")
         if location:
-            self._target = self._client.target_of(location, reply)
-        if self._target is None:
-            raise _LostError(f"{self._attempt}: the registry names no place for it")
-        return self._target
+            self._location = self._client.target_of(location, reply)
+        if self._location is None:
+            raise _UploadLostError(f"{self._attempt}: the registry returned no upload location")
+        return self._location
 
-    def _send_part(self, stream: IO[bytes], target: str) -> str:
-        rest = self._blob.size - self._offset
-        count = self._pusher.part_size.of(rest)
+    def _send_chunk(self, stream: IO[bytes], location: str) -> str:
+        remaining = self._blob.size - self._offset
+        count = self._pusher.chunk_size.of(remaining)
         headers = {"Content-Type": "application/octet-stream"}
-        if count < self._blob.size or self._broken:
+        if count < self._blob.size or self._interrupted:
             headers["Content-Range"] = f"{self._offset}-{self._offset + count - 1}"
-        body = _Body(stream, self._hashed, self._offset, count)
-        reply = self._client.request("PATCH", target, self._attempt, headers=headers, body=body)
+        body = _Chunk(stream, self._digest, self._offset, count)
+        reply = self._client.request("PATCH", location, self._attempt, headers=headers, body=body)
         if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            self._pusher.part_size.refused(count, self._client.refused(reply, self._attempt))
-            return target
+            error = self._client.refused(reply, self._attempt)
+            self._pusher.chunk_size.reduce_below(count, error)
+            return location
         if reply.status not in {HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT, HTTPStatus.CREATED}:
-            raise self._failure(reply)
-        self._offset = _received(reply, self._offset + count)
-        return self._keep(reply)
+            raise self._error_for(reply)
+        self._offset = _received_bytes(reply, default=self._offset + count)
+        return self._next_location(reply)
 
-    def _commit(self, target: str) -> None:
+    def _commit(self, location: str) -> None:
         self._committing = True
-        joiner = "&" if "?" in target else "?"
+        joiner = "&" if "?" in location else "?"
         query = urlencode({"digest": self._blob.digest})
-        reply = self._client.request("PUT", f"{target}{joiner}{query}", self._attempt, body=b"")
+        reply = self._client.request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
         if reply.status not in {HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}:
-            raise self._failure(reply)
+            raise self._error_for(reply)
 
-    def _resumed(self, *, lost: bool) -> bool:
-        """Ask the registry how far it got, or begin again; tell whether it has all already."""
-        if self._committing and self._client.has_blob(self._pusher.repository, self._blob.digest):
-            return True
+    def _is_committed(self) -> bool:
+        """Tell whether a commit succeeded although its response was lost."""
+        return self._committing and self._client.has_blob(
+            self._pusher.repository, self._blob.digest
+        )
+
+    def _find_offset(self, *, lost: bool) -> None:
+        """Ask the registry how much it received; cancel the upload if it is lost or unknown."""
         self._committing = False
-        if self._target is not None and not lost:
+        if self._location is not None and not lost:
             try:
-                reply = self._client.request("GET", self._target, self._attempt)
+                reply = self._client.request("GET", self._location, self._attempt)
             except RegistryUnreachableError:
-                return False
+                return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
-                self._offset = min(_received(reply, 0), self._blob.size)
-                self._keep(reply)
-                return False
-        # distribution gives up an upload of which a part broke off: it does not know how much came.
+                self._offset = min(_received_bytes(reply, default=0), self._blob.size)
+                self._next_location(reply)
+                return
+        # distribution drops an upload if a chunk was cut off: it does not know how much arrived.
         self._cancel()
-        return False
 
     def _cancel(self) -> None:
-        """Leave nothing half done behind, if the registry can still be told so."""
-        target, self._target, self._offset = self._target, None, 0
-        if target is not None:
+        """Delete the upload in the registry, if that still works, and start again from zero."""
+        location, self._location, self._offset = self._location, None, 0
+        if location is not None:
             try:
-                self._client.request("DELETE", target, self._attempt)
+                self._client.request("DELETE", location, self._attempt)
             except RegctlError:
                 return
 
-    def _failure(self, reply: Response) -> RegctlError:
-        """Return the error for an answer: one of those that may pass where it may."""
-        refused = self._client.refused(reply, self._attempt)
-        if isinstance(refused, BodyTooLargeError | DiskFullError):
-            return refused
-        if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
-            return _LostError(refused.message, hint=refused.hint)
-        if reply.status == HTTPStatus.BAD_REQUEST and any(
-            mark in code for code in reply.codes for mark in _SPOILT
+    def _error_for(self, reply: Response) -> RegctlError:
+        """Return the error for a response; a RegistryUnreachableError if `run` is to try again."""
+        error = self._client.refused(reply, self._attempt)
+        if isinstance(error, BodyTooLargeError | DiskFullError):
+            return error
+        gone = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
+        if reply.status in gone or (
+            reply.status == HTTPStatus.BAD_REQUEST
+            and any(mark in code for code in reply.codes for mark in _LOST_UPLOAD_CODES)
         ):
-            return _LostError(refused.message, hint=refused.hint)
-        if reply.status in _BUSY:
-            return _BusyError(refused.message)
-        return refused
+            return _UploadLostError(error.message, hint=error.hint)
+        if reply.status in _BUSY_STATUSES:
+            return _BusyError(error.message)
+        return error
 
 
-def _received(reply: Response, otherwise: int) -> int:
-    """Return how many bytes the registry says it has: `Range` is `0-LAST`, without a unit."""
+def _received_bytes(reply: Response, *, default: int) -> int:
+    """Return how many bytes the registry received: `Range` is `0-LAST`, without a unit."""
     _, dash, last = reply.headers.get("Range", "").rpartition("-")
     if not dash or not last.isdecimal():
-        return otherwise
-    # distribution says 0-0 of one byte and of none.
+        return default
+    # distribution answers 0-0 for one byte and for none.
     return int(last) + 1 if int(last) else 0

@@ -1,15 +1,15 @@
 """
-Images as a registry holds them: what a tag leads to, and what a repository adds up to.
+Read the images in a registry: their platforms, layers, sizes and age, and those of a repository.
 
-Sizes are in bytes, as stored; a layer that several tags or platforms share is counted once.
+Sizes are in bytes, as stored. A layer that several tags or platforms share counts once.
 """
 
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from regctl import parallel
 from regctl.errors import MalformedError, NotInRegistryError, RegctlError
@@ -27,7 +27,7 @@ from regctl.registry.client import RegistryClient
 
 R = TypeVar("R")
 
-_BATCH = 200
+_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Variant:
 
     @property
     def size(self) -> int:
-        """The config and each layer once."""
-        return _total((self.config, *self.layers))
+        """Return the size of the config and of each layer once."""
+        return _total_size((self.config, *self.layers))
 
 
 @dataclass(frozen=True)
 class Image:
-    """What a tag or digest leads to; several *variants* where it is an index."""
+    """The image that a tag or digest refers to; an index has several *variants*."""
 
     reference: str
     digest: str
@@ -60,32 +60,40 @@ class Image:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Configs and layers of all variants, with repetitions."""
+        """Return the configs and layers of all variants, with repetitions."""
         return tuple(blob for one in self.variants for blob in (one.config, *one.layers))
 
     @property
     def size(self) -> int:
-        """All configs and layers, each once."""
-        return _total(self.blobs)
+        """Return the size of all configs and layers, each once."""
+        return _total_size(self.blobs)
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """What it runs on, sorted."""
+        """Return the names of its platforms, sorted."""
         return tuple(sorted({str(one.platform) for one in self.variants if one.platform}))
 
     @property
     def created(self) -> datetime | None:
-        """When the newest variant was made, by its own word."""
+        """Return when the newest variant was built, as its configuration has it."""
         return max((one.created for one in self.variants if one.created), default=None)
+
+
+@dataclass(frozen=True)
+class TaggedImage:
+    """A tag with its *image*, or with the *error* that reading it gave."""
+
+    tag: str
+    image: Image | None = None
+    error: RegctlError | None = None
 
 
 @dataclass(frozen=True)
 class Repository:
     """
-    A repository with its *tags*, and with their *images* where they were asked for.
+    A repository with its *tags*, and with their *images* if those were asked for.
 
-    Without a tag it is a ghost: the catalog keeps a name after the last tag is gone. *error* is
-    why it could not be read, or not whole.
+    *error* is the first failure to read its tags or one of its images.
     """
 
     name: str
@@ -95,44 +103,44 @@ class Repository:
 
     @property
     def ghost(self) -> bool:
-        """Whether the catalog lists what has no tag."""
+        """Whether it has no tag: the catalog keeps a name after its last tag is deleted."""
         return not self.tags and self.error is None
 
     @property
     def size(self) -> int:
-        """All blobs of all images, each once."""
-        return _total(blob for image in self.images for blob in image.blobs)
+        """Return the size of all blobs of all images, each once."""
+        return _total_size(blob for image in self.images for blob in image.blobs)
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """What its images run on, sorted."""
+        """Return the names of the platforms of its images, sorted."""
         return tuple(sorted({name for image in self.images for name in image.platforms}))
 
     @property
     def newest(self) -> Image | None:
-        """The image that was made last."""
+        """Return the image that was built last."""
         dated = [(image.created, image) for image in self.images if image.created]
         return max(dated, key=lambda pair: pair[0])[1] if dated else None
 
 
 class ImageReader:
     """
-    Reads images of one registry; what several tags share is asked for once.
+    Reads images of one registry; it requests what several tags share only once.
 
-    For several threads at a time.
+    Several threads may use it at a time: if two read the same image at once, both request it.
     """
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._read: dict[str, Variant] = {}
+        self._variants: dict[str, Variant] = {}
         self._configurations: dict[str, Configuration] = {}
 
-    def image(self, repository: str, reference: str) -> Image:
+    def image(self, repository: str, reference: str, *, platform: Platform | None = None) -> Image:
         """
-        Return what *reference* (a tag or digest) leads to.
+        Return the image that *reference* (a tag or digest) refers to.
 
-        Raises NotInRegistryError, MalformedError, UnknownManifestError, and what the client raises.
+        With *platform* only its variants for that one. Raises NotInRegistryError, MalformedError,
+        UnknownManifestError, and what RegistryClient raises.
         """
         found = self._client.manifest(repository, reference)
         source = f"the manifest of {self._client.registry}/{repository} {reference}"
@@ -140,61 +148,57 @@ class ImageReader:
         if isinstance(parsed, Index):
             variants = tuple(self._child(repository, child) for child in parsed.images)
         else:
-            variants = (self._variant(repository, found.digest, found.media_type, parsed),)
-        return Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
+            variants = (self._variant(repository, found.digest, parsed),)
+        image = Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
+        if platform is None:
+            return image
+        variants = tuple(v for v in variants if v.platform and platform.runs(v.platform))
+        if not variants:
+            name = f"{self._client.registry}/{repository} {reference}"
+            platforms = ", ".join(image.platforms) or "not named"
+            raise NotInRegistryError(
+                f"{name} has no image for {platform}", hint=f"its platforms: {platforms}"
+            )
+        return replace(image, variants=variants)
 
     def _child(self, repository: str, child: Descriptor) -> Variant:
-        with self._lock:
-            known = self._read.get(child.digest)
-        if known is not None:
-            return known
-        found = self._client.manifest(repository, child.digest)
-        source = f"the manifest {child.digest} of {self._client.registry}/{repository}"
-        parsed = parse_manifest(found.body, found.media_type, source)
-        if isinstance(parsed, Index):
-            raise MalformedError(f"cannot read {source}: an index in an index")
-        return self._variant(repository, child.digest, found.media_type, parsed, child.platform)
+        variant = self._variants.get(child.digest)
+        if variant is None:
+            found = self._client.manifest(repository, child.digest)
+            source = f"the manifest {child.digest} of {self._client.registry}/{repository}"
+            parsed = parse_manifest(found.body, found.media_type, source)
+            if isinstance(parsed, Index):
+                raise MalformedError(f"cannot read {source}: it is an index within an index")
+            variant = self._variant(repository, child.digest, parsed)
+        return replace(variant, platform=child.platform or variant.platform)
 
-    def _variant(
-        self,
-        repository: str,
-        digest: str,
-        media_type: str,
-        manifest: ImageManifest,
-        platform: Platform | None = None,
-    ) -> Variant:
-        with self._lock:
-            known = self._read.get(digest)
-        if known is not None:
+    def _variant(self, repository: str, digest: str, manifest: ImageManifest) -> Variant:
+        if known := self._variants.get(digest):
             return known
-        told = self._configuration(repository, manifest.config)
-        variant = Variant(
+        configuration = self._configuration(repository, manifest.config)
+        variant = self._variants[digest] = Variant(
             digest,
-            media_type,
-            platform or told.platform,
+            manifest.media_type,
+            configuration.platform,
             manifest.config,
             manifest.layers,
-            told.created,
-            told.labels,
+            configuration.created,
+            configuration.labels,
         )
-        with self._lock:
-            self._read[digest] = variant
         return variant
 
     def _configuration(self, repository: str, config: Descriptor) -> Configuration:
         if config.media_type not in CONFIG_TYPES:
             return Configuration()
-        with self._lock:
-            known = self._configurations.get(config.digest)
-        if known is None:
-            body = self._client.blob(repository, config.digest)
-            known = parse_configuration(body, f"the configuration {config.digest}")
-            with self._lock:
-                self._configurations[config.digest] = known
-        return known
+        if known := self._configurations.get(config.digest):
+            return known
+        body = self._client.blob(repository, config.digest)
+        configuration = parse_configuration(body, f"the configuration {config.digest}")
+        self._configurations[config.digest] = configuration
+        return configuration
 
 
-def survey(
+def read_repositories(
     client: RegistryClient,
     names: Iterable[str],
     *,
@@ -202,10 +206,10 @@ def survey(
     workers: int = parallel.DEFAULT_WORKERS,
 ) -> Iterator[Repository]:
     """
-    Yield each repository of *names* with its tags, and their *images* if asked for, in that order.
+    Yield each repository in *names* with its tags, and with their *images* if asked for, in order.
 
-    One request each for the tags, *workers* at a time. A repository that can't be read comes with
-    its error; an error of *names* itself is raised after what came before it.
+    Sends one request for the tags of each repository, *workers* at a time. A repository that cannot
+    be read has an error. An error of *names* itself is raised after the repositories before it.
     """
     reader = ImageReader(client)
 
@@ -216,105 +220,57 @@ def survey(
             return Repository(name)
         except RegctlError as error:
             return Repository(name, error=error)
-        return _with_images(reader, name, tags) if images else Repository(name, tags)
+        if not images:
+            return Repository(name, tags)
+        found = [_read_tag(reader, name, tag) for tag in tags]
+        return Repository(
+            name,
+            tags,
+            tuple(one.image for one in found if one.image is not None),
+            next((one.error for one in found if one.error is not None), None),
+        )
 
-    yield from (repository for _, repository in _in_order(read, names, workers))
+    return _in_order(read, names, workers)
 
 
-def tag_images(
+def read_tags(
     client: RegistryClient,
     repository: str,
     tags: Sequence[str],
     *,
     workers: int = parallel.DEFAULT_WORKERS,
-) -> Iterator[tuple[str, Image | RegctlError]]:
-    """Yield each of *tags* with its image, or with why it can't be read, in their order."""
+) -> Iterator[TaggedImage]:
+    """Yield each of *tags* with its image, or with the error that reading it gave, in order."""
     reader = ImageReader(client)
-
-    def read(tag: str) -> Image | RegctlError:
-        try:
-            return reader.image(repository, tag)
-        except RegctlError as error:
-            return error
-
-    yield from _in_order(read, tags, workers)
+    return _in_order(lambda tag: _read_tag(reader, repository, tag), tags, workers)
 
 
-def tag_digests(
-    client: RegistryClient,
-    repository: str,
-    tags: Sequence[str],
-    *,
-    workers: int = parallel.DEFAULT_WORKERS,
-) -> dict[str, str]:
-    """
-    Return the digest that each of *tags* stands for; a tag that is gone by now is left out.
-
-    One request each, *workers* at a time. Raises what the client raises.
-    """
-
-    def read(tag: str) -> str | None:
-        try:
-            return client.manifest_head(repository, tag).digest
-        except NotInRegistryError:
-            return None
-
-    return {tag: digest for tag, digest in _in_order(read, tags, workers) if digest is not None}
+def _read_tag(reader: ImageReader, repository: str, tag: str) -> TaggedImage:
+    try:
+        return TaggedImage(tag, reader.image(repository, tag))
+    except RegctlError as error:
+        return TaggedImage(tag, error=error)
 
 
-def retag(
-    client: RegistryClient, repository: str, reference: str, tag: str
-) -> tuple[str, Literal["created", "configured", "unchanged"]]:
-    """
-    Give what *reference* (a tag or digest) stands for another *tag*; nothing is uploaded.
-
-    Return its digest, and what was done: `created`, `configured` where the tag stood for something
-    else, `unchanged`. Raises NotInRegistryError.
-    """
-    found = client.manifest(repository, reference)
-    before = tag_digests(client, repository, [tag]).get(tag)
-    if before == found.digest:
-        return found.digest, "unchanged"
-    client.put_manifest(repository, tag, found.body, found.media_type)
-    return found.digest, "created" if before is None else "configured"
-
-
-def _with_images(reader: ImageReader, name: str, tags: tuple[str, ...]) -> Repository:
-    found: list[Image] = []
-    failed: RegctlError | None = None
-    for tag in tags:
-        try:
-            found.append(reader.image(name, tag))
-        except RegctlError as error:
-            failed = failed or error
-    return Repository(name, tags, tuple(found), failed)
-
-
-def _in_order(
-    read: Callable[[str], R], names: Iterable[str], workers: int
-) -> Iterator[tuple[str, R]]:
-    """Yield each name with what is read for it, in order, each as soon as those before it are."""
+def _in_order(read: Callable[[str], R], names: Iterable[str], workers: int) -> Iterator[R]:
+    """Yield what *read* returns for each name, in order, as soon as those before it are done."""
     rest, failed = iter(names), None
     while failed is None:
         batch: list[str] = []
         try:
-            batch.extend(islice(rest, _BATCH))
+            batch.extend(islice(rest, _BATCH_SIZE))
         except RegctlError as error:
             failed = error
-        done: dict[str, R] = {}
-        waiting = iter(batch)
-        wanted = next(waiting, None)
-        for name, answer in parallel.run(read, batch, workers=workers):
-            if not isinstance(answer, parallel.Interrupted):
-                done[name] = answer
-            while wanted is not None and wanted in done:
-                yield wanted, done.pop(wanted)
-                wanted = next(waiting, None)
-        if failed is not None:
-            raise failed
-        if len(batch) < _BATCH:
+        waiting, done = deque(batch), dict[str, R]()
+        for name, result in parallel.run(read, batch, workers=workers):
+            if not isinstance(result, parallel.Interrupted):
+                done[name] = result
+            while waiting and waiting[0] in done:
+                yield done.pop(waiting.popleft())
+        if failed is None and len(batch) < _BATCH_SIZE:
             return
+    raise failed
 
 
-def _total(blobs: Iterable[Descriptor]) -> int:
+def _total_size(blobs: Iterable[Descriptor]) -> int:
     return sum({blob.digest: blob.size for blob in blobs}.values())

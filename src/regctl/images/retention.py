@@ -1,7 +1,7 @@
 """
-Which images of a repository may go: the rules of `image prune`, and nothing that asks anybody.
+Decide which images of a repository to delete, by the rules of `image prune`. Sends no request.
 
-A rule that keeps always wins, and so does doubt: an image that can't be read or has no date stays.
+A rule that keeps an image always wins. An image that cannot be read or has no date is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,17 @@ from fnmatch import fnmatchcase
 
 from regctl.images.reader import Image
 
-_UNDATED_BEFORE = 1985
+# Reproducible builds set the date to 1970 or 1980.
+_FIRST_REAL_YEAR = 1986
 
 
 @dataclass(frozen=True)
-class Rules:
+class RetentionRules:
     """
     What to keep of each repository.
 
-    The *keep_last* images that were made last; tags that a glob of *keep* matches; what is younger
-    than *older_than*. An image with several tags counts once.
+    The *keep_last* images that were built last, the tags that match a glob in *keep*, and the
+    images younger than *older_than*. An image with several tags counts once.
     """
 
     keep_last: int | None = None
@@ -29,91 +30,88 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What becomes of a tag: *kept* says why it stays, None where it goes."""
+class TagDecision:
+    """What to do with a tag: keep it because of *keep_reason*, or delete it if that is None."""
 
     tag: str
     digest: str | None
     created: datetime | None
     size: int
-    kept: str | None
+    keep_reason: str | None
 
 
-def judge(
-    images: Mapping[str, Image | None], rules: Rules, *, now: datetime
-) -> tuple[Verdict, ...]:
+def decide(
+    images: Mapping[str, Image | None], rules: RetentionRules, *, now: datetime
+) -> tuple[TagDecision, ...]:
     """
-    Return what becomes of each tag of a repository, by *rules*.
+    Return what to do with each tag of a repository.
 
-    *images* has the image of each tag, None where it can't be read. A digest that a kept tag uses,
-    by itself or as part of an index, is kept with all its tags: deleting it would take the kept
-    tag along.
+    *images* has the image of each tag, or None if it cannot be read. If a kept tag refers to a
+    digest, directly or as part of an index, all tags of that digest are kept: a deletion would
+    delete the kept tag too.
     """
     newest = _newest(images.values(), rules.keep_last)
-    reasons = {tag: _reason(tag, image, rules, newest, now) for tag, image in images.items()}
-    used: dict[str, str] = {}
+    reasons = {tag: _keep_reason(tag, image, rules, newest, now) for tag, image in images.items()}
+    needed_by: dict[str, str] = {}
     for tag, image in images.items():
         if image is not None and reasons[tag] is not None:
             for digest in (image.digest, *(variant.digest for variant in image.variants)):
-                used.setdefault(digest, tag)
-    return tuple(
-        Verdict(
-            tag,
-            image.digest if image is not None else None,
-            image.created if image is not None else None,
-            image.size if image is not None else 0,
-            reasons[tag] or _because_used(image, used),
-        )
-        for tag, image in images.items()
-    )
+                needed_by.setdefault(digest, tag)
+
+    def decision(tag: str, image: Image | None) -> TagDecision:
+        if image is None:
+            return TagDecision(tag, None, None, 0, reasons[tag])
+        reason = reasons[tag]
+        if reason is None and image.digest in needed_by:
+            reason = f"needed by {needed_by[image.digest]}"
+        return TagDecision(tag, image.digest, image.created, image.size, reason)
+
+    return tuple(decision(tag, image) for tag, image in images.items())
 
 
-def doomed(verdicts: Sequence[Verdict], current: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def digests_to_delete(
+    decisions: Sequence[TagDecision], current: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
     """
     Return the digests to delete, each with its tags.
 
-    *current* is what the tags stand for by now: a digest that another tag has taken up since it
-    was judged stays.
+    *current* has the digest that each tag of the repository refers to now. A digest that another
+    tag has been given since the decision is kept.
     """
-    going = {v.tag: v.digest for v in verdicts if v.kept is None and v.digest is not None}
-    digests: dict[str, list[str]] = {}
-    for tag, digest in going.items():
-        if current.get(tag) == digest:
-            digests.setdefault(digest, []).append(tag)
-    taken = {digest for tag, digest in current.items() if going.get(tag) != digest}
-    return {digest: tuple(tags) for digest, tags in digests.items() if digest not in taken}
+    decided = {one.tag: one.digest for one in decisions if one.keep_reason is None and one.digest}
+    kept = {digest for tag, digest in current.items() if decided.get(tag) != digest}
+    digests: dict[str, tuple[str, ...]] = {}
+    for tag, digest in decided.items():
+        if current.get(tag) == digest and digest not in kept:
+            digests[digest] = (*digests.get(digest, ()), tag)
+    return digests
 
 
 def _newest(images: Iterable[Image | None], count: int | None) -> frozenset[str]:
-    made = {image.digest: when for image in images if image is not None and (when := _made(image))}
-    ordered = sorted(made, key=lambda digest: made[digest], reverse=True)
-    return frozenset(ordered[: count or 0])
+    dates = {image.digest: date for image in images if image and (date := _built(image))}
+    newest_first = sorted(dates, key=lambda digest: dates[digest], reverse=True)
+    return frozenset(newest_first[: count or 0])
 
 
-def _made(image: Image) -> datetime | None:
-    """Return when it was made; builds that are to be the same every time say 1970 or 1980."""
+def _built(image: Image) -> datetime | None:
+    """Return when the image was built, or None if it does not have a real date."""
     created = image.created
-    return created if created is not None and created.year > _UNDATED_BEFORE else None
+    return created if created is not None and created.year >= _FIRST_REAL_YEAR else None
 
 
-def _reason(
-    tag: str, image: Image | None, rules: Rules, newest: frozenset[str], now: datetime
+def _keep_reason(
+    tag: str, image: Image | None, rules: RetentionRules, newest: frozenset[str], now: datetime
 ) -> str | None:
     if image is None:
-        return "it can't be read"
+        return "it cannot be read"
     glob = next((glob for glob in rules.keep if fnmatchcase(tag, glob)), None)
     if glob is not None:
         return f"matches {glob}"
-    made = _made(image)
-    if made is None:
-        return "it does not say when it was made"
+    built = _built(image)
+    if built is None:
+        return "it has no build date"
     if image.digest in newest:
         return f"one of the last {rules.keep_last}"
-    if rules.older_than is not None and now - made < rules.older_than:
+    if rules.older_than is not None and now - built < rules.older_than:
         return f"younger than {rules.older_than.days} days"
     return None
-
-
-def _because_used(image: Image | None, used: Mapping[str, str]) -> str | None:
-    tag = used.get(image.digest) if image is not None else None
-    return f"needed by {tag}" if tag is not None else None

@@ -108,7 +108,7 @@ def test_one_platform_of_an_image(app: tuple[DockerRegistry, str]) -> None:
     assert [v["platform"] for v in json.loads(arm.stdout)["variants"]] == ["linux/arm64"]
     none = run("image", "inspect", f"{app[1]}:all", "--platform", "windows/amd64")
     assert none.exit_code == 1
-    assert "is not for windows/amd64" in none.stderr
+    assert "all has no image for windows/amd64" in none.stderr
     assert "linux/amd64, linux/arm64" in none.stderr
 
 

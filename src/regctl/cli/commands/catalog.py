@@ -92,13 +92,13 @@ def catalog(
             record=lambda name: {"name": name},
         )
         return
-    from regctl.images.reader import survey
+    from regctl.images.reader import read_repositories
 
     columns = _long_columns(app) if long else _tag_columns()
     seen: list[Repository] = []
 
     def rows() -> "Iterator[Repository]":
-        for found in survey(client, names, images=long, workers=workers):
+        for found in read_repositories(client, names, images=long, workers=workers):
             seen.append(found)
             yield found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,17 +18,10 @@ from regctl.cli.old.option_groups import (
     workers_option,
 )
 from regctl.cli.old.params import Command
-from regctl.errors import InvalidInputError, RegctlError
+from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.images.reader import Image
-    from regctl.registry.client import RegistryClient
-
-
-class _Row(NamedTuple):
-    tag: str
-    image: "Image | None" = None
-    error: RegctlError | None = None
+    from regctl.images.reader import TaggedImage
 
 
 @click.command(
@@ -66,6 +59,7 @@ def tags(
     workers: int,
 ) -> None:
     """List the tags of a repository."""
+    from regctl.images.reader import TaggedImage, read_tags
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
@@ -80,14 +74,14 @@ def tags(
         app, asked.registry, credential.resolve(app, asked.registry), transport
     )
     found = [t for t in client.tags(asked.repository) if match is None or fnmatchcase(t, match)]
-    rows: Iterator[_Row] = map(_Row, found)
-    seen: list[_Row] = []
+    rows: Iterator[TaggedImage] = map(TaggedImage, found)
+    seen: list[TaggedImage] = []
     if long:
-        rows = _read(client, asked.repository, found, workers)
+        rows = read_tags(client, asked.repository, found, workers=workers)
     if sort == "created":
         rows = iter(sorted(rows, key=_newest_first))
 
-    def told() -> Iterator[_Row]:
+    def told() -> "Iterator[TaggedImage]":
         for row in rows:
             seen.append(row)
             yield row
@@ -103,22 +97,13 @@ def tags(
     unread(app, [(row.tag, row.error) for row in seen], "tags")
 
 
-def _read(
-    client: "RegistryClient", repository: str, names: list[str], workers: int
-) -> Iterator[_Row]:
-    from regctl.images.reader import tag_images
-
-    for tag, found in tag_images(client, repository, names, workers=workers):
-        yield _Row(tag, error=found) if isinstance(found, RegctlError) else _Row(tag, found)
-
-
-def _newest_first(row: _Row) -> float:
+def _newest_first(row: "TaggedImage") -> float:
     created = row.image.created if row.image else None
     return -created.timestamp() if created else float("inf")
 
 
-def _columns(app: App, *, long: bool) -> list[Column[_Row]]:
-    columns = [Column[_Row]("TAG", lambda r: r.tag)]
+def _columns(app: App, *, long: bool) -> "list[Column[TaggedImage]]":
+    columns = [Column["TaggedImage"]("TAG", lambda r: r.tag)]
     if not long:
         return columns
     return [
@@ -130,7 +115,7 @@ def _columns(app: App, *, long: bool) -> list[Column[_Row]]:
     ]
 
 
-def _record(row: _Row) -> dict[str, Any]:
+def _record(row: "TaggedImage") -> dict[str, Any]:
     record: dict[str, Any] = {"name": row.tag}
     if row.image is not None:
         record |= image_record(row.image)

@@ -17,14 +17,13 @@ from regctl.cli.old.option_groups import (
     yes_option,
 )
 from regctl.cli.output import Result, visible
-from regctl.errors import DeletionByDigestOnlyError, InvalidInputError, NotInRegistryError
+from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from regctl.images.reader import Image, Variant
-    from regctl.reference import ImageReference
-    from regctl.registry.client import RegistryClient
+    from regctl.outcome import Outcome
 
 
 @click.command(
@@ -53,8 +52,6 @@ def inspect(
 
     The digest is that of the manifest as it is stored, which is what the registry calls it by.
     """
-    from dataclasses import replace
-
     from regctl.images.manifests import Platform
     from regctl.images.reader import ImageReader
     from regctl.reference import ImageReference
@@ -64,13 +61,7 @@ def inspect(
     client = old_registry_as(
         app, asked.registry, credential.resolve(app, asked.registry), transport
     )
-    found = ImageReader(client).image(asked.repository, asked.reference)
-    if wanted is not None:
-        fitting = tuple(v for v in found.variants if v.platform and wanted.runs(v.platform))
-        if not fitting:
-            has = ", ".join(found.platforms) or "none that it names"
-            raise NotInRegistryError(f"{asked} is not for {wanted}", hint=f"its platforms: {has}")
-        found = replace(found, variants=fitting)
+    found = ImageReader(client).image(asked.repository, asked.reference, platform=wanted)
     name = f"{asked.registry}/{asked.repository}"
     if app.output.structured:
         record = {"image": name, **image_record(found)}
@@ -137,7 +128,7 @@ def tag(
 
     A tag that stands for something else is moved.
     """
-    from regctl.images.reader import retag
+    from regctl.images.tags import tag_image
     from regctl.reference import ImageReference, check_tag
 
     asked = ImageReference.parse(image)
@@ -145,9 +136,7 @@ def tag(
     client = old_registry_as(
         app, asked.registry, credential.resolve(app, asked.registry), transport
     )
-    digest, outcome = retag(client, asked.repository, asked.reference, new_tag)
-    name = f"{asked.registry}/{asked.repository}:{new_tag}"
-    app.output.results([Result("image", name, outcome, note=digest, details={"digest": digest})])
+    app.output.results(_results([tag_image(client, asked, new_tag)]))
 
 
 @click.command(
@@ -181,7 +170,7 @@ def delete(
     deletes nothing unless --all-tags says so. An image named by its digest goes with all its tags.
     The registry's own garbage collection frees the disk afterwards.
     """
-    from regctl.images.reader import tag_digests
+    from regctl.images.tags import plan_deletion
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
@@ -192,33 +181,18 @@ def delete(
     client = old_registry_as(
         app, asked.registry, credential.resolve(app, asked.registry), transport
     )
-    digest = client.manifest_head(asked.repository, asked.reference).digest
-    listed = tag_digests(client, asked.repository, client.tags(asked.repository))
-    same = sorted(tag for tag, its in listed.items() if its == digest)
-    by_digest = bool(asked.digest) or all_tags or same == [asked.tag]
-    going = same if by_digest else [str(asked.tag)]
+    deletion = plan_deletion(client, asked, all_tags=all_tags)
     name = f"{asked.registry}/{asked.repository}"
-    app.output.note(f"{name}@{digest} has {_tags_in_words(same)}")
-    app.confirm(f"Delete {_tags_in_words(going)} of {name}?", yes=yes)
-    _delete(client, asked, digest if by_digest else None, same)
-    app.output.results(
-        [Result("image", f"{name}:{tag}", "deleted", details={"digest": digest}) for tag in going]
-        or [Result("image", f"{name}@{digest}", "deleted", details={"digest": digest})]
-    )
+    every = [*deletion.tags, *deletion.kept_tags]
+    app.output.note(f"{name}@{deletion.digest} has {_tags_in_words(sorted(every))}")
+    app.confirm(f"Delete {_tags_in_words(list(deletion.tags))} of {name}?", yes=yes)
+    deletion.run(client)
+    app.output.results(_results(deletion.outcomes))
     app.output.note("the registry's garbage collection frees the disk")
 
 
-def _delete(
-    client: "RegistryClient", asked: "ImageReference", digest: str | None, same: list[str]
-) -> None:
-    try:
-        client.delete_manifest(asked.repository, digest or str(asked.tag))
-    except DeletionByDigestOnlyError as error:
-        others = ", ".join(one for one in same if one != asked.tag)
-        raise DeletionByDigestOnlyError(
-            f"{error.message}, and that would delete {others} too",
-            hint="pass --all-tags if they may go",
-        ) from error
+def _results(outcomes: "list[Outcome]") -> list[Result]:
+    return [Result(o.kind, o.name, o.result, note=o.note, details=o.details) for o in outcomes]
 
 
 def _tags_in_words(tags: list[str]) -> str:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from regctl.images.reader import Image
-    from regctl.images.retention import Verdict
+    from regctl.images.retention import TagDecision
     from regctl.registry.client import RegistryClient
 
 
 class _Row(NamedTuple):
     repository: str
-    verdict: "Verdict"
+    verdict: "TagDecision"
     result: str
     error: RegctlError | None = None
 
@@ -76,7 +76,7 @@ def prune(
     """
     from datetime import datetime, timezone
 
-    from regctl.images.retention import Rules, judge
+    from regctl.images.retention import RetentionRules, decide
     from regctl.reference import ImageReference
 
     if not images:
@@ -85,7 +85,7 @@ def prune(
         raise InvalidInputError(
             "no rule says what may go", hint="pass --keep-last, --older-than, or both"
         )
-    rules = Rules(keep_last, keep, _age(older_than) if older_than is not None else None)
+    rules = RetentionRules(keep_last, keep, _age(older_than) if older_than is not None else None)
     asked = [ImageReference.parse(image) for image in images]
     for image, one in zip(images, asked, strict=True):
         if one.tag or one.digest:
@@ -98,7 +98,7 @@ def prune(
             app, one.registry, credential.resolve(app, one.registry), transport
         )
         name = f"{one.registry}/{one.repository}"
-        judged = judge(
+        judged = decide(
             _found(app, client, one.repository, workers), rules, now=datetime.now(timezone.utc)
         )
         rows += _carried_out(client, one.repository, name, judged, workers, really=yes)
@@ -122,15 +122,15 @@ def _found(
     app: App, client: "RegistryClient", repository: str, workers: int
 ) -> "dict[str, Image | None]":
     """Read the image of each tag; None for one that can't be read."""
-    from regctl.images.reader import Image, tag_images
+    from regctl.images.reader import read_tags
 
     tags = client.tags(repository)
     found: dict[str, Image | None] = {}
     with app.output.progress(repository, len(tags)) as advance:
-        for tag, image in tag_images(client, repository, tags, workers=workers):
-            if isinstance(image, RegctlError) and not isinstance(image, NotInRegistryError):
-                app.output.warning(image.message)
-            found[tag] = image if isinstance(image, Image) else None
+        for one in read_tags(client, repository, tags, workers=workers):
+            if one.error is not None and not isinstance(one.error, NotInRegistryError):
+                app.output.warning(one.error.message)
+            found[one.tag] = one.image
             advance()
     return found
 
@@ -139,19 +139,19 @@ def _carried_out(
     client: "RegistryClient",
     repository: str,
     name: str,
-    judged: "tuple[Verdict, ...]",
+    judged: "tuple[TagDecision, ...]",
     workers: int,
     *,
     really: bool,
 ) -> list[_Row]:
-    from regctl.images.reader import tag_digests
-    from regctl.images.retention import doomed
+    from regctl.images.retention import digests_to_delete
+    from regctl.images.tags import tag_digests
 
     results: dict[str, tuple[str, RegctlError | None]] = {}
-    if really and any(verdict.kept is None for verdict in judged):
+    if really and any(verdict.keep_reason is None for verdict in judged):
         # Once more, and all of them: somebody may have pushed or moved a tag since.
         current = tag_digests(client, repository, client.tags(repository), workers=workers)
-        for digest, tags in doomed(judged, current).items():
+        for digest, tags in digests_to_delete(judged, current).items():
             try:
                 client.delete_manifest(repository, digest)
             except RegctlError as error:
@@ -159,10 +159,10 @@ def _carried_out(
             else:
                 results |= dict.fromkeys(tags, ("deleted", None))
     elif not really:
-        results = {v.tag: ("would go", None) for v in judged if v.kept is None}
+        results = {v.tag: ("would go", None) for v in judged if v.keep_reason is None}
     rows = []
     for verdict in judged:
-        otherwise = "kept" if verdict.kept is not None else "changed"
+        otherwise = "kept" if verdict.keep_reason is not None else "changed"
         result, why = results.get(verdict.tag, (otherwise, None))
         rows.append(_Row(name, verdict, result, why))
     return rows
@@ -195,7 +195,7 @@ def _because(row: _Row) -> str:
         return row.error.message
     if row.result == "changed":
         return "its tags changed meanwhile"
-    return row.verdict.kept or "no rule keeps it"
+    return row.verdict.keep_reason or "no rule keeps it"
 
 
 def _record(row: _Row) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from regctl.images.archive import SavedImage
-    from regctl.images.push import Pushed
+    from regctl.images.push import PushedImage
     from regctl.reference import ImageReference
 
 
@@ -91,7 +91,13 @@ def push(
             described = f"{asked.repository}:{tags[0]}" if tags else asked.repository
             total = chosen.manifest.size
             with app.output.progress(described, total, of_bytes=True) as advance:
-                pusher = ImagePusher(client, asked.repository, mount_from, workers, advance)
+                pusher = ImagePusher(
+                    client,
+                    asked.repository,
+                    mount_from=mount_from,
+                    workers=workers,
+                    on_progress=advance,
+                )
                 pushed = pusher.push(chosen.manifest, tags or (asked.reference,))
             records.append(_record(asked, tags, pushed))
             _tell(app, asked, tags, pushed)
@@ -161,24 +167,30 @@ def _chosen(
         yield one, one.tags if len(one.tags) == 1 else ("latest",)
 
 
-def _record(asked: "ImageReference", tags: "Sequence[str]", pushed: "Pushed") -> dict[str, Any]:
+def _record(
+    asked: "ImageReference", tags: "Sequence[str]", pushed: "PushedImage"
+) -> dict[str, Any]:
     return {
         "image": f"{asked.registry}/{asked.repository}",
         "tags": list(tags),
         "digest": pushed.digest,
         "media_type": pushed.media_type,
-        "sent_bytes": pushed.sent,
+        "sent_bytes": pushed.sent_bytes,
         "blobs": [
-            {"digest": blob.digest, "size": blob.size, "result": blob.result}
+            {
+                "digest": blob.descriptor.digest,
+                "size": blob.descriptor.size,
+                "result": blob.result,
+            }
             for blob in pushed.blobs
         ],
     }
 
 
-def _tell(app: App, asked: "ImageReference", tags: "Sequence[str]", pushed: "Pushed") -> None:
+def _tell(app: App, asked: "ImageReference", tags: "Sequence[str]", pushed: "PushedImage") -> None:
     uploaded, there = pushed.count("uploaded"), pushed.count("unchanged")
     app.output.note(
-        f"{uploaded} of {len(pushed.blobs)} blobs uploaded ({readable(pushed.sent)}), "
+        f"{uploaded} of {len(pushed.blobs)} blobs uploaded ({readable(pushed.sent_bytes)}), "
         f"{pushed.count('mounted')} mounted, {there} there already"
     )
     if app.output.structured:

@@ -1,0 +1,189 @@
+"""
+The files of a saved image, in a folder or in a tar.
+
+A tar is read in place and never unpacked. A tar that is compressed or comes through a pipe is
+copied to a temporary file first.
+"""
+
+import gzip
+import io
+import os
+import posixpath
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from regctl.errors import FileAccessError, MalformedError
+
+PIECE_BYTES = 256 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+
+_OTHER_COMPRESSIONS = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_MAX_LINKS = 8
+
+Opener = Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that `open` opens for reading, as often as needed; *size* is in bytes."""
+
+    size: int
+    open: Opener = field(repr=False, compare=False)
+
+
+class ImageFiles(Protocol):
+    """The files of a saved image, by their names with slashes."""
+
+    @property
+    def source(self) -> str:
+        """Return the name of the saved image in errors."""
+
+    def find(self, name: str) -> StoredFile | None:
+        """Return the file *name*, or None if it does not exist."""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    source: str
+
+    def find(self, name: str) -> StoredFile | None:
+        path = self.path / name
+        try:
+            return StoredFile(path.stat().st_size, lambda: path.open("rb"))
+        except FileNotFoundError:
+            return None
+
+
+class _Tar:
+    """A tar that is read in place: it keeps where each of its files begins."""
+
+    def __init__(self, file: IO[bytes], source: str) -> None:
+        self.source = source
+        self._descriptor = file.fileno()
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                self._members = {_normalized(member.name): member for member in tar}
+        except (tarfile.TarError, EOFError, ValueError) as error:
+            raise MalformedError(
+                f"cannot read {source}: it is not a tar, or it is truncated",
+                hint="save the image again",
+            ) from error
+
+    def find(self, name: str) -> StoredFile | None:
+        for _ in range(_MAX_LINKS):
+            member = self._members.get(_normalized(name))
+            if member is None:
+                return None
+            if member.isfile():
+                return StoredFile(member.size, partial(self._open, member))
+            # docker before 25 saves a layer that occurs twice as a link to the first one.
+            if member.issym():
+                name = posixpath.join(posixpath.dirname(member.name), member.linkname)
+            elif member.islnk():
+                name = member.linkname
+            else:
+                return None
+        return None
+
+    def _open(self, member: tarfile.TarInfo) -> IO[bytes]:
+        content = _FileRange(self._descriptor, member.offset_data, member.size)
+        return io.BufferedReader(content, PIECE_BYTES)
+
+
+class _FileRange(io.RawIOBase):
+    """
+    A range of an open file, with a position of its own.
+
+    Several threads read one tar at a time; `tarfile.extractfile` would share one position.
+    """
+
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        super().__init__()
+        self._descriptor, self._start, self._size, self._position = descriptor, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._position))
+        data = os.pread(self._descriptor, wanted, self._start + self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _normalized(name: str) -> str:
+    return posixpath.normpath(name).lstrip("/")
+
+
+@contextmanager
+def open_files(source: str, stdin: IO[bytes]) -> Iterator[ImageFiles]:
+    """
+    Give the files in *source*: a folder, a tar, a tar compressed by gzip, or `-` for *stdin*.
+
+    They can be read until the block ends. Raises FileAccessError and MalformedError.
+    """
+    if source != "-" and Path(source).is_dir():
+        yield _Folder(Path(source), source)
+        return
+    with ExitStack() as stack:
+        yield _open_tar(source, stdin, stack)
+
+
+def _open_tar(source: str, stdin: IO[bytes], stack: ExitStack) -> _Tar:
+    name = "standard input" if source == "-" else source
+    try:
+        file = stdin
+        if source != "-":
+            file = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115 - the stack closes it
+        return _Tar(_uncompressed(file, name, stack), name)
+    except OSError as error:
+        raise FileAccessError(f"cannot read {name}: {error.strerror or error}") from error
+
+
+def _uncompressed(file: IO[bytes], source: str, stack: ExitStack) -> IO[bytes]:
+    """Return a seekable file with the uncompressed tar: *file* itself, or a temporary copy."""
+    if not file.seekable():
+        file = _copy(file, stack)
+    magic = file.read(8)
+    file.seek(0)
+    for other, program in _OTHER_COMPRESSIONS.items():
+        if magic.startswith(other):
+            raise MalformedError(
+                f"cannot read {source}: it is compressed by {program}, not by gzip",
+                hint=f"`{program} -dc FILE | regctl image push - IMAGE`",
+            )
+    if not magic.startswith(GZIP_MAGIC):
+        return file
+    try:
+        with gzip.GzipFile(fileobj=file) as content:
+            return _copy(content, stack)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MalformedError(f"cannot read {source}: its gzip data is damaged") from error
+
+
+def _copy(stream: IO[bytes] | gzip.GzipFile, stack: ExitStack) -> IO[bytes]:
+    copy = stack.enter_context(
+        tempfile.TemporaryFile(prefix="regctl-")  # noqa: SIM115 - the stack closes it
+    )
+    shutil.copyfileobj(stream, copy, PIECE_BYTES)
+    copy.flush()
+    copy.seek(0)
+    return copy

@@ -1,0 +1,157 @@
+"""Tags are added and deleted without uploading an image; a dry run changes nothing."""
+
+import pytest
+
+from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, NotInRegistryError
+from regctl.images.tags import plan_deletion, tag_digests, tag_image
+from regctl.reference import ImageReference
+from regctl.registry.client import RegistryClient
+from regctl.registry.transport import ConnectionSettings
+from tests.conftest import Servers
+from tests.servers.standin_registry import (
+    Answer,
+    Manifest,
+    Request,
+    StandinRegistry,
+    standin_registry,
+)
+
+
+class Writable(StandinRegistry):
+    """A registry whose manifests can be uploaded and deleted; *by_tag* if tags can be too."""
+
+    def __init__(self, *, by_tag: bool) -> None:
+        super().__init__(script=self.write)
+        self.by_tag = by_tag
+        self.written: list[tuple[str, str]] = []
+
+    def write(self, request: Request) -> Answer | None:
+        if request.method not in {"PUT", "DELETE"}:
+            return None
+        reference = request.path.rpartition("/")[2]
+        self.written.append((request.method, reference))
+        if request.method == "PUT":
+            self.put_manifest("team/app", reference, Manifest(request.body))
+            return Answer(201)
+        if ":" not in reference and not self.by_tag:
+            return Answer.of({"errors": [{"code": "DIGEST_INVALID"}]}, 400)
+        return Answer(202)
+
+
+@pytest.fixture
+def registry(serve: Servers) -> Writable:
+    """`team/app` with tags 1.0 and stable of one image, and 2.0 of another."""
+    state = Writable(by_tag=False)
+    for tag, layer in (("1.0", b"one"), ("stable", b"one"), ("2.0", b"two")):
+        state.put_image("team/app", tag, layer)
+    serve(standin_registry(state))
+    return state
+
+
+@pytest.fixture
+def client(registry: Writable) -> RegistryClient:
+    image = ImageReference.parse(f"{registry.host}/team/app")
+    return RegistryClient(image.registry, transport=ConnectionSettings(plain_http=True))
+
+
+def image(registry: StandinRegistry, reference: str) -> ImageReference:
+    """The image `team/app` with `:TAG` or `@DIGEST`."""
+    return ImageReference.parse(f"{registry.host}/team/app{reference}")
+
+
+def digest_of(registry: StandinRegistry, tag: str) -> str:
+    return registry.manifests["team/app"][tag].digest
+
+
+def test_digests_of_tags_without_those_that_are_gone(
+    registry: Writable, client: RegistryClient
+) -> None:
+    digests = tag_digests(client, "team/app", ["2.0", "gone", "1.0"])
+    assert list(digests.items()) == [
+        ("2.0", digest_of(registry, "2.0")),
+        ("1.0", digest_of(registry, "1.0")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "result"), [("new", "created"), ("2.0", "configured"), ("stable", "unchanged")]
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_tag_is_added_moved_or_unchanged(
+    registry: Writable, client: RegistryClient, tag: str, result: str, *, dry_run: bool
+) -> None:
+    digest = digest_of(registry, "1.0")
+    outcome = tag_image(client, image(registry, ":1.0"), tag, dry_run=dry_run)
+    assert outcome.result == result
+    assert outcome.subject == f"image/{registry.host}/team/app:{tag}"
+    assert outcome.details == {"digest": digest}
+    assert registry.written == ([] if dry_run or result == "unchanged" else [("PUT", tag)])
+    assert dry_run or digest_of(registry, tag) == digest
+
+
+def test_an_image_that_does_not_exist_gets_no_tag(
+    registry: Writable, client: RegistryClient
+) -> None:
+    with pytest.raises(NotInRegistryError):
+        tag_image(client, image(registry, ":3.0"), "stable")
+    assert not registry.written
+
+
+def test_the_only_tag_of_an_image_is_deleted_with_its_digest(
+    registry: Writable, client: RegistryClient
+) -> None:
+    deletion = plan_deletion(client, image(registry, ":2.0"))
+    assert (deletion.reference, deletion.tags) == (digest_of(registry, "2.0"), ("2.0",))
+    assert not registry.written, "a plan changes nothing"
+    deletion.run(client)
+    assert registry.written == [("DELETE", digest_of(registry, "2.0"))]
+
+
+def test_one_of_several_tags_is_deleted_alone(registry: Writable, client: RegistryClient) -> None:
+    registry.by_tag = True
+    deletion = plan_deletion(client, image(registry, ":1.0"))
+    assert (deletion.tags, deletion.kept_tags) == (("1.0",), ("stable",))
+    deletion.run(client)
+    assert registry.written == [("DELETE", "1.0")]
+    (outcome,) = deletion.outcomes
+    assert outcome.subject == f"image/{registry.host}/team/app:1.0"
+
+
+def test_tags_that_would_be_deleted_too_are_named(
+    registry: Writable, client: RegistryClient
+) -> None:
+    deletion = plan_deletion(client, image(registry, ":1.0"))
+    with pytest.raises(DeletionByDigestOnlyError, match="which also deletes stable") as caught:
+        deletion.run(client)
+    assert caught.value.hint == "pass --all-tags to delete all of them"
+    assert registry.written == [("DELETE", "1.0")], "nothing is deleted by its digest"
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+def test_a_digest_is_deleted_with_all_its_tags(
+    registry: Writable, client: RegistryClient, *, by_digest: bool
+) -> None:
+    digest = digest_of(registry, "1.0")
+    reference = f"@{digest}" if by_digest else ":1.0"
+    deletion = plan_deletion(client, image(registry, reference), all_tags=not by_digest)
+    assert (deletion.reference, deletion.tags) == (digest, ("1.0", "stable"))
+    deletion.run(client)
+    assert registry.written == [("DELETE", digest)]
+    assert [one.result for one in deletion.outcomes] == ["deleted", "deleted"]
+
+
+def test_an_image_without_a_tag_is_named_by_its_digest(
+    registry: Writable, client: RegistryClient
+) -> None:
+    registry.tags["team/app"].remove("2.0")
+    digest = digest_of(registry, "2.0")
+    (outcome,) = plan_deletion(client, image(registry, f"@{digest}")).outcomes
+    assert outcome.subject == f"image/{registry.host}/team/app@{digest}"
+
+
+def test_a_registry_that_does_not_delete_is_an_error_of_its_own(
+    registry: Writable, client: RegistryClient
+) -> None:
+    registry.script = lambda r: Answer(405) if r.method == "DELETE" else None
+    with pytest.raises(DeletionRefusedError, match="deletion is disabled"):
+        plan_deletion(client, image(registry, ":2.0")).run(client)
