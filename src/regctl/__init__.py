@@ -1,9 +1,74 @@
 """
 regctl: run a private Docker registry on Kubernetes.
 
-The modules of this package are a small client library; `regctl.cli` is the command line over it.
-Nothing is imported here: a script that only reads an auth file loads neither requests nor
-kubernetes.
+This package is a small client library, and `regctl.cli` is the command line on top of it. The names
+below are imported from their modules at first use. A script that only reads an auth file therefore
+loads neither requests nor kubernetes. docs/python.md shows them in use.
 """
 
+# Type checkers take this name for true; the import of typing would cost more than all else here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from regctl.authfile.htpasswd import HtpasswdFile as HtpasswdFile
+    from regctl.authfile.htpasswd import add_user as add_user
+    from regctl.authfile.htpasswd import remove_users as remove_users
+    from regctl.authsecret.secret import AuthSecret as AuthSecret
+    from regctl.cluster.client import Cluster as Cluster
+    from regctl.cluster.resource import Namespace as Namespace
+    from regctl.credentials.credential import Credential as Credential
+    from regctl.credentials.dockerconfig import DockerConfig as DockerConfig
+    from regctl.errors import RegctlError as RegctlError
+    from regctl.images.archive import open_archive as open_archive
+    from regctl.images.push import ImagePusher as ImagePusher
+    from regctl.images.reader import ImageReader as ImageReader
+    from regctl.provisioning.objects import Ingress as Ingress
+    from regctl.provisioning.objects import RegistrySpec as RegistrySpec
+    from regctl.pullsecrets.plan import PullSecret as PullSecret
+    from regctl.pullsecrets.plan import TakeoverPolicy as TakeoverPolicy
+    from regctl.reference import ImageReference as ImageReference
+    from regctl.reference import Registry as Registry
+    from regctl.registry.client import RegistryClient as RegistryClient
+    from regctl.registry.transport import ConnectionSettings as ConnectionSettings
+
 __version__ = "1.0.0"
+
+# Each name of the library and the module that defines it.
+_MODULES = {
+    "AuthSecret": "authsecret.secret",
+    "Cluster": "cluster.client",
+    "ConnectionSettings": "registry.transport",
+    "Credential": "credentials.credential",
+    "DockerConfig": "credentials.dockerconfig",
+    "HtpasswdFile": "authfile.htpasswd",
+    "ImagePusher": "images.push",
+    "ImageReader": "images.reader",
+    "ImageReference": "reference",
+    "Ingress": "provisioning.objects",
+    "Namespace": "cluster.resource",
+    "PullSecret": "pullsecrets.plan",
+    "RegctlError": "errors",
+    "Registry": "reference",
+    "RegistryClient": "registry.client",
+    "RegistrySpec": "provisioning.objects",
+    "TakeoverPolicy": "pullsecrets.plan",
+    "add_user": "authfile.htpasswd",
+    "open_archive": "images.archive",
+    "remove_users": "authfile.htpasswd",
+}
+
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - the names of the table
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of the library from its module (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - used by library callers only
+
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _MODULES.keys())
