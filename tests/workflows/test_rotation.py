@@ -1,13 +1,29 @@
-"""What is left to do in a rotation, whatever state the world is in."""
+"""What is left to do in a rotation, whatever state it finds."""
+
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regctl.authfile import hashes
+from regctl.authsecret.store import FileStore
 from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
-from regctl.errors import InvalidInputError, UnknownUserError
-from regctl.workflows.rotation import Holder, World, plan, successor
+from regctl.errors import InvalidInputError, NotPermittedError, PartlyDoneError, UnknownUserError
+from regctl.pullsecrets.inventory import Inventory
+from regctl.reference import Registry
+from regctl.workflows.rotation import (
+    InPlaceRotation,
+    Rotation,
+    RotationState,
+    UserRotation,
+    next_username,
+)
+from regctl.workflows.rotation_steps import Holder, RotationContext, StepResult
+
+NOWHERE = cast("Any", None)
 
 
 def holder(user: str) -> Holder:
@@ -15,54 +31,83 @@ def holder(user: str) -> Holder:
     return Holder(secret, "r.io", Credential(user, "secret"))
 
 
+def context(auth: Path = Path("auth"), **changes: Any) -> RotationContext:
+    values = {"find": Inventory, "connect": NOWHERE, "sleep": lambda _: None, "timeout": 0.0}
+    return RotationContext(FileStore(auth), NOWHERE, Registry("r.io"), **values | changes)
+
+
 OLD, NEW = (holder("ci"),), (holder("ci-2"),)
 
 
-def steps(world: World, *, keep_old: bool = False, finish: bool = False) -> list[str]:
-    return list(plan(world, "ci", "ci-2", keep_old=keep_old, finish=finish))
+def planned(state: RotationState, *, keep_old: bool = False, finish: bool = False) -> list[str]:
+    rotation = UserRotation(context(), "ci", "ci-2", keep_old=keep_old, finish=finish)
+    return [step.name for step in rotation.plan(state, "secret")]
 
 
 @pytest.mark.parametrize(
-    ("world", "left"),
+    ("state", "left"),
     [
         # A first run, and then what is left after each of its steps.
-        (World(True, False, OLD), ["add", "wait", "update", "check", "grace", "remove"]),
-        # Added, and no pull secret knows the password: it is lost, and another is set.
-        (World(True, True, OLD), ["add", "wait", "update", "check", "grace", "remove"]),
-        # Some Secrets are changed: their password is the one to go on with.
+        (RotationState(True, False, OLD), ["add", "wait", "update", "check", "grace", "remove"]),
+        # Added, and no pull secret has the password: it is lost, and replaced.
+        (RotationState(True, True, OLD), ["add", "wait", "update", "check", "grace", "remove"]),
+        # Some Secrets are updated: the others get their password.
         (
-            World(True, True, OLD, NEW, "known"),
+            RotationState(True, True, OLD, NEW, "known"),
             ["wait", "update", "check", "grace", "remove"],
         ),
-        (World(True, True, (), NEW, "known"), ["wait", "check", "grace", "remove"]),
-        (World(False, True, (), NEW, "known"), []),
-        # The file is done, and the Secret that is read in its place is not.
-        (World(False, True, (), NEW, "known", whole=False), ["add", "wait", "check"]),
-        # The old user is gone, and something still holds it.
-        (World(False, True, OLD, NEW, "known"), ["wait", "update", "check"]),
-        # Nobody pulls with it.
-        (World(True, False), ["add", "wait", "remove"]),
+        (RotationState(True, True, (), NEW, "known"), ["wait", "check", "grace", "remove"]),
+        (RotationState(False, True, (), NEW, "known"), []),
+        # The file is done, and the Secret made of it is not.
+        (RotationState(False, True, (), NEW, "known", in_sync=False), ["add", "wait", "check"]),
+        # The old user is removed, and a pull secret still has it.
+        (RotationState(False, True, OLD, NEW, "known"), ["wait", "update", "check"]),
+        # No pull secret has either user.
+        (RotationState(True, False), ["add", "wait", "remove"]),
     ],
 )
-def test_each_state_has_its_steps(world: World, left: list[str]) -> None:
-    assert steps(world) == left
+def test_each_state_has_its_steps(state: RotationState, left: list[str]) -> None:
+    assert planned(state) == left
+
+
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        (RotationState(True, True, OLD), ["add", "update", "wait", "check"]),
+        # Interrupted: some Secrets have the password that the auth file accepts.
+        (RotationState(True, True, OLD, OLD, "known"), ["update", "wait", "check"]),
+        (
+            RotationState(True, True, OLD, OLD, "known", in_sync=False),
+            ["add", "update", "wait", "check"],
+        ),
+    ],
+)
+def test_a_rotation_in_place_updates_pull_secrets_before_it_waits(
+    state: RotationState, left: list[str]
+) -> None:
+    steps = InPlaceRotation(context(), "ci").plan(state, "secret")
+    assert [step.name for step in steps] == left
+    assert not {"grace", "remove"} & {step.name for step in steps}
 
 
 def test_the_old_user_may_stay_and_be_removed_later() -> None:
-    assert steps(World(True, False, OLD), keep_old=True) == ["add", "wait", "update", "check"]
-    assert steps(World(True, True, (), NEW, "known"), finish=True) == ["remove"]
-    assert steps(World(False, True, (), NEW, "known"), finish=True) == []
-    with pytest.raises(InvalidInputError, match="still holds ci"):
-        steps(World(True, True, OLD, NEW, "known"), finish=True)
+    first = planned(RotationState(True, False, OLD), keep_old=True)
+    assert first == ["add", "wait", "update", "check"]
+    assert planned(RotationState(True, True, (), NEW, "known"), finish=True) == ["remove"]
+    assert planned(RotationState(False, True, (), NEW, "known"), finish=True) == []
+    with pytest.raises(InvalidInputError, match="still has ci"):
+        planned(RotationState(True, True, OLD, NEW, "known"), finish=True)
 
 
-def test_a_user_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_user_is_refused() -> None:
     with pytest.raises(UnknownUserError):
-        steps(World(False, False, OLD))
+        planned(RotationState(False, False, OLD))
+    with pytest.raises(UnknownUserError):
+        InPlaceRotation(context(), "ci").plan(RotationState(False, False, OLD), "secret")
 
 
-worlds = st.builds(
-    World,
+states = st.builds(
+    RotationState,
     st.booleans(),
     st.booleans(),
     st.sampled_from([(), OLD]),
@@ -72,21 +117,21 @@ worlds = st.builds(
 )
 
 
-@given(worlds, st.booleans())
-def test_the_old_user_goes_last_and_never_while_something_holds_it(
-    world: World, keep_old: bool
+@given(states, st.booleans())
+def test_the_old_user_is_removed_last_and_never_while_a_pull_secret_has_it(
+    state: RotationState, keep_old: bool
 ) -> None:
-    if not world.old_there and not world.new_there:
+    if not state.old_exists and not state.new_exists:
         return
-    left = steps(world, keep_old=keep_old)
+    left = planned(state, keep_old=keep_old)
     if "remove" in left:
         assert left[-1] == "remove"
         assert not keep_old
-        if world.old_holders:
+        if state.old_holders:
             assert left.index("wait") < left.index("update") < left.index("check")
             assert left[-2] == "grace"
-    if world.old_holders:
-        assert {"update", "check"} <= set(left), "nothing is left with a password that goes"
+    if state.old_holders:
+        assert {"update", "check"} <= set(left), "no pull secret keeps a password that is removed"
 
 
 @pytest.mark.parametrize(
@@ -94,4 +139,84 @@ def test_the_old_user_goes_last_and_never_while_something_holds_it(
     [("ci", "ci-2"), ("ci-2", "ci-3"), ("team-9", "team-10"), ("a-b", "a-b-2")],
 )
 def test_the_next_name(name: str, next_name: str) -> None:
-    assert successor(name) == next_name
+    assert next_username(name) == next_name
+
+
+@pytest.mark.parametrize(
+    ("rotation", "command"),
+    [
+        (UserRotation(context(), "ci", "ci-2"), "regctl rotate ci"),
+        (UserRotation(context(), "ci", "robot"), "regctl rotate ci --to robot"),
+        (InPlaceRotation(context(), "ci"), "regctl rotate ci --same-name"),
+    ],
+)
+def test_the_command_that_continues_names_the_same_new_user(
+    rotation: Rotation, command: str
+) -> None:
+    assert rotation.command == command
+
+
+# Running
+
+
+class Client:
+    """A registry that accepts every credential but those of *rejected* users."""
+
+    def __init__(self, user: str, rejected: str | None) -> None:
+        self.rejects = user == rejected
+
+    def ping(self) -> None:
+        if self.rejects:
+            raise NotPermittedError("rejected")
+
+
+def rotation_of(auth: Path, *, rejected: str | None = None, finish: bool = False) -> UserRotation:
+    made = context(auth, connect=lambda credential: Client(credential.username, rejected))
+    return UserRotation(made, "ci", "ci-2", finish=finish)
+
+
+@pytest.fixture
+def auth(tmp_path: Path) -> Path:
+    path = tmp_path / "auth"
+    path.write_text(f"ci:{hashes.make('old', cost=4)}\n")
+    return path
+
+
+def users(auth: Path) -> list[str]:
+    return [user.name for user in FileStore(auth).read().users()]
+
+
+def test_a_dry_run_yields_what_a_run_yields_and_changes_nothing(auth: Path) -> None:
+    before = auth.read_bytes()
+    dry = list(rotation_of(auth).dry_run())
+    assert auth.read_bytes() == before
+    assert list(rotation_of(auth).run()) == dry
+    assert users(auth) == ["ci-2"]
+
+
+def test_a_finished_rotation_is_unchanged_dry_or_not(auth: Path) -> None:
+    list(rotation_of(auth).run())
+    done = StepResult("remove", "user/ci", "unchanged", "replaced by ci-2")
+    finished = rotation_of(auth, finish=True)
+    assert list(finished.dry_run()) == list(finished.run("new")) == [done]
+
+
+def test_a_failure_after_a_change_is_partly_done_and_names_the_command_that_continues(
+    auth: Path,
+) -> None:
+    results = rotation_of(auth, rejected="ci-2").run()
+    assert next(results) == StepResult("add", "user/ci-2", "created")
+    with pytest.raises(PartlyDoneError, match="did not accept ci-2 within 0 s") as caught:
+        next(results)
+    assert "`regctl rotate ci` continues" in (caught.value.hint or "")
+    assert users(auth) == ["ci", "ci-2"]
+
+
+def test_nothing_changes_if_a_namespace_could_not_be_read(auth: Path) -> None:
+    """A pull secret in it may have the old user."""
+    denied = NotPermittedError("cannot list secrets in namespace team-b")
+    made = context(auth, find=lambda: Inventory(errors={"team-b": denied}))
+    before = auth.read_bytes()
+    with pytest.raises(NotPermittedError, match="team-b"):
+        list(UserRotation(made, "ci", "ci-2").run())
+    assert auth.read_bytes() == before

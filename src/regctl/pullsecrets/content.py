@@ -14,7 +14,8 @@ from regctl.credentials.dockerconfigjson import (
     decode_secret,
 )
 from regctl.credentials.kubelet import PullSecretData
-from regctl.errors import MalformedError
+from regctl.errors import InvalidReferenceError, MalformedError
+from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
 
@@ -25,6 +26,30 @@ def credentials_of(secret: Secret) -> Mapping[str, Credential]:
     if decoded is None:
         raise MalformedError(f"cannot read {secret.subject}: it is no pull secret: {secret.type}")
     return decoded
+
+
+def credentials_for(secret: Secret, registry: Registry | None) -> dict[str, Credential]:
+    """
+    Return the credentials for *registry* by key, or for None those for all registries.
+
+    Empty for a Secret that the kubelet cannot decode.
+    """
+    try:
+        credentials = credentials_of(secret)
+    except MalformedError:
+        return {}
+    return {
+        key: credential
+        for key, credential in credentials.items()
+        if registry is None or _is_for(key, registry)
+    }
+
+
+def _is_for(key: str, registry: Registry) -> bool:
+    try:
+        return Registry.parse(key) == registry
+    except InvalidReferenceError:
+        return False
 
 
 def kubelet_data(secret: Secret) -> PullSecretData:

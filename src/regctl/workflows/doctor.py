@@ -14,10 +14,10 @@ from regctl.authsecret.secret import fetch, read
 from regctl.checks import Check, State
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import Namespace
-from regctl.errors import InvalidReferenceError, MalformedError, RegctlError
+from regctl.errors import RegctlError
 from regctl.pullsecrets import check as secretcheck
 from regctl.pullsecrets.check import Trial
-from regctl.pullsecrets.content import credentials_of
+from regctl.pullsecrets.content import credentials_for
 from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
 from regctl.wording import count, some_of
@@ -95,14 +95,9 @@ def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
     """Yield a warning for each user whose password is not the same everywhere."""
     seen: dict[tuple[str, str], dict[str, list[str]]] = {}
     for item in found.items:
-        try:
-            entries = credentials_of(item.secret)
-        except MalformedError:
-            continue
-        for key, credential in entries.items():
-            if registry is None or _is_for(key, registry):
-                passwords = seen.setdefault((key, credential.username), {})
-                passwords.setdefault(credential.password, []).append(item.secret.namespace)
+        for key, credential in credentials_for(item.secret, registry).items():
+            passwords = seen.setdefault((key, credential.username), {})
+            passwords.setdefault(credential.password, []).append(item.secret.namespace)
     for (key, user), passwords in sorted(seen.items()):
         if len(passwords) > 1:
             fewest = min(passwords.values(), key=len)
@@ -118,10 +113,7 @@ def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
 def coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
     """Look which namespaces have a pull secret for *registry*, and which lack one."""
     having = {
-        item.secret.namespace
-        for item in found.items
-        for key in item.registries
-        if _is_for(key, registry)
+        item.secret.namespace for item in found.items if credentials_for(item.secret, registry)
     }
     lacking = sorted({namespace.name for namespace in namespaces} - having - found.errors.keys())
     if not lacking:
@@ -162,10 +154,3 @@ def _may(cluster: Cluster, verb: str, namespace: str | None) -> bool:
     }
     answer = cluster.create(_REVIEWS, body, "cannot ask for one's own rights")
     return bool((answer.get("status") or {}).get("allowed"))
-
-
-def _is_for(key: str, registry: Registry) -> bool:
-    try:
-        return Registry.parse(key) == registry
-    except InvalidReferenceError:
-        return False

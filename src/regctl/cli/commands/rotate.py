@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from regctl.authsecret.store import UserStore
     from regctl.cluster.client import Cluster
     from regctl.credentials.credential import Credential
     from regctl.pullsecrets.inventory import Inventory
     from regctl.registry.client import RegistryClient
-    from regctl.workflows.rotation import Event, Users
+    from regctl.workflows.rotation_steps import StepResult
 
 
 @click.command(
@@ -120,7 +121,8 @@ def rotate(
     from regctl.cluster.namespaces import Targets
     from regctl.pullsecrets import inventory
     from regctl.pullsecrets.plan import TakeoverPolicy
-    from regctl.workflows.rotation import Rotation, successor
+    from regctl.workflows.rotation import InPlaceRotation, UserRotation, next_username
+    from regctl.workflows.rotation_steps import RotationContext
 
     if keep_old and finish:
         raise InvalidInputError("--keep-old and --finish at once", hint="pass one of them")
@@ -134,7 +136,7 @@ def rotate(
         raise InvalidInputError(
             "--same-name with --to, --keep-old or --finish: there is no second user then"
         )
-    new = name if same_name else to or successor(name)
+    new = name if same_name else to or next_username(name)
     if new == name and not same_name:
         raise InvalidInputError(
             f"cannot rotate {name} to itself", hint="--same-name changes its password in place"
@@ -150,20 +152,21 @@ def rotate(
             app.output.redact(secret)
         return old_registry_as(app, registry, credential, transport)
 
-    rotation = Rotation(
+    context = RotationContext(
         _users(app, path, auth_secret, consumer, cluster, adopt=adopt),
         cluster,
         registry,
-        name,
-        new,
         look,
         connect,
-        keep_old=keep_old,
-        finish=finish,
         policy=TakeoverPolicy(adopt=adopt),
         grace=grace,
         timeout=wait,
         sleep=lambda seconds: _rest(app, seconds),
+    )
+    rotation = (
+        InPlaceRotation(context, name)
+        if same_name
+        else UserRotation(context, name, new, keep_old=keep_old, finish=finish)
     )
     _tell(app, rotation.dry_run() if dry_run else rotation.run(password), dry_run=dry_run)
 
@@ -188,12 +191,12 @@ def _users(
     cluster: "Cluster",
     *,
     adopt: bool,
-) -> "Users":
+) -> "UserStore":
     """Return where the users are: the file, the Secret, or the file and the Secret made of it."""
     from regctl.authfile import readers as consumers
-    from regctl.workflows.rotation import FileUsers, SecretUsers
+    from regctl.authsecret.store import FileStore, SecretStore
 
-    file = FileUsers(app.auth_file(path))
+    file = FileStore(app.auth_file(path))
     if auth_secret is None:
         return file
     namespace, slash, secret = auth_secret.partition("/")
@@ -203,10 +206,10 @@ def _users(
         )
     reader = consumers.DEFAULT if consumer is None else consumers.named(consumer)
     taken = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None
-    return SecretUsers(cluster, namespace, secret, reader, taken, adopt)
+    return SecretStore(cluster, namespace, secret, reader, taken, adopt)
 
 
-def _tell(app: App, events: "Iterator[Event]", *, dry_run: bool) -> None:
+def _tell(app: App, events: "Iterator[StepResult]", *, dry_run: bool) -> None:
     """Print each event as it comes, or all of them as one document."""
     told: list[dict[str, Any]] = []
     failure: RegctlError | None = None

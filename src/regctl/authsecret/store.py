@@ -1,0 +1,107 @@
+"""Where a registry's users are stored: in an auth file, in an auth Secret, or in both."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from regctl.authfile import htpasswd
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import AuthFileReader
+from regctl.authsecret.compare import compare
+from regctl.authsecret.push import prepare
+from regctl.authsecret.secret import AuthSecret, fetch, read
+from regctl.cluster.client import Cluster
+
+
+class UserStore(Protocol):
+    """A place for users. A change is in effect when the method returns."""
+
+    def read(self) -> HtpasswdFile:
+        """Return the users as they are now."""
+
+    def add(self, name: str, password: str) -> None:
+        """Add a user, or set the password of an existing one."""
+
+    def remove(self, name: str) -> None:
+        """Remove a user."""
+
+    def in_sync(self) -> bool:
+        """Whether all copies have the same active users."""
+
+
+@dataclass(frozen=True)
+class FileStore:
+    """The users in an auth file."""
+
+    path: Path
+
+    def read(self) -> HtpasswdFile:
+        """Return the file. Raises FileAccessError, MalformedError."""
+        return HtpasswdFile.read(self.path)
+
+    def add(self, name: str, password: str) -> None:
+        """Add a user to the file, or set its password."""
+        htpasswd.add_user(self.path, name, password)
+
+    def remove(self, name: str) -> None:
+        """Remove a user from the file."""
+        htpasswd.remove_users(self.path, [name])
+
+    def in_sync(self) -> bool:
+        """True: there is one copy."""
+        return True
+
+
+@dataclass(frozen=True)
+class SecretStore:
+    """
+    The users in an auth Secret that *reader* reads.
+
+    With a *file* the users are changed there and then uploaded to the Secret. *adopt* takes over a
+    Secret that nobody controls.
+    """
+
+    cluster: Cluster = field(repr=False)
+    namespace: str
+    name: str
+    reader: AuthFileReader
+    file: FileStore | None = None
+    adopt: bool = False
+
+    def read(self) -> HtpasswdFile:
+        """Return the file, else the Secret's users. Raises ObjectNotFoundError, MalformedError."""
+        return self.file.read() if self.file is not None else self._read_secret()
+
+    def add(self, name: str, password: str) -> None:
+        """Add a user, or set its password, in every copy."""
+        if self.file is not None:
+            self.file.add(name, password)
+        users = self.read()
+        if self.file is None:
+            users.set(name, htpasswd.fitting_secret(password, users.secrets(name)))
+        self._push(users)
+
+    def remove(self, name: str) -> None:
+        """Remove a user from every copy."""
+        if self.file is not None:
+            self.file.remove(name)
+        users = self.read()
+        if self.file is None:
+            users.remove(name)
+        self._push(users)
+
+    def in_sync(self) -> bool:
+        """Whether the Secret has the active users of the file."""
+        if self.file is None:
+            return True
+        return not compare(self._read_secret(), HtpasswdFile(self.file.read().published()))
+
+    def _read_secret(self) -> HtpasswdFile:
+        return read(fetch(self.cluster, self.namespace, self.name), self.reader)
+
+    def _push(self, users: HtpasswdFile) -> None:
+        desired = AuthSecret.of(users, self.reader)
+        secrets = [(self.namespace, self.name)]
+        for outcome in prepare(self.cluster, desired, secrets, adopt=self.adopt).run():
+            if outcome.error is not None:
+                raise outcome.error

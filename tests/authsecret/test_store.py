@@ -1,0 +1,114 @@
+"""Users in a file, in a Secret of the real API server, and in both."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from regctl.authfile import hashes, readers
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authsecret.push import prepare
+from regctl.authsecret.secret import AuthSecret, fetch, read
+from regctl.authsecret.store import FileStore, SecretStore, UserStore
+from regctl.cluster.client import Cluster
+from regctl.errors import ForeignObjectError, ObjectNotFoundError
+from tests.servers.kubernetes import ApiServer
+
+READER = readers.DEFAULT
+NAME = "users"
+LINE = f"alice:{hashes.make('first', cost=4)}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> FileStore:
+    path = tmp_path / "auth"
+    path.write_text(f"# ours\n{LINE}")
+    return FileStore(path)
+
+
+@pytest.fixture
+def cluster(kubernetes: ApiServer) -> Cluster:
+    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+
+
+@pytest.fixture
+def secret(cluster: Cluster, namespace: str) -> SecretStore:
+    """The auth Secret alone, with alice."""
+    desired = AuthSecret.of(HtpasswdFile(LINE.encode()), READER)
+    [outcome] = prepare(cluster, desired, [(namespace, NAME)]).run()
+    assert outcome.result == "created"
+    return SecretStore(cluster, namespace, NAME, READER)
+
+
+@pytest.fixture(params=["file", "secret", "both"])
+def store(request: pytest.FixtureRequest, file: FileStore) -> UserStore:
+    if request.param == "file":
+        return file
+    alone: SecretStore = request.getfixturevalue("secret")
+    taken = file if request.param == "both" else None
+    return SecretStore(alone.cluster, alone.namespace, NAME, READER, taken)
+
+
+def live(store: SecretStore) -> HtpasswdFile:
+    return read(fetch(store.cluster, store.namespace, store.name), store.reader)
+
+
+def names(users: HtpasswdFile) -> list[str]:
+    return [user.name for user in users.users()]
+
+
+def test_every_store_adds_changes_and_removes_users(store: UserStore) -> None:
+    store.add("bob", "second")
+    assert names(store.read()) == ["alice", "bob"]
+    store.read().verify("bob", "second")
+    store.add("bob", "third")
+    store.read().verify("bob", "third")
+    store.read().verify("alice", "first")
+    store.remove("alice")
+    assert names(store.read()) == ["bob"]
+    assert store.in_sync()
+
+
+def test_an_unchanged_password_keeps_its_hash(store: UserStore) -> None:
+    store.add("bob", "second")
+    before = store.read().content
+    store.add("bob", "second")
+    assert store.read().content == before
+
+
+def test_the_secret_follows_the_file(secret: SecretStore, file: FileStore) -> None:
+    both = SecretStore(secret.cluster, secret.namespace, NAME, READER, file)
+    both.add("bob", "second")
+    assert names(live(both)) == ["alice", "bob"]
+    assert both.read().content.startswith(b"# ours\n"), "the file keeps its comments"
+    assert b"#" not in live(both).content
+
+
+def test_a_secret_that_differs_from_its_file_is_out_of_sync(
+    secret: SecretStore, file: FileStore
+) -> None:
+    both = SecretStore(secret.cluster, secret.namespace, NAME, READER, file)
+    assert both.in_sync()
+    file.add("bob", "second")
+    assert not both.in_sync()
+    both.remove("bob")
+    assert both.in_sync()
+
+
+def test_a_secret_that_does_not_exist_is_named(cluster: Cluster, namespace: str) -> None:
+    missing = SecretStore(cluster, namespace, NAME, READER)
+    with pytest.raises(ObjectNotFoundError, match=f"secret {NAME} in namespace {namespace}"):
+        missing.read()
+
+
+def test_a_foreign_secret_changes_only_with_adopt(
+    kubernetes: ApiServer, cluster: Cluster, namespace: str
+) -> None:
+    data = {"auth": base64.b64encode(LINE.encode()).decode()}
+    kubernetes.create_secret(namespace, {"metadata": {"name": NAME}, "data": data})
+    store = SecretStore(cluster, namespace, NAME, READER)
+    with pytest.raises(ForeignObjectError):
+        store.add("bob", "second")
+    assert names(store.read()) == ["alice"]
+    SecretStore(cluster, namespace, NAME, READER, adopt=True).add("bob", "second")
+    assert names(store.read()) == ["alice", "bob"]
