@@ -241,9 +241,8 @@ def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
         code, said = ended(*add)
         assert code == 1
         assert "the file itself is a mount point" in said
-        assert (
-            "hint: mount the folder that holds it, not the single file; or pass --in-place" in said
-        )
+        hint = "hint: mount the folder that contains it, not the single file, or pass --in-place"
+        assert hint in said
         assert names(tmp_path) == {"home", "source", "auth"}
         assert ended(*add, "--in-place")[0] == 0
     assert [user.name for user in HtpasswdFile.read(tmp_path / "source").users()] == [
