@@ -1,12 +1,14 @@
-"""Sizes and times: as people read them on a terminal, exact for programs."""
+"""Sizes and times: rounded for people on a terminal, exact for programs."""
 
 from datetime import datetime, timezone
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units, as registries and docker show it: `12.3 MB`."""
+def size(count: int | None) -> str:
+    """Return a number of bytes in decimal units, as docker does: `12.3 MB`. Nothing for None."""
+    if count is None:
+        return ""
     if count < 1000:
         return f"{count} B"
     value = float(count)
@@ -18,7 +20,7 @@ def size(count: int) -> str:
 
 
 def age(moment: datetime | None, *, now: datetime | None = None) -> str:
-    """Return how long ago that was, in one unit as kubectl does; nothing where it is not known."""
+    """Return how long ago that was in one unit, as kubectl does: `30d`. Nothing for None."""
     if moment is None:
         return ""
     seconds = int(((now or datetime.now(timezone.utc)) - moment).total_seconds())
@@ -26,3 +28,8 @@ def age(moment: datetime | None, *, now: datetime | None = None) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"
     return f"{max(seconds, 0)}s"
+
+
+def rfc3339(moment: datetime | None) -> str:
+    """Return a time with date and offset. Nothing for None."""
+    return moment.isoformat() if moment is not None else ""

@@ -1,10 +1,11 @@
-"""How images are shown: the same cells and the same JSON in every command."""
+"""How images are printed: the columns and the JSON that several commands share."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from regctl.cli.app import App
-from regctl.cli.humanize import age, size
+from regctl.cli.humanize import age, rfc3339, size
+from regctl.cli.listings import Column, as_text
 from regctl.errors import PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
@@ -13,7 +14,26 @@ if TYPE_CHECKING:
     from regctl.images.manifests import Descriptor
     from regctl.images.reader import Image, Variant
 
+T = TypeVar("T")
+
 _SHORT = len("sha256:") + 12
+
+
+def digest_column(value: "Callable[[T], str | None]") -> Column[T]:
+    """Return a column of digests: shortened on a terminal, except with `-o wide`."""
+    return Column(
+        "DIGEST", value, text=lambda digest: (digest or "")[:_SHORT], exact=as_text, shortens=True
+    )
+
+
+def size_column(value: "Callable[[T], int | None]") -> Column[T]:
+    """Return a column of sizes: rounded on a terminal, in bytes in a pipe."""
+    return Column("SIZE", value, text=size, exact=as_text, right=True)
+
+
+def created_column(value: "Callable[[T], datetime | None]") -> Column[T]:
+    """Return a column of build dates: an age on a terminal, exact in a pipe."""
+    return Column("CREATED", value, text=age, exact=rfc3339)
 
 
 def size_cell(app: App, count: int) -> str:
