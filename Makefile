@@ -1,11 +1,11 @@
-# Two commands are all that a newcomer needs: `make demo` and `make test`.
+# A newcomer needs two commands: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: help demo test check coverage test-servers test-floors docs picture output bench clean
 
-help: ## Show what can be made.
+help: ## List the targets.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(BIN)/regctl: pyproject.toml
@@ -18,11 +18,11 @@ $(BIN)/pytest: $(BIN)/regctl
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-demo: $(BIN)/regctl ## Show the main job on the screen, on the real programs where they can be had.
+demo: $(BIN)/regctl ## Show the main job on the screen, with the real programs if they are installed.
 	tests/servers/install.sh registry
 	$(BIN)/python -m demo
 
-check: $(BIN)/pytest ## ruff and mypy.
+check: $(BIN)/pytest ## Run ruff and mypy.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -30,13 +30,13 @@ check: $(BIN)/pytest ## ruff and mypy.
 test-servers: $(BIN)/pytest ## Install the real servers that the tests run against.
 	tests/servers/install.sh
 
-test: test-servers check ## Everything: servers, ruff, mypy, pytest.
+test: test-servers check ## Install the servers, then run ruff, mypy and every test.
 	$(BIN)/python -m pytest
 
 coverage: $(BIN)/pytest ## Run the tests with coverage, which takes longer.
 	$(BIN)/python -m pytest --cov --cov-report=term
 
-# The oldest Python and the oldest dependencies that pyproject.toml admits.
+# The oldest Python and the oldest dependencies that pyproject.toml allows.
 FLOORS := .venv-floors
 OLDEST ?= $(firstword $(foreach python,python3.10 $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python),\
   $(shell $(python) -c '' 2>/dev/null && echo $(python))) $(PYTHON))
@@ -48,20 +48,20 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 	$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/constraints.txt --editable . --group test
 	@touch $@
 
-test-floors: $(FLOORS)/bin/pytest ## The tests again with the oldest dependencies.
+test-floors: $(FLOORS)/bin/pytest ## Run the tests with the oldest Python and dependencies.
 	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
 
-docs: $(BIN)/pytest ## Write what is generated: the README's commands, completion scripts, docs/readers.md.
+docs: $(BIN)/pytest ## Write the generated docs/commands.md, docs/readers.md and completions/.
 	$(BIN)/python -m docs
 
-picture: $(BIN)/pytest ## Draw the README's picture anew, of what regctl prints.
+picture: $(BIN)/pytest ## Draw the README's picture from what regctl prints.
 	$(BIN)/python -m docs.picture
 
-output: $(BIN)/pytest ## Write docs/output.md anew, of what every command prints.
+output: $(BIN)/pytest ## Write docs/output.md from what every command prints.
 	$(BIN)/python -m docs.output
 
-bench: $(BIN)/pytest ## Time regctl beside its peers, and put the table into the README.
-	$(BIN)/python -m benchmarks --write README.md
+bench: $(BIN)/pytest ## Time regctl beside its peers, and write docs/benchmarks.md.
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
 
-clean: ## Remove what make made.
+clean: ## Remove everything that make created.
 	rm -rf $(VENV) $(FLOORS) .demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

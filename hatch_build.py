@@ -1,4 +1,4 @@
-"""Put man pages into the wheel: they are made from the help of the commands."""
+"""Put man pages into the wheel. They are made from the help of the commands."""
 
 import shutil
 import sys
@@ -10,16 +10,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ManPages(BuildHookInterface[Any]):
-    """Makes the pages in a temporary folder, for as long as the build takes."""
+    """Writes the pages to a temporary folder for the duration of the build."""
 
     folder: Path | None = None
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the pages and name them; an editable installation has none."""
+        """Write the pages and add them to the wheel; an editable installation has none."""
         if version != "standard":
             return
         sys.path[:0] = [self.root, f"{self.root}/src"]
-        # What is installed in the folder of the sources is importable from here on only.
+        # The sources can be imported only from here on.
         from docs.man import pages  # noqa: PLC0415
 
         self.folder = Path(tempfile.mkdtemp())

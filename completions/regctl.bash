@@ -3,7 +3,7 @@
 _regctl() {
     local line=${COMP_LINE:0:COMP_POINT} kind value cut=
     local typed=${line##*[[:space:]]} breaks=${COMP_WORDBREAKS//[^:=]/}
-    # bash replaces what comes after the last of its word breaks only.
+    # bash only replaces the text after its last word break.
     [[ $breaks && $typed == *["$breaks"]* ]] && cut=${typed%"${typed##*["$breaks"]}"}
     COMPREPLY=()
     while IFS=$'\t' read -r kind value _; do

@@ -1,1 +1,1 @@
-"""What is written from the code: the README's list of commands, and the completion scripts."""
+"""Writes the documents and scripts that are generated from the code."""

@@ -1,26 +1,17 @@
-"""The man pages: of regctl, each of its groups and each of its commands, as the help has it."""
+"""The man pages of regctl, of its groups and of its commands, with the text of their --help."""
 
 from collections.abc import Iterable, Iterator
 
 import click
 
+from docs.commands import EXIT_CODES, VARIABLES
 from regctl import __version__
 from regctl.cli.command import Command
 from regctl.cli.main import main
 
-_EXIT_STATUS = {
-    "0": "Done, nothing to do included.",
-    "1": "Failed; or a difference or a finding, where one was asked for.",
-    "2": "The command line is wrong.",
-    "3": "Partly done: what failed is named, and the same command again finishes it.",
-    "4": "Not authenticated, or not permitted.",
-    "130": "Interrupted.",
-    "141": "The reader of standard output went away.",
-}
-
 
 def pages() -> dict[str, str]:
-    """Return the text of each man page by the name of its file, such as `regctl-adduser.1`."""
+    """Return the text of each man page by its file name, such as `regctl-adduser.1`."""
     return {f"{_title(path)}.1": _page(path, command) for path, command in _commands()}
 
 
@@ -65,18 +56,20 @@ def _page(path: str, command: click.Command) -> str:
             (f"{title}-{name}(1)", command.commands[name].get_short_help_str(limit=200))
             for name in command.commands
         )
-    lines += [".SH EXIT STATUS", *_list(_EXIT_STATUS.items())]
-    if path != "regctl":
+    lines += [".SH EXIT STATUS", *_list(EXIT_CODES.items())]
+    if path == "regctl":
+        lines += [".SH ENVIRONMENT", *_list(VARIABLES.items())]
+    else:
         lines += [".SH SEE ALSO", f".BR {_text(_title(path.rpartition(' ')[0]))} (1)"]
     return "\n".join(lines) + "\n"
 
 
 def _list(items: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for term, told in items:
-        yield from (".TP", f".B {_text(term)}", _text(told))
+    for term, meaning in items:
+        yield from (".TP", f".B {_text(term)}", _text(meaning))
 
 
 def _text(text: str) -> str:
-    """Return *text* as groff reads it: nothing of it is a request, and a hyphen is a hyphen."""
+    """Return *text* escaped for groff: no request in it, and a hyphen stays a hyphen."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
     return f"\\&{escaped}" if escaped.startswith(".") else escaped

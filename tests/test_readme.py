@@ -1,4 +1,4 @@
-"""The README says what is true."""
+"""README, CONTRIBUTING and the tables of docs/commands.md are true."""
 
 import re
 import shlex
@@ -7,21 +7,24 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from docs.commands import EXIT_CODES, VARIABLES
 from docs.picture import HOST, SCENE
 from regctl import errors
-from regctl.cli.main import main
+from regctl.cli import errors as cli_errors
+from regctl.cli.main import INTERRUPTED, main
 from tests.cli.test_commands import ALL
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+TEXTS = README + (ROOT / "CONTRIBUTING.md").read_text()
+BLOCKS = re.findall(r"```console\n(.*?)```", TEXTS, re.DOTALL)
 LINES = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines()]
+# Read by the completion scripts only.
+INTERNAL = {"REGCTL_COMPLETE", "REGCTL_LINE"}
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if "regctl " in line])
-def test_every_command_line_parses(line: str) -> None:
-    call = line[line.rindex("regctl ") :].partition(" > ")[0].partition(")")[0]
-    words = shlex.split(call, comments=True)[1:]
+def parse(words: list[str]) -> None:
+    """Parse a command line of regctl, as far as its options and arguments go."""
     if words[0].startswith("-"):
         main.make_context("regctl", words, resilient_parsing=True)
         return
@@ -30,35 +33,43 @@ def test_every_command_line_parses(line: str) -> None:
     ALL[path].make_context(path, words[depth:], resilient_parsing=True)
 
 
+@pytest.mark.parametrize("line", [line for line in LINES if "regctl " in line])
+def test_every_command_line_parses(line: str) -> None:
+    call = line[line.rindex("regctl ") :].partition(" > ")[0].partition(")")[0]
+    parse(shlex.split(call, comments=True)[1:])
+
+
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
 def test_every_make_target_exists(line: str) -> None:
     target = line.split()[1]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!http|#)(.*?)\)", TEXTS))
+def test_every_link_has_its_file(target: str) -> None:
+    assert (ROOT / target.partition("#")[0]).exists()
+
+
 def test_the_exit_codes_are_those_of_the_errors() -> None:
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     known = {
         error.exit_code
-        for error in vars(errors).values()
+        for module in (errors, cli_errors)
+        for error in vars(module).values()
         if isinstance(error, type) and issubclass(error, errors.RegctlError)
     }
-    assert documented == known | {0, 130}
+    assert {int(code) for code in EXIT_CODES} == known | {0, INTERRUPTED}
 
 
 def test_every_environment_variable_of_ours_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
-    for name in set(re.findall(r"REGCTL_[A-Z_]+", source)) - {"REGCTL_COMPLETE", "REGCTL_LINE"}:
-        assert f"`{name}`" in README, name
+    ours = set(re.findall(r"REGCTL_[A-Z_]+", source)) - INTERNAL
+    assert ours == {name for name in VARIABLES if name.startswith("REGCTL_")}
 
 
-def test_the_picture_shows_commands_that_there_are() -> None:
+def test_the_picture_shows_commands_that_exist() -> None:
     picture = ET.parse(ROOT / "docs" / "terminal.svg")  # noqa: S314 - our own
-    said = " ".join("".join(picture.getroot().itertext()).replace("\xa0", " ").split())
+    shown = " ".join("".join(picture.getroot().itertext()).replace("\xa0", " ").split())
     assert SCENE
     for line in SCENE:
-        assert f"$ {line.format(host=HOST)}" in said, "`make picture` draws it anew"
-        words = shlex.split(line.partition(" < ")[0])[1:]
-        depth = 2 if " ".join(["regctl", *words[:2]]) in ALL else 1
-        path = " ".join(["regctl", *words[:depth]])
-        ALL[path].make_context(path, words[depth:], resilient_parsing=True)
+        assert f"$ {line.format(host=HOST)}" in shown, "run `make picture`"
+        parse(shlex.split(line.partition(" < ")[0])[1:])

@@ -1,47 +1,33 @@
-"""What holds for every command: help, examples, a place in the README, the same flags."""
+"""What is true for every command: help, examples, a row in docs/commands.md, the same flags."""
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from docs.__main__ import files
-from regctl.cli.command import Command
+from docs.commands import leaves
 from regctl.cli.main import main
+from tests.cli import run
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def commands(
-    command: click.Command = main, path: str = "regctl"
-) -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from commands(child, f"{path} {name}")
-    else:
-        yield path, command
-
-
-ALL = dict(commands())
+ALL = dict(leaves(main, "regctl"))
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_help_opens_with_one_sentence_and_ends_with_examples(path: str) -> None:
     command = ALL[path]
-    assert isinstance(command, Command)
     assert command.examples
     summary = (command.help or "").strip().splitlines()[0]
-    assert summary.endswith((".", "?")), summary
-    run = CliRunner().invoke(main, [*path.split()[1:], "--help"], prog_name="regctl")
-    assert run.exit_code == 0
-    shown = " ".join(run.stdout.replace("\\\n", "\n").split())
+    assert summary.endswith("."), summary
+    result = run(*path.split()[1:], "--help")
+    assert result.exit_code == 0
+    shown = " ".join(result.stdout.replace("\\\n", "\n").split())
     for example in command.examples:
         assert " ".join(example.split()) in shown
-    assert all(len(line) <= 80 for line in run.stdout.splitlines())
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -57,7 +43,6 @@ def test_help_explains_every_option(path: str) -> None:
 @pytest.mark.parametrize("path", ALL)
 def test_examples_are_command_lines_that_parse(path: str) -> None:
     command = ALL[path]
-    assert isinstance(command, Command)
     for example in command.examples:
         line = example[example.index("regctl") :]
         for end in (" | ", " > ", " < ", " && "):
@@ -68,14 +53,14 @@ def test_examples_are_command_lines_that_parse(path: str) -> None:
         command.make_context(path, words[depth:], resilient_parsing=True)
 
 
-def test_what_is_generated_is_up_to_date() -> None:
-    """The README's list of commands and the completion scripts: `make docs` writes them."""
+def test_the_generated_files_are_up_to_date() -> None:
+    """docs/commands.md, docs/readers.md and the completion scripts."""
     stale = [path.name for path, content in files().items() if path.read_text() != content]
     assert not stale, "run `make docs`"
 
 
-def test_the_same_flag_means_the_same_everywhere() -> None:
-    """One spelling, one help text and one kind of value for an option, whatever the command."""
+def test_a_short_flag_means_the_same_in_every_command() -> None:
+    """It stands for the same long flag, with or without a value."""
     seen: dict[str, tuple[str, bool]] = {}
     for path, command in ALL.items():
         for option in command.params:
@@ -87,19 +72,19 @@ def test_the_same_flag_means_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_a_command_goes_by_the_name_that_it_is_listed_under(path: str) -> None:
+def test_a_command_has_the_name_that_it_is_listed_under(path: str) -> None:
     assert ALL[path].name == path.rpartition(" ")[2]
 
 
 @pytest.mark.parametrize("mistyped", ["secrt", "auth pus", "secret creat"])
-def test_a_mistyped_command_is_guessed(mistyped: str) -> None:
-    run = CliRunner().invoke(main, mistyped.split(), prog_name="regctl")
-    assert run.exit_code == 2
-    assert "Did you mean" in run.stderr
+def test_a_similar_command_is_suggested_for_a_mistyped_one(mistyped: str) -> None:
+    result = run(*mistyped.split())
+    assert result.exit_code == 2
+    assert "Did you mean" in result.stderr
 
 
 def test_messages_name_only_commands_that_exist() -> None:
-    """A hint says the next command: one that regctl has."""
+    """A hint names the next command, which regctl must have."""
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     for named in re.findall(r"`regctl ((?:[a-z]+ ?)+)", source):
         words = named.split()

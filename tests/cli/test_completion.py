@@ -1,4 +1,4 @@
-"""Completion, by the Tab key of real shells."""
+"""Completion with the Tab key of real shells."""
 
 import json
 import os
@@ -10,17 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from regctl.cli.main import main
 from regctl.credentials.credential import encode_auth
+from tests.cli import run
 from tests.servers.docker_registry import DockerRegistry
 from tests.servers.kubernetes import ApiServer
 
 SCRIPTS = Path(__file__).parent.parent.parent / "completions"
 HASH = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 
-# How each starts without anybody's settings, and what it is told first.
+# How each shell starts without the user's settings, and its first command.
 INTERACTIVE = {
     "bash": (["--norc", "--noprofile", "-i"], f". {shlex.quote(str(SCRIPTS / 'regctl.bash'))}"),
     "zsh": (
@@ -36,14 +35,14 @@ Complete = Callable[[str], str]
 def complete(
     request: pytest.FixtureRequest, program: Callable[[str], str], tmp_path: Path
 ) -> Complete:
-    """Return what a shell makes of a line when Tab is pressed at its end."""
+    """Return a function that completes a line as the shell does for Tab at its end."""
     shell: str = request.param
     path = program(shell)
     where = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def fish(line: str) -> str:
         script = f"source {SCRIPTS / 'regctl.fish'}; complete -C {shlex.quote(line)}"
-        run = subprocess.run(
+        result = subprocess.run(
             [path, "--no-config", "-c", script],
             capture_output=True,
             text=True,
@@ -51,7 +50,7 @@ def complete(
             env=os.environ | {"PATH": where},
             cwd=tmp_path,
         )
-        values = [answer.partition("\t")[0] for answer in run.stdout.splitlines()]
+        values = [answer.partition("\t")[0] for answer in result.stdout.splitlines()]
         return f"{line[: line.rindex(' ') + 1]}{' '.join(values)}"
 
     def typed(line: str) -> str:
@@ -66,7 +65,7 @@ def complete(
 
 
 def _press(keys: str, command: list[str], env: dict[str, str], cwd: Path) -> None:
-    """Run a program on a terminal, press the keys and wait for its end."""
+    """Run a program on a terminal, type *keys* and wait for its end."""
     ours, theirs = pty.openpty()
     environ = os.environ | env | {"TERM": "dumb"}
     with subprocess.Popen(
@@ -84,7 +83,7 @@ def _press(keys: str, command: list[str], env: dict[str, str], cwd: Path) -> Non
             try:
                 if not os.read(ours, 4096):
                     break
-            except OSError:  # EIO: nobody has the other end any more.
+            except OSError:  # EIO: the other end is closed.
                 break
         os.close(ours)
         process.wait()
@@ -122,7 +121,7 @@ def test_namespaces_and_contexts(
     assert complete("regctl secret list --context te") == "regctl secret list --context test"
 
 
-def test_what_a_library_may_be_made_of(
+def test_objects_for_a_registry_in_the_cluster(
     complete: Complete, kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
@@ -133,19 +132,18 @@ def test_what_a_library_may_be_made_of(
     kubernetes.create_secret(
         namespace, {"metadata": {"name": "cert"}, "type": "kubernetes.io/tls", "data": data}
     )
-    line = f"regctl library apply foo -n {namespace}"
+    line = f"regctl registry apply foo -n {namespace}"
     assert complete(f"{line} --storage-class {name[:-1]}") == f"{line} --storage-class {name}"
     assert complete(f"{line} --tls-secret ce") == f"{line} --tls-secret cert"
-    wanted = ["library", "apply", "only", "--host", "a.io", "--tls-secret", "cert"]
-    CliRunner().invoke(main, [*wanted, "-n", namespace], prog_name="regctl")
-    line = f"regctl library delete -n {namespace}"
+    run("registry", "apply", "only", "--host", "a.io", "--tls-secret", "cert", "-n", namespace)
+    line = f"regctl registry delete -n {namespace}"
     assert complete(f"{line} on") == f"{line} only"
-    # No such kind in this cluster: silence.
-    line = f"regctl library apply foo -n {namespace} --cluster-issuer le"
+    # This cluster has no such kind: no candidates.
+    line = f"regctl registry apply foo -n {namespace} --cluster-issuer le"
     assert complete(line).strip() in {line, line.rpartition(" ")[0]}
 
 
-def test_silent_where_nothing_answers(
+def test_no_candidates_without_an_answer(
     complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken").write_text("}{")

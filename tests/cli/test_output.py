@@ -1,4 +1,4 @@
-"""One listing in every format; a terminal and a pipe side by side."""
+"""One listing in every format, on a terminal and in a pipe."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_wide_shows_the_columns_that_a_table_leaves_out(monkeypatch: pytest.Monk
     assert "more" in shown(monkeypatch, "wide")
 
 
-def test_a_table_in_a_pipe_is_there_for_the_asking_and_cuts_nothing(
+def test_a_pipe_gets_a_table_if_asked_for_and_nothing_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shown(monkeypatch, "table").splitlines() == [
@@ -77,13 +77,13 @@ def test_a_table_in_a_pipe_is_there_for_the_asking_and_cuts_nothing(
     ]
 
 
-def test_json_and_yaml_hold_the_values_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_and_yaml_have_the_exact_values(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {"rows": [asdict(row) for row in ROWS]}
     assert json.loads(shown(monkeypatch, "json")) == expected
     assert documents.load(shown(monkeypatch, "yaml"), source="it") == expected
 
 
-def test_names_come_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_printed_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, "name") == "team/app\n[red]evil\\x1b[2J\n"
 
 
@@ -93,7 +93,7 @@ def broken() -> Iterator[Row]:
 
 
 @pytest.mark.parametrize("format_", ["table", "wide", "name", "json"])
-def test_a_listing_that_breaks_shows_what_came(
+def test_a_listing_that_fails_shows_the_items_before(
     monkeypatch: pytest.MonkeyPatch, format_: Format
 ) -> None:
     stream = io.StringIO()
@@ -121,7 +121,7 @@ FAILED = Outcome(
 )
 
 
-def test_results_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_result_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     Output().results([CREATED, Outcome("user", "alice", "unchanged")])
     assert capsys.readouterr().out == "team-a/secret/r.io created\nuser/alice unchanged\n"
 
@@ -134,7 +134,7 @@ def test_a_dry_run_uses_the_same_words(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
-def test_some_failed_is_partly_done_and_each_failure_is_named(
+def test_if_some_fail_it_is_partly_done_and_each_error_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(errors.PartlyDoneError, match="1 of 2 failed, 1 done"):
@@ -144,14 +144,14 @@ def test_some_failed_is_partly_done_and_each_failure_is_named(
     assert captured.err == "error: forbidden\n"
 
 
-def test_all_failed_alike_keeps_the_exit_code_of_the_cause() -> None:
+def test_if_all_fail_alike_the_exit_code_is_that_of_the_cause() -> None:
     with pytest.raises(errors.NotPermittedError, match="2 of 2 failed"):
         Output().results([FAILED, FAILED])
     with pytest.raises(errors.NotPermittedError, match="forbidden"):
         Output().results([FAILED])
 
 
-def test_json_results_carry_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_results_have_the_errors(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(errors.PartlyDoneError):
         Output(format="json").results([CREATED, FAILED], dry_run="server")
     first, second = json.loads(capsys.readouterr().out)["results"]
@@ -162,7 +162,7 @@ def test_json_results_carry_the_errors(capsys: pytest.CaptureFixture[str]) -> No
     assert second["error"] == {"message": "forbidden", "hint": None, "exit_code": 4}
 
 
-def test_quiet_keeps_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_still_prints_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(quiet=True)
     output.results([CREATED])
     output.note("by the way")
@@ -173,7 +173,7 @@ def test_quiet_keeps_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> 
     assert captured.err == "warning: mind\nerror: no\n"
 
 
-def test_a_concealed_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_redacted_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(verbose=True)
     output.redact("hunter2")
     output.redact("hunter2-longer")
@@ -182,12 +182,12 @@ def test_a_concealed_secret_is_blanked_on_stderr(capsys: pytest.CaptureFixture[s
     assert "hunter2" not in capsys.readouterr().err
 
 
-def test_visible_leaves_text_in_other_scripts_alone() -> None:
+def test_only_control_characters_are_escaped() -> None:
     assert escape_controls("Zoë 日本 naïve") == "Zoë 日本 naïve"
     assert escape_controls("a\tb\nc\x7f\x9b\u2028\udc80") == "a\\tb\\nc\\x7f\\x9b\\u2028\\x80"
 
 
-def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_color_is_for_terminals_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     Output().warning("mind")
@@ -197,7 +197,7 @@ def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPa
     assert "\x1b[" not in terminal.getvalue()
 
 
-def test_no_color_in_the_environment_is_heeded() -> None:
+def test_no_color_in_the_environment_turns_color_off() -> None:
     assert App(environ={"NO_COLOR": "1"}).output.color is False
     assert App(environ={"NO_COLOR": ""}).output.color is None
 

@@ -1,4 +1,4 @@
-"""What regctl answers a shell that completes: the other side of the scripts in completion."""
+"""The candidates that regctl prints for the scripts of `regctl completion`."""
 
 import os
 import signal
@@ -13,21 +13,21 @@ from click.shell_completion import (
 
 LINE = "_REGCTL_LINE"
 
-# Seconds: a plug-in of the kubeconfig or a name server may take any time, and somebody waits.
-PATIENCE = 5.0
+# Seconds. A plug-in of the kubeconfig or a name server may take longer, but a person waits.
+TIME_LIMIT = 5.0
 
-# The kinds of click, in the words of the scripts.
+# The kind of a candidate in click, and its word in the scripts.
 _KINDS = {"plain": "word", "file": "file", "dir": "folder", "more": "more"}
 
 
 class Lines(ShellComplete):
-    """A candidate a line: its kind, value and help, between tabs."""
+    """Print a line for each candidate: its kind, value and help, separated by tabs."""
 
     name: ClassVar[str] = "lines"
     source_template: ClassVar[str] = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one at the cursor, and that one as far as it is typed."""
+        """Return the complete words of the line, and the beginning of the word at the cursor."""
         line = os.environ.get(LINE, "")
         words = split_arg_string(line)[1:]
         if not words or line[-1:].isspace():
@@ -35,13 +35,13 @@ class Lines(ShellComplete):
         return words[:-1], words[-1]
 
     def format_completion(self, item: "CompletionItem[str]") -> str:
-        """Return the line for one candidate; what would break the line is left out."""
+        """Return the line of one candidate, without tabs and line ends of its own."""
         fields = (_KINDS.get(item.type, "word"), str(item.value) or "-", item.help or "")
         return "\t".join(" ".join(field.split()) for field in fields)
 
 
 def register() -> None:
-    """Let click answer `_REGCTL_COMPLETE=lines_complete`, or nobody once time is up."""
+    """Make click handle `_REGCTL_COMPLETE=lines_complete`; end the process after TIME_LIMIT."""
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT)
     add_completion_class(Lines)

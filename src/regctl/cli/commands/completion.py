@@ -1,22 +1,22 @@
 """
 `regctl completion SHELL`, and the scripts that it prints.
 
-All three do the same: they hand the line, up to the cursor, to regctl in `$_REGCTL_LINE`,
-where other users don't see it, and read a candidate from each line that comes back: a kind, the
-value and its help, between tabs (see _complete).
+All three scripts do the same. They pass the line up to the cursor to regctl in `$_REGCTL_LINE`,
+which other users cannot see. Each line that regctl prints is a candidate: its kind, value and help,
+separated by tabs (see shell_completion.py).
 """
 
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.old.params import Command
+from regctl.cli.command import Command
 
 _BASH = r"""# Completion of regctl for bash.
 
 _regctl() {
     local line=${COMP_LINE:0:COMP_POINT} kind value cut=
     local typed=${line##*[[:space:]]} breaks=${COMP_WORDBREAKS//[^:=]/}
-    # bash replaces what comes after the last of its word breaks only.
+    # bash only replaces the text after its last word break.
     [[ $breaks && $typed == *["$breaks"]* ]] && cut=${typed%"${typed##*["$breaks"]}"}
     COMPREPLY=()
     while IFS=$'\t' read -r kind value _; do
