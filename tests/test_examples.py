@@ -1,4 +1,4 @@
-"""The examples: the API server takes them, and regctl understands every line of its own in them."""
+"""The examples: the API server accepts them, and regctl parses each of its lines in them."""
 
 import re
 import shlex
@@ -9,24 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from regctl.cli.main import main
 from regctl.pullsecrets import sync as syncfile
+from tests.cli import parse
 from tests.servers.kubernetes import ApiServer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MANIFESTS = ["secret-sync.yaml", "doctor.yaml"]
 
 
-def understood(words: list[str]) -> None:
-    """Parse a command line of regctl as far as its options and arguments go."""
-    command, path = main.commands[words[0]], words[1:]
-    while hasattr(command, "commands"):
-        command, path = command.commands[path[0]], path[1:]
-    command.make_context("regctl", path)
-
-
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_the_api_server_takes_it(
+def test_the_api_server_accepts_it(
     name: str, kubernetes: ApiServer, program: Callable[[str], str]
 ) -> None:
     kubernetes.request(
@@ -36,39 +28,39 @@ def test_the_api_server_takes_it(
     text = (EXAMPLES / name).read_text()
     status, _ = kubernetes.request("GET", "/apis/batch/v1/cronjobs")
     if status == 404:
-        # Kubernetes 1.20, which Debian has, knows the same CronJob under its older version only.
+        # Kubernetes 1.20, which Debian has, only knows the older version of the same CronJob.
         text = text.replace("apiVersion: batch/v1\n", "apiVersion: batch/v1beta1\n")
-    told = subprocess.run(
+    applied = subprocess.run(
         [*command, "--dry-run=server", "-f", "-"],
         input=text,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.count("created (server dry run)") == len(
+    assert applied.returncode == 0, applied.stderr
+    assert applied.stdout.count("created (server dry run)") == len(
         list(yaml.safe_load_all((EXAMPLES / name).read_text()))
     )
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_the_container_runs_a_command_that_there_is(name: str) -> None:
+def test_the_container_runs_a_command_that_exists(name: str) -> None:
     *_, job = yaml.safe_load_all((EXAMPLES / name).read_text())
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    understood(container["args"])
+    parse(container["args"])
 
 
-def test_the_file_that_is_synced_is_read() -> None:
+def test_the_declared_file_is_read() -> None:
     _, config, _ = yaml.safe_load_all((EXAMPLES / "secret-sync.yaml").read_text())
     text = config["data"]["pull-secrets.yaml"]
     assert syncfile.parse(text, source="it").name == "everywhere"
 
 
 @pytest.mark.parametrize("name", ["gitlab-ci.yml", "github-actions.yml", *MANIFESTS])
-def test_each_line_of_regctl_is_a_command_that_there_is(name: str) -> None:
+def test_each_line_of_regctl_parses(name: str) -> None:
     text = (EXAMPLES / name).read_text()
     assert list(yaml.safe_load_all(text))
     lines = re.findall(r"^(?:#  |\s+- (?:run: )?|\s+run: )\s*(regctl .*)$", text, re.MULTILINE)
     assert lines
     for line in lines:
-        understood(shlex.split(line.partition(" | ")[0])[1:])
+        parse(shlex.split(line.partition(" | ")[0])[1:])

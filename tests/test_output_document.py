@@ -2,7 +2,7 @@
 
 from click.testing import CliRunner
 
-from docs.__main__ import leaves
+from docs.commands import leaves
 from docs.output import HOST, OBJECTS, SCENE, documented, play, shape
 from regctl.cli.main import main
 from tests.servers.process import find

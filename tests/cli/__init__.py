@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
 from click.testing import CliRunner, Result
 
 from regctl.cli.app import App
@@ -17,7 +18,7 @@ def run(*args: str | Path, stdin: str | bytes | None = None, app: App | None = N
     """Run `regctl ARGS` in this process; no traceback may come out of it."""
     line = [str(arg) for arg in args]
     result = CliRunner().invoke(
-        main, line, input=stdin, obj=app, prog_name="regctl", catch_exceptions=False
+        main, line, input=stdin, obj=app or App(), prog_name="regctl", catch_exceptions=False
     )
     assert "Traceback" not in result.output
     return result
@@ -46,3 +47,12 @@ def run_process(
         env=env,
         cwd=cwd,
     )
+
+
+def parse(words: Sequence[str]) -> None:
+    """Parse a command line without running it, as far as options, arguments and types go."""
+    command: click.Command = main
+    path, rest = "regctl", list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        path, command, rest = f"{path} {rest[0]}", command.commands[rest[0]], rest[1:]
+    command.make_context(path, rest, obj=App(), resilient_parsing=isinstance(command, click.Group))

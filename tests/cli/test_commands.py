@@ -10,7 +10,7 @@ import pytest
 from docs.__main__ import files
 from docs.commands import leaves
 from regctl.cli.main import main
-from tests.cli import run
+from tests.cli import parse, run
 
 ROOT = Path(__file__).parent.parent.parent
 ALL = dict(leaves(main, "regctl"))
@@ -48,9 +48,8 @@ def test_examples_are_command_lines_that_parse(path: str) -> None:
         for end in (" | ", " > ", " < ", " && "):
             line = line.partition(end)[0]
         words = shlex.split(line.removesuffix(")"), comments=True)
-        depth = len(path.split())
-        assert words[:depth] == path.split(), example
-        command.make_context(path, words[depth:], resilient_parsing=True)
+        assert words[: len(path.split())] == path.split(), example
+        parse(words[1:])
 
 
 def test_the_generated_files_are_up_to_date() -> None:
