@@ -55,7 +55,7 @@ def empty(server: ApiServer) -> None:
     cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
     found = [
         item["metadata"]["namespace"]
-        for item in cluster.objects(SECRETS, field_selector=f"metadata.name={NAME}")
+        for item in cluster.list(SECRETS, field_selector=f"metadata.name={NAME}")
     ]
     list(parallel.run(lambda namespace: cluster.delete(SECRETS, namespace, NAME), found))
 

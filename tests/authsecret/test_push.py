@@ -32,7 +32,7 @@ class Racing(Cluster):
         self._race()
         return super().apply(resource, manifest, **more)
 
-    def merge(
+    def merge_patch(
         self,
         resource: Resource,
         namespace: str,
@@ -41,7 +41,7 @@ class Racing(Cluster):
         **more: Any,
     ) -> ApiResponse:
         self._race()
-        return super().merge(resource, namespace, name, patch, **more)
+        return super().merge_patch(resource, namespace, name, patch, **more)
 
 
 @pytest.fixture

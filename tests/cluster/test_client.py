@@ -89,7 +89,7 @@ def test_a_server_side_dry_run_changes_nothing(cluster: Cluster, namespace: str)
     assert cluster.apply(SECRETS, manifest(namespace), dry_run=True).status == 201
     assert cluster.get(SECRETS, namespace, "pull") is None
     version = cluster.apply(SECRETS, manifest(namespace)).body["metadata"]["resourceVersion"]
-    cluster.merge(SECRETS, namespace, "pull", {"data": {"new": "eA=="}}, dry_run=True)
+    cluster.merge_patch(SECRETS, namespace, "pull", {"data": {"new": "eA=="}}, dry_run=True)
     assert cluster.delete(SECRETS, namespace, "pull", dry_run=True) is True
     found = cluster.get(SECRETS, namespace, "pull")
     assert found is not None
@@ -107,7 +107,7 @@ def test_lists_go_on_until_the_last_page(
     monkeypatch.setattr("regctl.cluster.client.PAGE_SIZE", 2)
     for number in range(5):
         cluster.apply(SECRETS, manifest(namespace, f"pull-{number}"))
-    found = [item["metadata"]["name"] for item in cluster.objects(SECRETS, namespace=namespace)]
+    found = [item["metadata"]["name"] for item in cluster.list(SECRETS, namespace=namespace)]
     assert found == [f"pull-{number}" for number in range(5)]
 
 
@@ -161,7 +161,7 @@ def test_creating_what_is_there_is_a_conflict(cluster: Cluster, namespace: str) 
     cluster.apply(SECRETS, manifest(namespace))
     path = SECRETS.path(namespace)
     error = refused(ConflictError, lambda: cluster.create(path, manifest(namespace), "cannot try"))
-    assert error.message == "cannot try: it exists already"
+    assert error.message == "cannot try: it already exists"
 
 
 def test_a_field_of_another_manager_names_it(
@@ -213,7 +213,7 @@ def test_a_body_that_the_server_repeats_is_not_shown(cluster: Cluster, namespace
     bad = manifest(namespace, data={".dockerconfigjson": "aGlkZGVu!"})
     path = SECRETS.path(namespace)
     error = refused(ClusterError, lambda: cluster.create(path, bad, "cannot try"))
-    assert error.message == "cannot try: the API server calls it a bad request"
+    assert error.message == "cannot try: the API server answers 400 Bad Request"
     refused(ClusterError, lambda: cluster.apply(SECRETS, bad))
 
 
@@ -269,7 +269,9 @@ def test_a_stale_service_account_is_a_conflict(
 ) -> None:
     kubernetes.create_service_account(namespace)
     patch = {"metadata": {"resourceVersion": "1"}, "imagePullSecrets": [{"name": "x"}]}
-    refused(ConflictError, lambda: cluster.merge(SERVICE_ACCOUNTS, namespace, "default", patch))
+    refused(
+        ConflictError, lambda: cluster.merge_patch(SERVICE_ACCOUNTS, namespace, "default", patch)
+    )
 
 
 def test_a_name_with_a_slash_stays_one_name(cluster: Cluster, namespace: str) -> None:
@@ -338,7 +340,7 @@ def test_a_user_who_acts_as_another_is_refused(kubernetes: ApiServer, tmp_path: 
     """The kubernetes package passes `as` over: requests would have more rights than meant."""
     token = token_of("admin")
     path = kubeconfig(tmp_path / "config", kubernetes, {"token": token, "as": "alice"})
-    with pytest.raises(KubeconfigError, match="acts as another"):
+    with pytest.raises(KubeconfigError, match="impersonates another"):
         Cluster.from_environment({}, kubeconfig=path)
 
 

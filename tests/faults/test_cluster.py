@@ -52,7 +52,7 @@ def highest(_low: float, high: float) -> float:
 def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) -> Cluster:
     file = api.kubeconfig(folder / "kubeconfig")
     return Cluster(
-        Kubeconfig({}, file).connect,
+        Kubeconfig({}, file),
         timeout=timeout,
         backoff=Backoff(tries=1000, base=1, cap=4, uniform=highest),
         clock=clock,
@@ -124,7 +124,7 @@ def test_a_slow_answer_is_waited_for_until_the_timeout(api: StandinApi, tmp_path
     file = api.kubeconfig(tmp_path / "kubeconfig")
     cluster = Cluster.from_environment({}, kubeconfig=file, timeout=0.2)
     try:
-        with pytest.raises(ClusterUnreachableError, match="time is up"):
+        with pytest.raises(ClusterUnreachableError, match="timed out"):
             cluster.get(SECRETS, "a", "x")
     finally:
         released.set()
@@ -203,7 +203,7 @@ def test_ctrl_c_prints_what_was_done_and_what_was_not(api: StandinApi, tmp_path:
     done = [f"ns-{number}/secret/r.io created" for number in range(len(out.splitlines()))]
     assert out.splitlines() == done
     assert len(api.secrets) == len(done)
-    assert err.count("was not begun") == 6 - len(done)
+    assert err.count("was not started") == 6 - len(done)
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
     assert json.dumps("hunter2") not in err

@@ -22,13 +22,12 @@ from regctl.errors import (
     MalformedError,
     NotPermittedError,
 )
-from regctl.pullsecrets.content import credentials_of
+from regctl.pullsecrets.content import credentials_to_copy, credentials_of
 from regctl.pullsecrets.plan import (
     Change,
     Observed,
     PullSecret,
     TakeoverPolicy,
-    copied_credentials,
     default_name,
     plan,
     plan_one,
@@ -101,7 +100,7 @@ def test_secrets_are_compared_by_what_they_decode_to() -> None:
 def test_differences_say_what_and_never_the_password() -> None:
     there = {"r.io": Credential("bob", "hunter2", "b@x"), "old.io": Credential("x", "hunter3")}
     change = change_for(observed(there))
-    assert [str(difference) for difference in change.differences] == [
+    assert list(change.differences) == [
         "r.io: user is bob, not alice",
         "r.io: password differs",
         "r.io: e-mail differs",
@@ -109,7 +108,7 @@ def test_differences_say_what_and_never_the_password() -> None:
     ]
     for password in ("hunter2", "hunter3", "secret"):
         assert password not in repr(change).replace("secret", "", repr(change).count("secret "))
-    assert "no longer holds old.io" in (change.note or "")
+    assert "no longer has old.io" in (change.note or "")
 
 
 def test_one_change_for_each_namespace_sorted() -> None:
@@ -209,17 +208,17 @@ def test_another_type_and_an_immutable_secret_need_replace() -> None:
     ):
         assert isinstance(change_for(stuck).error, ImmutableError)
         assert change_for(stuck, replace=True).action == "replace"
-        assert "made anew" in (change_for(stuck, replace=True).note or "")
+        assert "recreated" in (change_for(stuck, replace=True).note or "")
 
 
 def test_an_immutable_secret_that_is_right_is_unchanged() -> None:
     assert change_for(observed(immutable=True)).action == "unchanged"
 
 
-def test_a_broken_secret_of_ours_is_mended() -> None:
+def test_a_broken_secret_that_regctl_manages_is_repaired() -> None:
     change = change_for(observed(content=b'{"auths": 5}'))
     assert change.action == "update"
-    assert [str(difference) for difference in change.differences] == ["it can't be decoded"]
+    assert change.differences == ("cannot be decoded",)
 
 
 def test_an_annotation_that_keeps_the_old_password_is_told() -> None:
@@ -319,7 +318,7 @@ def test_a_name_that_kubernetes_refuses_is_refused_first(name: str) -> None:
 
 def test_only_the_entry_asked_for_is_copied() -> None:
     source = observed({"r.io": ALICE, "other.io": Credential("x", "y")})
-    assert copied_credentials(source, "https://r.io/v1/") == {"r.io": ALICE}
-    assert set(copied_credentials(source, None)) == {"r.io", "other.io"}
+    assert credentials_to_copy(source, "https://r.io/v1/") == {"r.io": ALICE}
+    assert set(credentials_to_copy(source, None)) == {"r.io", "other.io"}
     with pytest.raises(InvalidInputError):
-        copied_credentials(source, "third.io")
+        credentials_to_copy(source, "third.io")

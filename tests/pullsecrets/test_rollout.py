@@ -16,6 +16,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Namespace
 from regctl.cluster.secret import read_secret
+from regctl.cluster.serviceaccounts import Accounts
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     ForeignObjectError,
@@ -23,10 +24,11 @@ from regctl.errors import (
     NotStartedError,
     ObjectNotFoundError,
 )
+from regctl.outcome import Outcome
 from regctl.pullsecrets import rollout
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
-from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
+from regctl.pullsecrets.rollout import Rollout
 from tests.conftest import Servers
 from tests.servers.kubernetes import ApiServer, api_server
 
@@ -93,7 +95,7 @@ def test_another_type_is_deleted_and_made_anew_only_when_asked(
     )
     outcome = only(replacing)
     assert outcome.result == "configured"
-    assert "made anew" in (outcome.note or "")
+    assert "recreated" in (outcome.note or "")
     after = kubernetes.secret(namespace, "regcred")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert password(kubernetes, namespace) == "secret"
@@ -298,8 +300,8 @@ def test_nothing_to_do_is_two_requests_and_k_changes_are_two_and_k(fleet: ApiSer
     for number in (7, 77, 777):
         outcomes(prepare(fleet, [f"team-{number:04d}"], OTHER))
     mark = fleet.audit_mark()
-    changed = [o.namespace for o in outcomes(everywhere(fleet)) if o.result != "unchanged"]
-    assert sorted(changed) == [f"team-{n:04d}" for n in (3, 7, 77, 500, 777, 999)]
+    changed = {o.namespace for o in outcomes(everywhere(fleet)) if o.result != "unchanged"}
+    assert changed == {f"team-{n:04d}" for n in (3, 7, 77, 500, 777, 999)}
     assert asked(fleet, mark) == LOOK + [("patch", "secrets")] * 6
 
 
@@ -399,7 +401,7 @@ def assert_told_truly(server: ApiServer, name: str, seen: Sequence[Outcome]) -> 
     assert len({outcome.namespace for outcome in seen}) == len(seen) == COUNT + 1
     there = {
         item["metadata"]["namespace"]: item
-        for item in connect(server).objects(SECRETS, field_selector=f"metadata.name={name}")
+        for item in connect(server).list(SECRETS, field_selector=f"metadata.name={name}")
     }
     for outcome in seen:
         if outcome.error is None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from regctl.cluster.namespaces import Targets
+from regctl.cluster.serviceaccounts import Accounts
 from regctl.documents import Located
 from regctl.errors import FileAccessError, MalformedError
 from regctl.pullsecrets import schema
 from regctl.pullsecrets import sync as syncfile
-from regctl.pullsecrets.rollout import Accounts
 from regctl.pullsecrets.sync import DeclaredRegistry, DeclaredSecret, Source
 
 GOOD = """\
@@ -25,7 +25,7 @@ secrets:
     targets:
       selector: pulls=yes
       exclude: ["*-test"]
-    serviceAccounts: [default, "*"]
+    attach: [default, all]
   - name: regcred
     registries:
       - server: "*.foo.com"
@@ -65,18 +65,20 @@ def test_a_file_is_read_whole() -> None:
     [
         ("name: registries\n", "", 1, "name is missing"),
         ("name: registries", "name: [a]", 1, "name: must be text"),
-        ("name: registries", "name: -a-", 1, "name: '-a-' is not of the form"),
-        ("server: docker.io", "sever: docker.io", 7, "sever: is not known here; there is server"),
-        ("server: docker.io", "password: hunter2", 7, "password: is not known here"),
+        ("name: registries", "name: -a-", 1, "name: '-a-' does not match"),
+        ("server: docker.io", "sever: docker.io", 7, "sever: is not a known key; known are server"),
+        ("server: docker.io", "password: hunter2", 7, "password: is not a known key"),
         ("server: docker.io", "server: 5", 7, "must be text"),
         ("server: docker.io", "server: a b", 3, "not a registry"),
-        ("exclude: [", "excludes: [", 10, "there is namespaces, all, selector, exclude"),
-        ("[default,", "[[default],", 11, "serviceAccounts.0: must be text"),
+        ("exclude: [", "excludes: [", 10, "known are namespaces, all, selector, exclude"),
+        ("[default,", "[[default],", 11, "attach.0: must be text"),
+        ("[default,", "[used,", 3, "cannot attach to 'used'"),
+        ("[default,", "['*',", 3, "not a name for a service account"),
         ("name: regcred", "name: Reg_Cred", 12, "name: 'Reg_Cred'"),
-        ("name: regcred", "name: registry.foo.com", 12, "a second Secret"),
+        ("name: regcred", "name: registry.foo.com", 12, "another Secret has the name"),
         ("{secret: infra/regcred}", "{}", 15, "must have one of docker, env, file, secret"),
         ("{secret: infra/regcred}", "{secret: a/b, docker: true}", 15, "must have only one of"),
-        ("{secret: infra/regcred}", "{secret: regcred}", 15, "is not of the form"),
+        ("{secret: infra/regcred}", "{secret: regcred}", 15, "does not match"),
         ("[team-a], all: true", "[Team_A]", 12, "not a namespace"),
         ("{namespaces: [team-a], all: true}", "{}", 16, "must have one of"),
         ("merge: true", "merge: maybe", 17, "must be true or false"),

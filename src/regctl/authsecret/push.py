@@ -79,7 +79,7 @@ class Push:
             "uid": old.uid,
             "resourceVersion": old.resource_version,
         }
-        self.cluster.merge(SECRETS, old.namespace, old.name, body, dry_run=server_only)
+        self.cluster.merge_patch(SECRETS, old.namespace, old.name, body, dry_run=server_only)
         return change
 
     def _replan(self, change: Change) -> Change:

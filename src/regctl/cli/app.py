@@ -131,12 +131,13 @@ class App:
     def cluster(self) -> "Cluster":
         """The cluster that the flags or the environment name; nothing is sent yet."""
         from regctl.cluster.client import Cluster
+        from regctl.cluster.kubeconfig import Kubeconfig
 
-        return Cluster.from_environment(
-            self.environ,
-            kubeconfig=self.connections.kubeconfig,
-            context=self.connections.context,
-            timeout=self.connections.timeout,
+        connections = self.connections
+        return Cluster(
+            Kubeconfig(self.environ, connections.kubeconfig, connections.context),
+            timeout=connections.timeout,
+            workers=connections.workers,
             on_request=self._trace,
         )
 

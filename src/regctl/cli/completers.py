@@ -142,7 +142,7 @@ def _objects(
     with contextlib.suppress(RegctlError):
         cluster = _cluster(ctx)
         space = ctx.params.get("namespace") or cluster.context_namespace if near else None
-        found = cluster.objects(Resource(plural, plural, prefix), namespace=space, **selector)
+        found = cluster.list(Resource(plural, plural, prefix), namespace=space, **selector)
         metadata = (item["metadata"] for item in found)
         names = (f"{m['namespace']}/{m['name']}" if qualified else m["name"] for m in metadata)
         return _items(names, incomplete)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from regctl.cluster.client import Cluster
+    from regctl.outcome import Outcome
     from regctl.provisioning.listing import Found
-    from regctl.pullsecrets.inventory import Inventory, Item
-    from regctl.pullsecrets.rollout import Outcome, Rollout
+    from regctl.pullsecrets.inventory import Inventory, PullSecretUse
+    from regctl.pullsecrets.rollout import Rollout
 
 
 def carried_out(app: App, rollout: "Rollout", dry_run: DryRun | None) -> "list[Outcome]":
@@ -54,7 +55,7 @@ def interrupted(
 
 
 def _ordered(outcomes: "Iterable[Outcome]") -> "list[Outcome]":
-    return sorted(outcomes, key=lambda o: (o.namespace, o.kind != "secret", o.name))
+    return sorted(outcomes, key=lambda o: (o.namespace or "", o.kind != "secret", o.name))
 
 
 def results(outcomes: "Iterable[Outcome]") -> list[Result]:
@@ -78,7 +79,7 @@ def report_drift(app: App, outcomes: "Sequence[Outcome]") -> None:
     app.output.listing(
         drifted,
         [
-            Column("NAMESPACE", lambda o: o.namespace),
+            Column("NAMESPACE", lambda o: o.namespace or ""),
             Column("OBJECT", lambda o: f"{o.kind}/{o.name}"),
             Column("WOULD BE", lambda o: o.result, style=lambda _: "yellow"),
             Column("BECAUSE", _because),
@@ -90,7 +91,7 @@ def report_drift(app: App, outcomes: "Sequence[Outcome]") -> None:
             "kind": o.kind,
             "name": o.name,
             "result": o.result,
-            "differences": [str(difference) for difference in o.differences],
+            "differences": list(o.differences),
             "note": o.note,
             "error": error_record(o.error) if o.error else None,
         },
@@ -108,7 +109,7 @@ def report_drift(app: App, outcomes: "Sequence[Outcome]") -> None:
 
 
 def _because(outcome: "Outcome") -> str:
-    reasons = [str(difference) for difference in outcome.differences]
+    reasons = list(outcome.differences)
     if outcome.error is not None:
         reasons.append(outcome.error.message)
     return "; ".join(reasons)
@@ -128,12 +129,9 @@ def look(
 
     targets = target_options.targets()
     cluster = cluster or old_cluster(app, cluster_options)
-    return inventory.inventory(
-        cluster,
-        targets.resolve(cluster),
-        everywhere=targets.listed,
-        name=name,
-        workers=workers,
+    cluster.workers = workers
+    return inventory.list_pull_secrets(
+        cluster, targets.resolve(cluster), everywhere=targets.listed, name=name
     )
 
 
@@ -155,7 +153,7 @@ def raise_if_unreadable(app: App, found: "Inventory | Found") -> None:
         raise PartlyDoneError(f"{len(errors)} namespaces could not be looked at")
 
 
-def confirm_deletion(app: App, items: "Sequence[Item]", *, yes: bool) -> None:
+def confirm_deletion(app: App, items: "Sequence[PullSecretUse]", *, yes: bool) -> None:
     """Show what is to be deleted, and ask."""
     if not yes:
         for item in items:

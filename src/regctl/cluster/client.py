@@ -1,9 +1,9 @@
 """
-The Kubernetes API server, as far as regctl needs it. Owns urllib3.
+The client of the Kubernetes API server. Owns urllib3.
 
-The kubernetes package is used for configuration, authentication and its connection pool; requests
-and answers are JSON of our own, for its models cost more time than the API server does. Every
-answer is read to its end, or its connection would be lost and the next request would pay for a TLS
+The kubernetes package provides configuration, authentication and a connection pool. Requests and
+responses are plain JSON, because the package's models cost more time than the API server. Every
+response is read to its end: otherwise its connection is lost, and the next request pays for a TLS
 handshake.
 """
 
@@ -11,7 +11,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +19,11 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from regctl import parallel
 from regctl.cluster.kubeconfig import Connection, Kubeconfig
 from regctl.cluster.ownership import FIELD_MANAGER
 from regctl.cluster.resource import NAMESPACES, Namespace, Resource, read_namespace
-from regctl.cluster.status import Refusal
+from regctl.cluster.status import Status
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
@@ -30,23 +31,32 @@ from regctl.errors import (
     ObjectNotFoundError,
     RegctlError,
 )
-from regctl.retry import RETRIED_STATUSES, Backoff, OnRequest, RequestTrace, retry_after
+from regctl.retry import (
+    RETRIED_STATUSES,
+    Backoff,
+    OnRequest,
+    RequestTrace,
+    ignore_request,
+    retry_after,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 DEFAULT_TIMEOUT = 30.0
-# More than any cluster's namespaces but the largest's, and little memory for one answer.
+# Covers the namespaces of almost every cluster in one page, and a page stays small in memory.
 PAGE_SIZE = 2000
 # Twenty writers of one object need twenty rounds at worst: each round has one winner.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
-_NO_API_SERVER = "{}: what answers there is not a Kubernetes API server"
+_Query = dict[str, str | None]
+_DRY_RUN: _Query = {"dryRun": "All"}
+_NO_API_SERVER = "{}: the server is not a Kubernetes API server"
 
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """What the API server answered: a status below 400, and its object."""
+    """A response of the API server with a status below 300, and its object."""
 
     status: int
     body: Any = field(repr=False)
@@ -57,23 +67,23 @@ class Cluster:
     """
     One API server, as one user.
 
-    *connect* makes a connection from the kubeconfig, again after a 401: a token may have expired.
-    *timeout* is how many seconds one request is tried for, and how long the API server may give no
-    useful answer at all before every request is given up. *clock* and *sleep* are for tests.
+    *timeout* is how many seconds a request is retried. If the API server gives no useful response
+    for as long, later requests fail at once. *workers* is how many requests run in parallel.
+    *clock* and *sleep* are for tests. Raises KubeconfigError; nothing is sent yet.
     """
 
-    connect: Callable[[], Connection] = field(repr=False)
-    namespace_of_context: Callable[[], str] = field(default=lambda: "default", repr=False)
+    kubeconfig: Kubeconfig = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
-    on_request: OnRequest = field(default=lambda _trace: None, repr=False)
-    backoff: Backoff = field(default=Backoff(tries=1000, cap=2.0), repr=False)
+    workers: int = parallel.DEFAULT_WORKERS
+    on_request: OnRequest = field(default=ignore_request, repr=False)
+    backoff: Backoff = field(default=Backoff(tries=None, cap=2.0), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    sleep: Callable[[float], None] | None = field(default=None, repr=False)
+    sleep: Callable[[float], object] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._connection = self.connect()
+        self._connection = self.kubeconfig.connect()
         self._useful_at = self.clock()
         self._given_up: RegctlError | None = None
 
@@ -85,21 +95,16 @@ class Cluster:
         kubeconfig: Path | None = None,
         context: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
-        on_request: OnRequest = lambda _trace: None,
+        on_request: OnRequest = ignore_request,
     ) -> "Cluster":
         """
-        Connect as kubectl would: *kubeconfig*, `$KUBECONFIG`, `~/.kube/config`, then in a pod its
-        service account.
+        Return the cluster that kubectl would use.
 
-        Nothing is sent yet. Raises KubeconfigError.
+        The first that exists decides: *kubeconfig*, `$KUBECONFIG`, `~/.kube/config`, and in a Pod
+        its service account. Raises KubeconfigError; nothing is sent yet.
         """
-        configuration = Kubeconfig(environ, kubeconfig, context)
-        return cls(
-            configuration.connect,
-            namespace_of_context=configuration.namespace,
-            timeout=timeout,
-            on_request=on_request,
-        )
+        chosen = Kubeconfig(environ, kubeconfig, context)
+        return cls(chosen, timeout=timeout, on_request=on_request)
 
     @property
     def server(self) -> str:
@@ -108,149 +113,25 @@ class Cluster:
 
     @property
     def context_namespace(self) -> str:
-        """The namespace of the kubeconfig's context, or `default`; the file is read for it."""
-        return self.namespace_of_context()
+        """The namespace of the kubeconfig's context, or `default`. Reads the file."""
+        return self.kubeconfig.namespace()
 
     def stop(self) -> None:
-        """Let requests that wait for another try give up: the run was interrupted."""
+        """Make requests that wait for a retry fail: the run was interrupted."""
         self._stopped.set()
 
-    def pause(self, seconds: float) -> None:
-        """Wait, but not after `stop`."""
-        (self.sleep or self._stopped.wait)(seconds)
-
-    # Verbs
-
-    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
-        """Return the object, or None where it (or its namespace) is not there."""
-        attempt = _attempt("read", resource, namespace, name)
-        try:
-            return _object(self._request("GET", resource.path(namespace, name), attempt), attempt)
-        except ObjectNotFoundError:
-            return None
-
-    def objects(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None = None,
-        label_selector: str | None = None,
-        field_selector: str | None = None,
-    ) -> Iterator[dict[str, Any]]:
-        """Yield all objects, of *namespace* or of the whole cluster, a page at a time."""
-        attempt = f"cannot list {resource.plural}"
-        attempt += f" in namespace {namespace}" if namespace else " in all namespaces"
-        if resource is NAMESPACES:
-            attempt = "cannot list namespaces"
-        query = {"limit": str(PAGE_SIZE)}
-        if label_selector:
-            query["labelSelector"] = label_selector
-        if field_selector:
-            query["fieldSelector"] = field_selector
-        seen: set[str] = set()
-        while True:
-            answer = self._request("GET", resource.path(namespace), attempt, query=query)
-            page = _object(answer, attempt)
-            yield from page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return
-            if token in seen:
-                raise ClusterError(f"{attempt}: the API server's pages go in a circle")
-            seen.add(token)
-            query = {**query, "continue": token}
-
-    def namespaces(self, label_selector: str | None = None) -> Iterator[Namespace]:
-        """Yield the cluster's namespaces, those that match *label_selector* if given."""
-        for item in self.objects(NAMESPACES, label_selector=label_selector):
-            yield read_namespace(item)
-
-    def apply(
-        self,
-        resource: Resource,
-        manifest: Mapping[str, Any],
-        *,
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> ApiResponse:
-        """
-        Apply *manifest* on the server's side, as the field manager `regctl`.
-
-        The answer has status 201 where the object was created, else 200, and holds its metadata
-        only. *force* takes fields over from other managers; without it FieldOwnedError is raised.
-        A `resourceVersion` in the manifest makes it fail with ConflictError where the object has
-        changed since.
-        """
-        metadata = manifest["metadata"]
-        namespace, name = metadata.get("namespace"), metadata["name"]
-        query = {"fieldManager": FIELD_MANAGER}
-        if force:
-            query["force"] = "true"
-        if dry_run:
-            query["dryRun"] = "All"
-        return self._request(
-            "PATCH",
-            resource.path(namespace, name),
-            _attempt("apply", resource, namespace, name),
-            query=query,
-            body=manifest,
-            content_type="application/apply-patch+yaml",
-        )
-
-    def merge(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        *,
-        dry_run: bool = False,
-    ) -> ApiResponse:
-        """Change fields of an object that is there (RFC 7396); null removes, a list is replaced."""
-        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return self._request(
-            "PATCH",
-            resource.path(namespace, name),
-            _attempt("change", resource, namespace, name),
-            query=query,
-            body=patch,
-            content_type="application/merge-patch+json",
-        )
-
-    def delete(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        *,
-        uid: str | None = None,
-        dry_run: bool = False,
-    ) -> bool:
-        """
-        Delete an object; return False where it was not there.
-
-        With *uid* only that very object: ConflictError where it was made anew since.
-        """
-        body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
-        if dry_run:
-            # Here and not in the query, which is not read where there is a body.
-            body["dryRun"] = ["All"]
-        try:
-            self._request(
-                "DELETE",
-                resource.path(namespace, name),
-                _attempt("delete", resource, namespace, name),
-                body=body,
-            )
-        except ObjectNotFoundError:
+    def pause(self, seconds: float) -> bool:
+        """Wait; return True at once after `stop`."""
+        if self.sleep is not None:
+            self.sleep(seconds)
             return False
-        return True
+        return self._stopped.wait(seconds)
 
-    def create(self, path: str, body: Mapping[str, Any], attempt: str) -> Any:
-        """POST *body* to *path*: the reviews of access, which are asked by creating them."""
-        return self._request("POST", path, attempt, body=body).body
+    def run_parallel(
+        self, function: Callable[[T], R], items: Sequence[T]
+    ) -> Iterator[tuple[T, R | parallel.Interrupted]]:
+        """Yield each item and what *function* returns for it, as `parallel.run` does."""
+        return parallel.run(function, items, workers=self.workers, stop=self.stop)
 
     def retry_on_conflict(self, change: Callable[[T], R], planned: T, replan: Callable[[], T]) -> R:
         """
@@ -265,137 +146,258 @@ class Cluster:
                 return change(planned)
             except ConflictError:
                 pause = next(pauses, None)
-                if pause is None:
+                if pause is None or self.pause(pause):
                     raise
-            self.pause(pause)
             planned = replan()
+
+    # Verbs
+
+    def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """Return the object, or None if it or its namespace does not exist."""
+        attempt = _attempt("read", resource, namespace, name)
+        try:
+            return self._read(_Request("GET", resource.path(namespace, name), attempt))
+        except ObjectNotFoundError:
+            return None
+
+    def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield all objects of *namespace* or of the whole cluster, page by page."""
+        attempt = f"cannot list {resource.plural}"
+        if namespace:
+            attempt += f" in namespace {namespace}"
+        elif resource is not NAMESPACES:
+            attempt += " in all namespaces"
+        query: _Query = {"limit": str(PAGE_SIZE)}
+        query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
+        seen: set[str] = set()
+        while True:
+            page = self._read(_Request("GET", resource.path(namespace), attempt, query))
+            yield from page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            if token in seen:
+                raise ClusterError(f"{attempt}: the API server repeats a page")
+            seen.add(token)
+            query |= {"continue": token}
+
+    def namespaces(self, label_selector: str | None = None) -> Iterator[Namespace]:
+        """Yield the cluster's namespaces, or those that match *label_selector*."""
+        for item in self.list(NAMESPACES, label_selector=label_selector):
+            yield read_namespace(item)
+
+    def apply(
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> ApiResponse:
+        """
+        Apply *manifest* with server-side apply, as the field manager `regctl`.
+
+        The response has status 201 if the object was created, else 200, and holds only its
+        metadata. *force* takes over fields of other managers; without it FieldOwnedError is
+        raised. If the manifest has a `resourceVersion` and the object has another one,
+        ConflictError is raised.
+        """
+        metadata = manifest["metadata"]
+        namespace, name = metadata.get("namespace"), metadata["name"]
+        query: _Query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else None}
+        query |= _DRY_RUN if dry_run else {}
+        return self._request(
+            _Request(
+                "PATCH",
+                resource.path(namespace, name),
+                _attempt("apply", resource, namespace, name),
+                query,
+                manifest,
+                "application/apply-patch+yaml",
+            )
+        )
+
+    def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
+    ) -> ApiResponse:
+        """Change fields of an existing object (RFC 7396): None removes one, a list is replaced."""
+        query = {"fieldManager": FIELD_MANAGER} | (_DRY_RUN if dry_run else {})
+        return self._request(
+            _Request(
+                "PATCH",
+                resource.path(namespace, name),
+                _attempt("change", resource, namespace, name),
+                query,
+                patch,
+                "application/merge-patch+json",
+            )
+        )
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        dry_run: bool = False,
+    ) -> bool:
+        """
+        Delete an object; return False if it does not exist.
+
+        With *uid*, ConflictError is raised if the object was recreated and has another UID.
+        """
+        body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        if dry_run:
+            # The API server ignores the query of a DELETE that has a body.
+            body["dryRun"] = ["All"]
+        try:
+            attempt = _attempt("delete", resource, namespace, name)
+            self._request(_Request("DELETE", resource.path(namespace, name), attempt, body=body))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def create(self, path: str, body: Mapping[str, Any], attempt: str) -> Any:
+        """POST *body* to *path* and return the object: access reviews are asked this way."""
+        return self._request(_Request("POST", path, attempt, body=body)).body
 
     # One request
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        attempt: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> ApiResponse:
-        """
-        Send one request, again where that may help, and return the answer.
+    def _read(self, request: "_Request") -> dict[str, Any]:
+        body = self._request(request).body
+        if not isinstance(body, dict):
+            raise ClusterError(_NO_API_SERVER.format(request.attempt))
+        return body
 
-        All requests of this module are safe to send again: they read, apply, merge with a
+    def _request(self, request: "_Request") -> ApiResponse:
+        """
+        Send a request, retry it while that can help, and return the response.
+
+        All requests of this module can be repeated: they read, apply, merge with a
         `resourceVersion`, delete by UID, or ask for a review.
         """
-        headers = {"Accept": "application/json", "User-Agent": "regctl"}
-        if method == "PATCH":
-            # The object would come back with everything in it.
-            headers["Accept"] = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-        data = None
-        if body is not None:
-            data = json.dumps(body, separators=(",", ":")).encode()
-            headers["Content-Type"] = content_type
-        call = _Call(
-            method,
-            f"{path}?{urlencode(query)}" if query else path,
-            attempt,
-            headers,
-            data,
-            deadline=self.clock() + self.timeout,
-        )
+        deadline = self.clock() + self.timeout
         pauses = self.backoff.pauses()
-        renewed = False
         while True:
             if self._given_up is not None:
                 raise self._given_up
-            connection, authorization = self._authorized()
-            reply = self._send(connection, call, authorization)
-            if reply.status == 401 and not renewed:
-                renewed = True
-                self._renew(connection)
-            elif reply.failure is None:
+            answer = self._send_authorized(request, deadline)
+            if answer.failure is None:
                 self._useful_at = self.clock()
-                return _settled(attempt, reply)
-            else:
-                pause = next(pauses, self.backoff.cap)
-                if reply.wait is not None:
-                    # Jitter on top, so that all who were sent away don't come back at once.
-                    pause = reply.wait + self.backoff.uniform(0, 0.1 + reply.wait / 4)
-                self._pause(pause, call, reply.failure)
+                return _api_response(request.attempt, answer)
+            pause = next(pauses, self.backoff.cap)
+            if answer.wait is not None:
+                # Jitter on top, so that all rejected clients do not return at once.
+                pause = answer.wait + self.backoff.uniform(0, 0.1 + answer.wait / 4)
+            moment = self.clock() + pause
+            if moment > deadline or self.pause(pause):
+                if moment > self._useful_at + self.timeout:
+                    self._given_up = answer.failure
+                raise answer.failure
 
-    def _send(
-        self, connection: Connection, call: "_Call", authorization: Mapping[str, str]
-    ) -> "_Reply":
-        """Send one request once and read its answer to the end."""
+    def _send_authorized(self, request: "_Request", deadline: float) -> "_Answer":
+        """Send once; after a 401 connect again and send once more: the token may be expired."""
+        connection = self._connection
+        answer = self._send(connection, request, deadline)
+        if answer.status != 401:
+            return answer
+        with self._lock:
+            # Only the first of the threads that got a 401 connects.
+            if self._connection is connection:
+                self._connection = self.kubeconfig.connect()
+            connection = self._connection
+        return self._send(connection, request, deadline)
+
+    def _send(self, connection: Connection, request: "_Request", deadline: float) -> "_Answer":
+        """Send once and read the response to its end."""
+        with self._lock:
+            # The kubernetes package reads expired tokens again, but not in two threads at once.
+            authorization = connection.headers()
         began = self.clock()
-        left = max(1.0, call.deadline - began)
-        url = connection.host + call.target
+        left = max(1.0, deadline - began)
+        url = connection.host + request.target
         status: int | None = None
         try:
             response = connection.pool.request(
-                call.method,
+                request.method,
                 url,
-                body=call.data,
-                headers={**call.headers, **authorization},
+                body=request.data,
+                headers={**request.headers, **authorization},
                 retries=False,
                 redirect=False,
                 timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
             )
             status = response.status
         except urllib3.exceptions.HTTPError as error:
-            failure = _unreachable(call.attempt, connection.host, error)
+            failure = _unreachable(request.attempt, connection.host, error)
             if _untrusted(error):
                 raise failure from error
-            return _Reply(failure=failure)
+            return _Answer(failure=failure)
         finally:
-            self.on_request(RequestTrace(call.method, url, status, self.clock() - began))
+            self.on_request(RequestTrace(request.method, url, status, self.clock() - began))
         if status in RETRIED_STATUSES:
-            return _Reply(
+            return _Answer(
                 status,
-                failure=Refusal.parse(status, response.data).error(call.attempt),
+                failure=Status.parse(status, response.data).error(request.attempt),
                 wait=retry_after(response.headers.get("Retry-After")),
             )
-        return _Reply(status, response.data)
-
-    def _pause(self, seconds: float, call: "_Call", failure: RegctlError) -> None:
-        """Wait before another try; raise *failure* where there is no time left for one."""
-        moment = self.clock() + seconds
-        if self._stopped.is_set() or moment > call.deadline:
-            if moment > self._useful_at + self.timeout:
-                self._given_up = failure
-            raise failure
-        self.pause(seconds)
-
-    def _authorized(self) -> tuple[Connection, Mapping[str, str]]:
-        # The package reads tokens again when they expire, and not for two threads at once.
-        with self._lock:
-            return self._connection, self._connection.headers()
-
-    def _renew(self, refused: Connection) -> None:
-        """Connect anew after a 401, once for all threads that were refused."""
-        with self._lock:
-            if self._connection is refused:
-                self._connection = self.connect()
+        return _Answer(status, response.data)
 
 
 @dataclass(frozen=True)
-class _Call:
-    """One request, however often it is sent."""
+class _Request:
+    """One request, which may be sent several times. Messages of its errors begin with *attempt*."""
 
     method: str
-    target: str
+    path: str
     attempt: str
-    headers: Mapping[str, str]
-    data: bytes | None = field(repr=False)
-    deadline: float
+    query: Mapping[str, str | None] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+
+    @property
+    def target(self) -> str:
+        given = {key: value for key, value in self.query.items() if value}
+        return f"{self.path}?{urlencode(given)}" if given else self.path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "regctl"}
+        if self.method == "PATCH":
+            # Otherwise the response repeats the whole object.
+            headers["Accept"] = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        if self.body is not None:
+            headers["Content-Type"] = self.content_type
+        return headers
+
+    @property
+    def data(self) -> bytes | None:
+        if self.body is None:
+            return None
+        return json.dumps(self.body, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
-class _Reply:
-    """What came of sending it once; a *failure* may be gone the next time."""
+class _Answer:
+    """The result of sending a request once. Another try may succeed after a *failure*."""
 
-    status: int | None = None
+    status: int = 0
     data: bytes = field(default=b"", repr=False)
     failure: RegctlError | None = None
     wait: float | None = None
@@ -406,21 +408,14 @@ def _attempt(verb: str, resource: Resource, namespace: str | None, name: str) ->
     return f"cannot {verb} {resource.noun} {name}{where}"
 
 
-def _object(answer: ApiResponse, attempt: str) -> dict[str, Any]:
-    if not isinstance(answer.body, dict):
-        raise ClusterError(_NO_API_SERVER.format(attempt))
-    return answer.body
-
-
-def _settled(attempt: str, reply: _Reply) -> ApiResponse:
-    """Return a good answer; raise what a bad one means."""
-    status = reply.status or 0
-    if status >= 300:
-        raise Refusal.parse(status, reply.data).error(attempt)
+def _api_response(attempt: str, answer: _Answer) -> ApiResponse:
+    """Return a good response; raise the error of any other."""
+    if answer.status >= 300:
+        raise Status.parse(answer.status, answer.data).error(attempt)
     try:
-        return ApiResponse(status, json.loads(reply.data))
+        return ApiResponse(answer.status, json.loads(answer.data))
     except ValueError:
-        # Not chained: the cause would carry the answer, which may be a Secret.
+        # Not chained: the cause would carry the response, which may be a Secret.
         raise ClusterError(_NO_API_SERVER.format(attempt)) from None
 
 
@@ -428,11 +423,11 @@ def _unreachable(attempt: str, host: str, error: Exception) -> RegctlError:
     if _untrusted(error):
         return ClusterUnreachableError(
             f"{attempt}: the certificate of {host} is not trusted",
-            hint="look at certificate-authority of this cluster in the kubeconfig",
+            hint="set certificate-authority of this cluster in the kubeconfig",
         )
     return ClusterUnreachableError(
         f"{attempt}: no answer from {host}: {_reason(error)}",
-        hint="is the cluster running, and is the context right? `kubectl cluster-info` tells",
+        hint="`kubectl cluster-info` shows whether the cluster runs and the context is right",
     )
 
 
@@ -442,15 +437,14 @@ def _untrusted(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Say in few words why there was no answer."""
+    """Return in a few words why there is no answer."""
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "the name does not resolve"
+        return "its name does not resolve"
     if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
         error, urllib3.exceptions.NewConnectionError
     ):
-        return "time is up"
-    causes = (error.__cause__, error.__context__, *error.args)
-    for cause in causes:
+        return "timed out"
+    for cause in (error.__cause__, error.__context__, *error.args):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
     return "the connection was closed"

@@ -1,8 +1,7 @@
 """
-Would a server-side apply change this object? As far as that can be told without asking.
+Decide without a request whether a server-side apply would change an object.
 
-What is not told here is told by the API server: an apply that changes nothing leaves the
-`resourceVersion` as it is.
+Where this says yes and the API server disagrees, the apply leaves the `resourceVersion` as it is.
 """
 
 import json
@@ -13,12 +12,12 @@ from regctl.cluster.ownership import FIELD_MANAGER
 
 
 def changes(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Whether applying *manifest* would change what is *there*: other values, or fields dropped."""
+    """Whether applying *manifest* would change or remove a field of the object *there*."""
     return not _holds(there, manifest) or _drops(owned_fields(there), manifest)
 
 
 def owned_fields(there: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the fields that regctl has applied, as `managedFields` keeps them."""
+    """Return the fields that regctl applied, in the form of `managedFields`."""
     for entry in (there.get("metadata") or {}).get("managedFields") or ():
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
@@ -27,7 +26,7 @@ def owned_fields(there: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def owns(there: Mapping[str, Any], *path: str) -> bool:
-    """Whether regctl has applied the field at *path*."""
+    """Whether regctl applied the field at *path*."""
     fields = owned_fields(there)
     for name in path:
         if f"f:{name}" not in fields:
@@ -37,7 +36,7 @@ def owns(there: Mapping[str, Any], *path: str) -> bool:
 
 
 def _holds(there: Any, wanted: Any) -> bool:
-    """Whether everything *wanted* is there; more may be, for the API server fills in defaults."""
+    """Whether *there* has everything *wanted*; it may have more, such as defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(there, Mapping) and all(
             _holds(there.get(key), value) for key, value in wanted.items()
@@ -52,7 +51,7 @@ def _holds(there: Any, wanted: Any) -> bool:
 
 
 def _drops(fields: Mapping[str, Any], manifest: Any) -> bool:
-    """Whether a field that was applied before is in the manifest no more."""
+    """Whether the manifest lacks a field that was applied before."""
     for key, below in fields.items():
         kind, _, text = key.partition(":")
         if kind == "f":
@@ -75,7 +74,7 @@ def _drops(fields: Mapping[str, Any], manifest: Any) -> bool:
 
 
 def _element(elements: Any, key: Mapping[str, Any]) -> Any:
-    """Return the element of a list that *key* names; a default may not stand in the manifest."""
+    """Return the element of a list with these keys; the manifest may omit a key with a default."""
     if not isinstance(elements, Sequence):
         return None
     return next(

@@ -1,8 +1,8 @@
 """
-Which cluster, and as whom: the kubeconfig, or a pod's service account. Owns the kubernetes package.
+The kubeconfig, or a Pod's service account: which cluster, and which user.
 
-From the package come configuration, authentication (tokens, certificates, plug-ins, OIDC) and the
-connection pool, in what is the same from 29 to 37.
+Owns the kubernetes package. It provides configuration, authentication (tokens, certificates,
+plug-ins, OIDC) and the connection pool. Only what is the same in versions 29 to 37 is used.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _IMPERSONATION = re.compile(r"""\bas["']?\s*:""")
 
 
 class Connection:
-    """A connection pool for one API server, and the headers that say who asks."""
+    """A connection pool for one API server, and the headers that authenticate the user."""
 
     def __init__(self, configuration: Configuration, name: str) -> None:
         configuration.connection_pool_maxsize = MAX_WORKERS
@@ -40,9 +40,9 @@ class Connection:
 
     def headers(self) -> dict[str, str]:
         """
-        Return the headers for authentication; a token that has expired is asked for again.
+        Return the headers for authentication, with a new token if the old one is expired.
 
-        Not for two threads at once. Raises KubeconfigError.
+        Not thread-safe. Raises KubeconfigError.
         """
         with _package_errors(self._name):
             settings: Any = self._configuration.auth_settings()
@@ -52,9 +52,10 @@ class Connection:
 @dataclass(frozen=True)
 class Kubeconfig:
     """
-    Where kubectl would look: *file*, `$KUBECONFIG`, `~/.kube/config`; then a pod's service account.
+    The configuration that kubectl would use.
 
-    *context* None is the current one.
+    The first that exists: *file*, `$KUBECONFIG`, `~/.kube/config`, a Pod's service account.
+    *context* None means the current one.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -62,8 +63,8 @@ class Kubeconfig:
     context: str | None = None
 
     def connect(self) -> Connection:
-        """Read the configuration, run a plug-in where it names one. Raises KubeconfigError."""
-        # The package keeps a default configuration in the class; this one is ours alone.
+        """Read the configuration and run its plug-in, if any. Raises KubeconfigError."""
+        # The class shares one default configuration; this call creates a separate one.
         configuration = type.__call__(Configuration)
         files = self._files()
         with _package_errors(self._name):
@@ -81,13 +82,13 @@ class Kubeconfig:
                 ).load_and_set(configuration)
             else:
                 raise KubeconfigError(
-                    "no kubeconfig: nothing says which cluster to use",
-                    hint="pass --kubeconfig, set $KUBECONFIG, or make ~/.kube/config",
+                    "no kubeconfig found",
+                    hint="pass --kubeconfig, set $KUBECONFIG, or create ~/.kube/config",
                 )
         return Connection(configuration, self._name)
 
     def contexts(self) -> list[str]:
-        """Return the names of all contexts; none where there is no kubeconfig."""
+        """Return the names of all contexts, which are none without a kubeconfig."""
         files = self._files()
         if files is None:
             return []
@@ -115,9 +116,9 @@ class Kubeconfig:
 
     def _refuse_impersonation(self, files: str) -> None:
         """
-        Raise KubeconfigError where the user acts as somebody else.
+        Raise KubeconfigError if the user impersonates another.
 
-        The package passes `as` over, and requests would go out with more rights than were meant.
+        The package ignores `as`, so requests would have more rights than intended.
         """
         texts = {path: Path(path).read_text(encoding="utf-8") for path in files.split(":")}
         named = {path: text for path, text in texts.items() if _IMPERSONATION.search(text)}
@@ -132,7 +133,7 @@ class Kubeconfig:
                 if user.get("name") == users.get(wanted) and "as" in (user.get("user") or {}):
                     raise KubeconfigError(
                         f"cannot use {self._name} of the kubeconfig: "
-                        f"user {user['name']} acts as another, which regctl can't",
+                        f"user {user['name']} impersonates another, and regctl does not support it",
                         hint="choose another --context",
                     )
 
@@ -141,7 +142,7 @@ class Kubeconfig:
         return f"the context {self.context}" if self.context else "the current context"
 
     def _files(self) -> str | None:
-        """Return the files, joined as in `$KUBECONFIG`, or None where there is none."""
+        """Return the files, joined as in `$KUBECONFIG`, or None if there is no file."""
         if self.file is not None:
             if not self.file.is_file():
                 raise KubeconfigError(f"cannot read the kubeconfig {self.file}: no such file")
@@ -151,7 +152,7 @@ class Kubeconfig:
             if not present:
                 raise KubeconfigError(
                     f"cannot read the kubeconfig {listed}: no such file",
-                    hint="pass --kubeconfig or mend $KUBECONFIG",
+                    hint="pass --kubeconfig or correct $KUBECONFIG",
                 )
             return ":".join(present)
         home = self.environ.get("HOME")
@@ -160,7 +161,7 @@ class Kubeconfig:
 
 
 class _Log(logging.Handler):
-    """Keeps what would else be printed to stderr."""
+    """Collects messages that would be printed to stderr otherwise."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -173,10 +174,10 @@ class _Log(logging.Handler):
 @contextlib.contextmanager
 def _package_errors(name: str) -> Iterator[None]:
     """
-    Turn the package's errors into ours.
+    Raise the package's errors as KubeconfigError.
 
-    A plug-in for credentials that fails is logged to the root logger and otherwise ignored: the
-    next request would go out as nobody.
+    The package only logs that a plug-in for credentials failed, to the root logger. Without this
+    the next request would be anonymous.
     """
     log = _Log()
     root = logging.getLogger()
@@ -186,10 +187,10 @@ def _package_errors(name: str) -> Iterator[None]:
     except ConfigException as error:
         raise KubeconfigError(f"cannot use {name} of the kubeconfig: {error}") from error
     except (PARSE_ERROR, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # What a file that is no kubeconfig makes the package stumble over.
+        # The errors that the package raises for a file that is not a kubeconfig.
         raise KubeconfigError(
             f"cannot use {name} of the kubeconfig: it is malformed",
-            hint="`kubectl config view` tells what is wrong with it",
+            hint="`kubectl config view` shows what is wrong",
         ) from error
     finally:
         root.removeHandler(log)

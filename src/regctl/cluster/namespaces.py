@@ -1,4 +1,4 @@
-"""Which namespaces a command works on: named, matched, and left out."""
+"""Select the namespaces that a command works on: by name, by label, and without some."""
 
 import contextlib
 from collections.abc import Iterable
@@ -9,16 +9,16 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.resource import NAMESPACES, Namespace, check_namespace
 from regctl.errors import InvalidInputError, NamespaceMissingError, NotPermittedError
 
-# What a cluster brings with it; matched by -A and -l only where it is named as well.
+# Namespaces of the cluster itself. -A and -l skip them unless they are named too.
 SYSTEM = ("kube-*", "openshift", "openshift-*")
 
 
 @dataclass(frozen=True)
 class Targets:
     """
-    Namespaces as asked for: *named*, all of them, or those with a label; minus *exclude* globs.
+    A selection of namespaces: *named*, all, or those with a label, minus *exclude* globs.
 
-    Without any of these the namespace of the context is meant.
+    Without any of these it is the namespace of the context.
     """
 
     named: tuple[str, ...] = ()
@@ -32,14 +32,14 @@ class Targets:
 
     @property
     def listed(self) -> bool:
-        """Whether the cluster's namespaces must be listed to know which are meant."""
+        """Whether the cluster's namespaces must be listed to resolve the selection."""
         return self.everywhere or self.selector is not None
 
     def offline(self) -> tuple[Namespace, ...]:
         """Return the named namespaces without the cluster, or raise InvalidInputError."""
         if self.listed or not self.named:
             raise InvalidInputError(
-                "only named namespaces can be known without the cluster", hint="name them with -n"
+                "without the cluster only named namespaces are known", hint="name them with -n"
             )
         return self._kept(map(Namespace, self.named))
 
@@ -47,8 +47,8 @@ class Targets:
         """
         Return the namespaces, sorted by name.
 
-        One that is named need not exist: what is done with it will tell. Raises NotPermittedError
-        where namespaces must be listed and may not, NamespaceMissingError where none is left.
+        A named namespace need not exist. Raises NotPermittedError if namespaces must be listed and
+        the user may not, NamespaceMissingError if none is left.
         """
         named = {name: Namespace(name) for name in self.named}
         if self.listed:
@@ -61,11 +61,12 @@ class Targets:
                     error.message, hint="name the namespaces: -n NS, or --namespaces-from FILE"
                 ) from error
         elif not named:
-            named[cluster.context_namespace] = Namespace(cluster.context_namespace)
+            own = cluster.context_namespace
+            named[own] = Namespace(own)
         kept = self._kept(named.values())
         if not kept:
             wanted = f" with {self.selector}" if self.selector else ""
-            raise NamespaceMissingError(f"there is no namespace{wanted} to work on")
+            raise NamespaceMissingError(f"no namespace{wanted} to work on")
         return kept
 
     def _kept(self, namespaces: Iterable[Namespace]) -> tuple[Namespace, ...]:

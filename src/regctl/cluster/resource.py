@@ -1,4 +1,4 @@
-"""Kinds of Kubernetes objects, where the API server keeps them, and which names it takes."""
+"""Kinds of Kubernetes objects, their paths at the API server, and the names it accepts."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 
 
 def check_namespace(name: str) -> str:
-    """Return *name*; raise InvalidNamespaceError where it is no label by RFC 1123."""
+    """Return *name*; raise InvalidNamespaceError if it is not an RFC 1123 label."""
     if _LABEL.fullmatch(name) is None:
         raise InvalidNamespaceError(
             f"not a namespace: {name!r}",
@@ -24,7 +24,7 @@ def check_namespace(name: str) -> str:
 
 
 def check_object_name(name: str, kind: str) -> str:
-    """Return *name*; raise InvalidObjectNameError where it is no subdomain by RFC 1123."""
+    """Return *name*; raise InvalidObjectNameError if it is not an RFC 1123 subdomain."""
     if len(name) > 253 or _SUBDOMAIN.fullmatch(name) is None:
         raise InvalidObjectNameError(
             f"not a name for a {kind}: {name!r}",
@@ -35,7 +35,7 @@ def check_object_name(name: str, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of object, and where the API server keeps it."""
+    """A kind of object and its path at the API server."""
 
     kind: str
     plural: str
@@ -43,11 +43,11 @@ class Resource:
 
     @property
     def noun(self) -> str:
-        """The kind in the middle of a sentence, and in a result's line."""
+        """The kind in a sentence and in the line of a result."""
         return self.kind.lower()
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Return the path of one object, of a namespace's objects, or of all."""
+        """Return the path of one object, of all in a namespace, or of all in the cluster."""
         parts = [self.prefix]
         if namespace is not None:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -65,7 +65,7 @@ PODS = Resource("Pod", "pods")
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace; one that is *terminating* takes nothing new, one not *seen* may not be there."""
+    """A namespace. Unless *seen* it may not exist; if *terminating* it accepts no new objects."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def read_namespace(item: Mapping[str, Any]) -> Namespace:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """Return a moment as the API server writes it (RFC 3339, UTC), or None."""
+    """Return the time in a timestamp of the API server (RFC 3339, UTC), or None."""
     if not text:
         return None
     try:

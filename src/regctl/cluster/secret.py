@@ -1,4 +1,4 @@
-"""A Secret as it is in the cluster: bytes, labels and whose it is; not what the bytes mean."""
+"""A Secret in the cluster: its bytes, labels and owner, but not what the bytes mean."""
 
 import base64
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from regctl.cluster.resource import read_time
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret as it is in the cluster."""
+    """A Secret in the cluster; *keeps_last_applied* if `kubectl apply` keeps a copy of its data."""
 
     namespace: str
     name: str
@@ -29,7 +29,7 @@ class Secret:
 
     @property
     def subject(self) -> str:
-        """Which one, in the middle of a sentence."""
+        """The Secret's name and namespace, in a sentence."""
         return f"secret {self.name} in namespace {self.namespace}"
 
 

@@ -1,29 +1,73 @@
 """
 The pull secrets of service accounts.
 
-`imagePullSecrets` is one value to the API server: every way to add an entry but this one replaces
-the list or doubles entries (kubernetes/kubernetes#72475). So the list is read, changed and written
-whole, with the version that was read, and read again where somebody was faster.
+The API server treats `imagePullSecrets` as one value: a patch that adds an entry replaces the list
+or duplicates entries (kubernetes/kubernetes#72475). So the list is read, changed and written as a
+whole with the version that was read, and read again if another client was faster.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import SERVICE_ACCOUNTS
-from regctl.errors import ObjectNotFoundError
+from regctl.cluster.resource import SERVICE_ACCOUNTS, check_object_name
+from regctl.errors import InvalidInputError, ObjectNotFoundError
 from regctl.outcome import DryRun
+
+_EVERY = "all"
+_NOT_AVAILABLE = ("used", "policy")
+_NAME_PREFIX = "account/"
+
+Entries = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The service accounts to attach a Secret to: those *named*, or *every* one."""
+
+    named: tuple[str, ...] = ()
+    every: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.named) or self.every
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> "Accounts":
+        """
+        Return the accounts that the words of `--attach` select.
+
+        A word is an account's name, `all`, or `account/NAME` for an account with a reserved name.
+        Raises InvalidInputError for another word, also for the reserved `used` and `policy`.
+        """
+        accounts = cls()
+        for word in words:
+            if word == _EVERY:
+                accounts = replace(accounts, every=True)
+                continue
+            if word in _NOT_AVAILABLE:
+                raise InvalidInputError(
+                    f"cannot attach to {word!r}: this version does not support it",
+                    hint=f"`{_NAME_PREFIX}{word}` means the service account with this name",
+                )
+            name = check_object_name(word.removeprefix(_NAME_PREFIX), "service account")
+            if name not in accounts.named:
+                accounts = replace(accounts, named=(*accounts.named, name))
+        return accounts
 
 
 @dataclass(frozen=True)
 class ServiceAccount:
-    """A service account and the names of its pull secrets, in its order."""
+    """
+    A service account and the *entries* of its imagePullSecrets, in its order.
+
+    *resource_version* is None if the account has not been read, and its entries are unknown.
+    """
 
     namespace: str
     name: str
-    resource_version: str
-    entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    resource_version: str | None = None
+    entries: Entries = field(default=(), repr=False)
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
@@ -42,86 +86,80 @@ def read_service_account(item: Mapping[str, Any]) -> ServiceAccount:
     )
 
 
-def service_accounts(
+def list_service_accounts(
     cluster: Cluster, *, namespace: str | None = None, name: str | None = None
 ) -> Iterator[ServiceAccount]:
-    """Yield service accounts: of a namespace or of all, with this name or with any."""
+    """Yield the service accounts of a namespace or of all, with this name or with any."""
     selector = f"metadata.name={name}" if name else None
-    for item in cluster.objects(SERVICE_ACCOUNTS, namespace=namespace, field_selector=selector):
+    for item in cluster.list(SERVICE_ACCOUNTS, namespace=namespace, field_selector=selector):
         yield read_service_account(item)
 
 
 def attach(
-    cluster: Cluster,
-    namespace: str,
-    name: str,
-    secret: str,
-    *,
-    known: ServiceAccount | None = None,
-    dry_run: DryRun | None = None,
+    cluster: Cluster, account: ServiceAccount, secret: str, *, dry_run: DryRun | None = None
 ) -> bool:
     """
     Add *secret* to an account's pull secrets; return False if it is in the list already.
 
-    *known* saves the first read. Raises ObjectNotFoundError if the account does not exist: an
+    Reads the account if it has not been read. Raises ObjectNotFoundError if it does not exist: an
     account is never created.
     """
 
-    def added(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
-        if secret in account.pull_secrets:
-            return None
-        return [*account.entries, {"name": secret}]
+    def add(current: ServiceAccount) -> Entries:
+        present = secret in current.pull_secrets
+        return current.entries if present else (*current.entries, {"name": secret})
 
-    return _change(cluster, namespace, name, added, known=known, dry_run=dry_run)
+    return _change(cluster, account, add, dry_run)
 
 
 def detach(
-    cluster: Cluster,
-    namespace: str,
-    name: str,
-    secret: str,
-    *,
-    known: ServiceAccount | None = None,
-    dry_run: DryRun | None = None,
+    cluster: Cluster, account: ServiceAccount, secret: str, *, dry_run: DryRun | None = None
 ) -> bool:
-    """Remove *secret* from an account's pull secrets; return False if it is not in the list."""
+    """
+    Remove *secret* from an account's pull secrets; return False if it is not in the list.
 
-    def removed(account: ServiceAccount) -> list[Mapping[str, Any]] | None:
-        if secret not in account.pull_secrets:
-            return None
-        return [entry for entry in account.entries if entry.get("name") != secret]
+    Reads the account and raises as `attach` does.
+    """
 
-    return _change(cluster, namespace, name, removed, known=known, dry_run=dry_run)
+    def remove(current: ServiceAccount) -> Entries:
+        return tuple(entry for entry in current.entries if entry.get("name") != secret)
+
+    return _change(cluster, account, remove, dry_run)
 
 
 def _change(
     cluster: Cluster,
-    namespace: str,
-    name: str,
-    changed: Callable[[ServiceAccount], list[Mapping[str, Any]] | None],
-    *,
-    known: ServiceAccount | None,
+    account: ServiceAccount,
+    changed: Callable[[ServiceAccount], Entries],
     dry_run: DryRun | None,
 ) -> bool:
     def read() -> ServiceAccount:
-        item = cluster.get(SERVICE_ACCOUNTS, namespace, name)
+        item = cluster.get(SERVICE_ACCOUNTS, account.namespace, account.name)
         if item is None:
             raise ObjectNotFoundError(
-                f"cannot change service account {name} in namespace {namespace}: it does not exist",
+                f"cannot change service account {account.name} in namespace {account.namespace}: "
+                "it does not exist",
                 hint="a new namespace gets its default account a moment later",
             )
         return read_service_account(item)
 
-    def write(account: ServiceAccount) -> bool:
-        entries = changed(account)
-        if entries is None:
+    def write(current: ServiceAccount) -> bool:
+        entries = changed(current)
+        if entries == current.entries:
             return False
         if dry_run != "client":
             patch = {
-                "metadata": {"resourceVersion": account.resource_version},
-                "imagePullSecrets": entries,
+                "metadata": {"resourceVersion": current.resource_version},
+                "imagePullSecrets": list(entries),
             }
-            cluster.merge(SERVICE_ACCOUNTS, namespace, name, patch, dry_run=dry_run == "server")
+            cluster.merge_patch(
+                SERVICE_ACCOUNTS,
+                account.namespace,
+                account.name,
+                patch,
+                dry_run=dry_run == "server",
+            )
         return True
 
-    return cluster.retry_on_conflict(write, known or read(), read)
+    known = account if account.resource_version is not None else read()
+    return cluster.retry_on_conflict(write, known, read)

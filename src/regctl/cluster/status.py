@@ -1,4 +1,4 @@
-"""What the API server says when it refuses: its `Status`, and our name for it."""
+"""The `Status` with which the API server reports an error, and the exception for it."""
 
 import json
 import re
@@ -27,21 +27,27 @@ _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True)
 class Cause:
-    """One of the causes of a refusal (CauseType in apimachinery, pkg/apis/meta/v1/types.go)."""
+    """One cause of an error (StatusCause in apimachinery, pkg/apis/meta/v1/types.go)."""
 
     reason: str
-    where: str
+    field_path: str
     message: str = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The field and what is wrong, without the value of a field that may be secret."""
+        shown = self.message if self.field_path.startswith("metadata") else self.reason
+        return f"{self.field_path}: {shown}"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Status:
     """
-    A `Status` of the API server, or what a proxy in front of it said.
+    A `Status` of the API server, or the status code of a proxy in front of it.
 
-    Named by status code, reason and causes (StatusReason in apimachinery,
-    pkg/apis/meta/v1/types.go), never by its text; the text may repeat the request, password and
-    all, and is not shown.
+    Code, reason and causes choose the exception (StatusReason in apimachinery,
+    pkg/apis/meta/v1/types.go), never the message. The message is not shown, because it may repeat
+    the request and its password.
     """
 
     code: int
@@ -51,8 +57,8 @@ class Refusal:
     causes: tuple[Cause, ...] = ()
 
     @classmethod
-    def parse(cls, code: int, body: bytes) -> "Refusal":
-        """Read an answer with status *code*; a body that is no `Status` leaves the code alone."""
+    def parse(cls, code: int, body: bytes) -> "Status":
+        """Return the Status in a response; a body of another kind leaves only its status *code*."""
         try:
             status = json.loads(body)
         except ValueError:
@@ -70,12 +76,12 @@ class Refusal:
         )
 
     def error(self, attempt: str) -> RegctlError:
-        """Return the error to raise; *attempt* says what was tried, on what."""
+        """Return the exception to raise; its message begins with *attempt*."""
         translate = _BY_CODE.get(self.code)
         if translate is not None:
             return translate(self, attempt)
-        said = f" {self.reason}" if self.reason else ""
-        return ClusterError(f"{attempt}: the API server answers {self.code}{said}")
+        reason = f" {self.reason}" if self.reason else ""
+        return ClusterError(f"{attempt}: the API server answers {self.code}{reason}")
 
     def caused_by(self, reason: str) -> bool:
         """Whether one of the causes has this reason."""
@@ -88,82 +94,79 @@ def _cause(cause: Mapping[str, Any]) -> Cause:
     )
 
 
-def _bad_request(_refusal: Refusal, attempt: str) -> RegctlError:
-    return ClusterError(f"{attempt}: the API server calls it a bad request")
+def _bad_request(_status: Status, attempt: str) -> RegctlError:
+    return ClusterError(f"{attempt}: the API server answers 400 Bad Request")
 
 
-def _unauthorized(_refusal: Refusal, attempt: str) -> RegctlError:
+def _unauthorized(_status: Status, attempt: str) -> RegctlError:
     return NotAuthenticatedError(
-        f"{attempt}: the API server does not accept the credentials",
+        f"{attempt}: the API server rejects the credentials",
         hint="log in to the cluster again, or choose another --context",
     )
 
 
-def _forbidden(refusal: Refusal, attempt: str) -> RegctlError:
-    if refusal.caused_by("NamespaceTerminating"):
+def _forbidden(status: Status, attempt: str) -> RegctlError:
+    if status.caused_by("NamespaceTerminating"):
         return NamespaceTerminatingError(f"{attempt}: the namespace is being deleted")
-    # For people alone; nothing is decided by the text.
-    user = _FORBIDDEN_USER.search(refusal.message)
-    whom = f" for user {user[1]}" if user else ""
+    # Only for the message: nothing is decided by this text.
+    user = _FORBIDDEN_USER.search(status.message)
+    for_user = f" for user {user[1]}" if user else ""
     return NotPermittedError(
-        f"{attempt}: forbidden{whom}", hint="`regctl rbac` prints the Role that this command needs"
+        f"{attempt}: forbidden{for_user}",
+        hint="`regctl rbac` prints the Role that this command needs",
     )
 
 
-def _not_found(refusal: Refusal, attempt: str) -> RegctlError:
-    if refusal.kind == "namespaces":
+def _not_found(status: Status, attempt: str) -> RegctlError:
+    if status.kind == "namespaces":
         return NamespaceMissingError(
-            f"{attempt}: no such namespace", hint="`kubectl create namespace` makes it"
+            f"{attempt}: no such namespace", hint="`kubectl create namespace` creates it"
         )
-    if refusal.reason == "NotFound":
+    if status.reason == "NotFound":
         return ObjectNotFoundError(f"{attempt}: not found")
-    return UnknownKindError(f"{attempt}: what answers there is not a Kubernetes API server")
+    return UnknownKindError(f"{attempt}: the server is not a Kubernetes API server")
 
 
-def _conflict(refusal: Refusal, attempt: str) -> RegctlError:
-    if refusal.caused_by("FieldManagerConflict"):
-        found = (_MANAGER.match(cause.message) for cause in refusal.causes)
+def _conflict(status: Status, attempt: str) -> RegctlError:
+    if status.caused_by("FieldManagerConflict"):
+        found = (_MANAGER.match(cause.message) for cause in status.causes)
         managers = ", ".join(sorted({match[1] for match in found if match}))
         return FieldOwnedError(
             f"{attempt}: its fields belong to {managers or 'another manager'}",
-            hint="--adopt takes it over",
+            hint="`--adopt` takes it over",
         )
-    if refusal.reason == "AlreadyExists":
-        return ConflictError(f"{attempt}: it exists already")
-    return ConflictError(f"{attempt}: somebody else changed it at the same moment")
+    if status.reason == "AlreadyExists":
+        return ConflictError(f"{attempt}: it already exists")
+    return ConflictError(f"{attempt}: another client changed it at the same time")
 
 
-def _invalid(refusal: Refusal, attempt: str) -> RegctlError:
-    fields = {cause.where for cause in refusal.causes}
-    fixed = {"type", "immutable"} & fields
-    if fixed or ("data" in fields and refusal.caused_by("FieldValueForbidden")):
+def _invalid(status: Status, attempt: str) -> RegctlError:
+    fields = {cause.field_path for cause in status.causes}
+    data_forbidden = "data" in fields and status.caused_by("FieldValueForbidden")
+    if data_forbidden or {"type", "immutable"} & fields:
         return ImmutableError(
             f"{attempt}: its type or its data can't be changed",
-            hint="--replace deletes it and makes it anew",
+            hint="`--replace` deletes and recreates it",
         )
-    # Of data the field's name only: the message may hold what is in it.
-    said = "; ".join(
-        f"{cause.where}: {cause.message if cause.where.startswith('metadata') else cause.reason}"
-        for cause in refusal.causes
-    )
-    return ClusterError(f"{attempt}: not valid: {said or 'no reason given'}")
+    causes = "; ".join(cause.text for cause in status.causes)
+    return ClusterError(f"{attempt}: invalid: {causes or 'no reason given'}")
 
 
-def _too_many(_refusal: Refusal, attempt: str) -> RegctlError:
+def _too_many(_status: Status, attempt: str) -> RegctlError:
     return ClusterError(
-        f"{attempt}: the API server has too many requests",
+        f"{attempt}: the API server gets too many requests",
         hint="run the same command again later",
     )
 
 
-def _away(refusal: Refusal, attempt: str) -> RegctlError:
+def _unavailable(status: Status, attempt: str) -> RegctlError:
     return ClusterUnreachableError(
-        f"{attempt}: the API server answers {refusal.code}",
-        hint="run the same command again when it is back",
+        f"{attempt}: the API server answers {status.code}",
+        hint="run the same command again when it is available",
     )
 
 
-_BY_CODE: dict[int, Callable[[Refusal, str], RegctlError]] = {
+_BY_CODE: dict[int, Callable[[Status, str], RegctlError]] = {
     400: _bad_request,
     401: _unauthorized,
     403: _forbidden,
@@ -171,7 +174,7 @@ _BY_CODE: dict[int, Callable[[Refusal, str], RegctlError]] = {
     409: _conflict,
     422: _invalid,
     429: _too_many,
-    502: _away,
-    503: _away,
-    504: _away,
+    502: _unavailable,
+    503: _unavailable,
+    504: _unavailable,
 }

@@ -414,7 +414,7 @@ def _users_removal(
 def _who_else(cluster: Cluster, namespace: str, name: str, secret: str) -> list[str]:
     return sorted(
         item["metadata"]["name"]
-        for item in cluster.objects(DEPLOYMENTS, namespace=namespace, label_selector=SELECTOR)
+        for item in cluster.list(DEPLOYMENTS, namespace=namespace, label_selector=SELECTOR)
         if item["metadata"]["name"] != name
         and (item["metadata"].get("annotations") or {}).get(AUTH_SECRET) == secret
     )

@@ -12,8 +12,7 @@ from regctl.cluster.secret import read_secret
 from regctl.credentials.kubelet import key_matches, kubelet_key
 from regctl.errors import ClusterError, MalformedError, NotPermittedError, RegctlError
 from regctl.provisioning.objects import AUTH, AUTH_SECRET, DEPLOYMENTS, HOST, SELECTOR
-from regctl.pullsecrets.inventory import Item as PullSecretItem
-from regctl.pullsecrets.inventory import inventory
+from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def libraries(
     objects: list[dict[str, Any]] = []
     for space in [None] if everywhere or wanted is None else sorted(wanted):
         try:
-            objects += cluster.objects(DEPLOYMENTS, namespace=space, label_selector=SELECTOR)
+            objects += cluster.list(DEPLOYMENTS, namespace=space, label_selector=SELECTOR)
         except RegctlError as error:
             if space is None:
                 raise
@@ -70,15 +69,15 @@ def libraries(
     return Found(tuple(_item(cluster, one, pulling) for one in kept), errors)
 
 
-def _pull_secrets(cluster: Cluster) -> tuple[PullSecretItem, ...] | None:
+def _pull_secrets(cluster: Cluster) -> tuple[PullSecretUse, ...] | None:
     try:
-        return inventory(cluster, None, everywhere=True).items
+        return list_pull_secrets(cluster, None, everywhere=True).items
     except NotPermittedError:
         return None
 
 
 def _item(
-    cluster: Cluster, there: Mapping[str, Any], pulling: Sequence[PullSecretItem] | None
+    cluster: Cluster, there: Mapping[str, Any], pulling: Sequence[PullSecretUse] | None
 ) -> Item:
     metadata, spec = there["metadata"], there["spec"]
     annotations = metadata.get("annotations") or {}
@@ -109,7 +108,7 @@ def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | Non
         return None
 
 
-def _for_host(items: Sequence[PullSecretItem], host: str) -> Iterator[str]:
+def _for_host(items: Sequence[PullSecretUse], host: str) -> Iterator[str]:
     for item in items:
         keys = (kubelet_key(key) for key in item.registries)
         # A key with a path is for this registry too: for some of its repositories.

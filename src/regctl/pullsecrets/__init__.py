@@ -1,5 +1,6 @@
 """
-Pull secrets: what is wanted, what is there, the plan, its rollout, and whether they work.
+Pull secrets: their plan, rollout, inventory, deletion and check, and the declared file.
 
-It must not know the auth Secret or the registry's API: trying a credential is handed in.
+It must not know the auth Secret or the API of a registry: the caller passes the function that
+tries a credential.
 """

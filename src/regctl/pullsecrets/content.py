@@ -1,4 +1,4 @@
-"""What a pull secret in the cluster holds: the credentials that its bytes decode to."""
+"""The credentials in a pull secret of the cluster."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON_KEY,
     decode_secret,
 )
-from regctl.credentials.kubelet import PullSecretData
-from regctl.errors import InvalidReferenceError, MalformedError
+from regctl.credentials.kubelet import PullSecretData, kubelet_key
+from regctl.errors import InvalidInputError, InvalidReferenceError, MalformedError
 from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
@@ -24,7 +24,7 @@ def credentials_of(secret: Secret) -> Mapping[str, Credential]:
     """Return the credentials by registry key; MalformedError if the kubelet cannot decode them."""
     decoded = decode_secret(secret.type, secret.data, source=secret.subject)
     if decoded is None:
-        raise MalformedError(f"cannot read {secret.subject}: it is no pull secret: {secret.type}")
+        raise MalformedError(f"cannot read {secret.subject}: {secret.type} is not a pull secret")
     return decoded
 
 
@@ -52,13 +52,33 @@ def _is_for(key: str, registry: Registry) -> bool:
         return False
 
 
+def credentials_to_copy(secret: Secret, key: str | None) -> Mapping[str, Credential]:
+    """
+    Return the credentials in *secret* for the registry *key*, or all for None.
+
+    Raises InvalidInputError if there is no such credential, MalformedError.
+    """
+    credentials = {
+        present: credential
+        for present, credential in credentials_of(secret).items()
+        if key is None or kubelet_key(present) == kubelet_key(key)
+    }
+    if not credentials:
+        wanted = f" for {key}" if key else ""
+        raise InvalidInputError(
+            f"{secret.subject} has no credential{wanted}",
+            hint="`regctl secret list -o wide` shows the registries of each Secret",
+        )
+    return credentials
+
+
 def kubelet_data(secret: Secret) -> PullSecretData:
     """Return what the kubelet reads of *secret*."""
     return PullSecretData(secret.name, secret.type, secret.data)
 
 
 def raw_entries(secret: Secret) -> dict[str, Any]:
-    """Return the entries by registry key, with fields that regctl does not know."""
+    """Return the entries by registry key, with the fields that regctl does not know."""
     credentials_of(secret)
     if secret.type == DOCKERCFG:
         return dict(json.loads(secret.data[DOCKERCFG_KEY]) or {})

@@ -1,4 +1,4 @@
-"""The pull secrets that are in the cluster, who uses them, and their removal."""
+"""The pull secrets in the cluster, the service accounts that use them, and their deletion."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import foreign_object
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, read_secret
-from regctl.cluster.serviceaccounts import ServiceAccount, detach, service_accounts
+from regctl.cluster.serviceaccounts import ServiceAccount, detach, list_service_accounts
 from regctl.errors import (
     ConflictError,
     ForeignObjectError,
@@ -19,21 +19,21 @@ from regctl.errors import (
     NotStartedError,
     RegctlError,
 )
-from regctl.outcome import DryRun
+from regctl.outcome import DryRun, Outcome, result_of_error
 from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
-from regctl.pullsecrets.rollout import Outcome
+from regctl.pullsecrets.rollout import not_started
 
 
 @dataclass(frozen=True)
-class Item:
-    """One pull secret and the accounts that use it; *accounts* None where they can't be listed."""
+class PullSecretUse:
+    """A pull secret and the accounts that use it; *accounts* None if they cannot be listed."""
 
     secret: Secret
     accounts: tuple[ServiceAccount, ...] | None = field(default=None, repr=False)
 
     @cached_property
     def broken(self) -> str | None:
-        """Why the kubelet can't read it, or None."""
+        """Why the kubelet cannot decode it, or None."""
         try:
             _ = credentials_of(self.secret)
         except MalformedError as error:
@@ -62,206 +62,194 @@ class Item:
 
     @property
     def state(self) -> str:
-        """`broken`, `ours`, or whose it is."""
-        if self.broken:
-            return "broken"
-        ownership = self.secret.ownership
-        return "ours" if ownership.owner == "regctl" else f"of {ownership.owner}"
+        """`broken`, or its owner: `regctl`, a controller, or the field managers of its data."""
+        return "broken" if self.broken else self.secret.ownership.owner
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What was found, sorted by namespace and name, and the namespaces that can't be looked at."""
+    """
+    The pull secrets that were found, sorted by namespace and name.
 
-    items: tuple[Item, ...] = ()
+    *errors* has the namespaces that cannot be read. *accounts* are all service accounts of the
+    namespaces, or None if they cannot be listed.
+    """
+
+    items: tuple[PullSecretUse, ...] = ()
     errors: Mapping[str, RegctlError] = field(default_factory=dict)
     accounts: tuple[ServiceAccount, ...] | None = None
 
 
-def inventory(
+def list_pull_secrets(
     cluster: Cluster,
     namespaces: Sequence[Namespace] | None,
     *,
     everywhere: bool,
     name: str | None = None,
     label_selector: str | None = None,
-    workers: int = parallel.DEFAULT_WORKERS,
 ) -> Inventory:
     """
     Return the pull secrets in *namespaces*, and the accounts that use them.
 
-    *everywhere* lists the whole cluster at once, and *namespaces* None then means all that is
-    found; else there is a LIST in each namespace, or with a *name* a GET. A Secret of *name* is
-    returned whatever its type.
+    *everywhere* lists the whole cluster at once, and *namespaces* None then means all. Otherwise
+    each namespace gets a LIST, or a GET for a *name*. A Secret of *name* may have any type.
     """
-    wanted = {namespace.name for namespace in namespaces or ()}
-    secrets: list[Secret] = []
-    accounts: list[ServiceAccount] | None = []
+    wanted = None if namespaces is None else {namespace.name for namespace in namespaces}
+
+    def read(namespace: str | None) -> _Reading:
+        secrets = tuple(_read_secrets(cluster, namespace, name, label_selector))
+        return _Reading(secrets, _read_accounts(cluster, namespace))
+
+    def read_or_error(namespace: str) -> _Reading | RegctlError:
+        try:
+            return read(namespace)
+        except RegctlError as error:
+            return error
+
     errors: dict[str, RegctlError] = {}
+    readings: list[_Reading] = []
     if everywhere:
-        found = _secrets(cluster, None, name, label_selector)
-        secrets += (s for s in found if namespaces is None or s.namespace in wanted)
-        accounts = _accounts(cluster, None)
+        readings.append(read(None))
     else:
-
-        def look(namespace: str) -> "_Look | RegctlError":
-            try:
-                found = tuple(_secrets(cluster, namespace, name, label_selector))
-                return _Look(found, _accounts(cluster, namespace))
-            except RegctlError as error:
-                return error
-
-        for namespace, seen in parallel.run(
-            look, sorted(wanted), workers=workers, stop=cluster.stop
-        ):
-            if isinstance(seen, RegctlError):
-                errors[namespace] = seen
-            elif isinstance(seen, _Look):
-                secrets += seen.secrets
-                known = accounts is not None and seen.accounts is not None
-                accounts = [*(accounts or ()), *(seen.accounts or ())] if known else None
-    used: dict[tuple[str, str], list[ServiceAccount]] = {}
-    for account in accounts or ():
-        for pull_secret in account.pull_secrets:
-            used.setdefault((account.namespace, pull_secret), []).append(account)
-    return Inventory(
-        tuple(
-            Item(
-                secret,
-                None if accounts is None else tuple(used.get((secret.namespace, secret.name), ())),
-            )
-            for secret in sorted(secrets, key=lambda secret: (secret.namespace, secret.name))
-        ),
-        errors,
-        None
-        if accounts is None
-        else tuple(a for a in accounts if namespaces is None or a.namespace in wanted),
-    )
+        for namespace, reading in cluster.run_parallel(read_or_error, sorted(wanted or ())):
+            if isinstance(reading, RegctlError):
+                errors[namespace] = reading
+            elif isinstance(reading, _Reading):
+                readings.append(reading)
+    return _inventory(readings, wanted, errors)
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Reading:
+    """The pull secrets and accounts of one namespace, or of all; *accounts* as in Inventory."""
+
     secrets: tuple[Secret, ...]
-    accounts: "list[ServiceAccount] | None"
+    accounts: tuple[ServiceAccount, ...] | None
 
 
-def _secrets(
+def _inventory(
+    readings: Sequence[_Reading], wanted: set[str] | None, errors: Mapping[str, RegctlError]
+) -> Inventory:
+    def selected(namespace: str) -> bool:
+        return wanted is None or namespace in wanted
+
+    listed = [reading.accounts for reading in readings if reading.accounts is not None]
+    all_listed = len(listed) == len(readings)
+    accounts = [account for some in listed for account in some if selected(account.namespace)]
+    users: dict[tuple[str, str], list[ServiceAccount]] = {}
+    for account in accounts:
+        for pull_secret in account.pull_secrets:
+            users.setdefault((account.namespace, pull_secret), []).append(account)
+    secrets = sorted(
+        (s for reading in readings for s in reading.secrets if selected(s.namespace)),
+        key=lambda secret: (secret.namespace, secret.name),
+    )
+    return Inventory(
+        tuple(
+            PullSecretUse(
+                secret,
+                tuple(users.get((secret.namespace, secret.name), ())) if all_listed else None,
+            )
+            for secret in secrets
+        ),
+        errors,
+        tuple(accounts) if all_listed else None,
+    )
+
+
+def _read_secrets(
     cluster: Cluster, namespace: str | None, name: str | None, label_selector: str | None
 ) -> Iterator[Secret]:
     if namespace is not None and name is not None:
-        # A GET needs a Role for this name alone.
+        # A Role for this name alone permits a GET, but no LIST.
         if (item := cluster.get(SECRETS, namespace, name)) is not None:
             yield read_secret(item)
         return
     fields = [f"metadata.name={name}"] if name else [f"type={kind}" for kind in PULL_SECRET_TYPES]
-    for field_selector in fields:
-        for item in cluster.objects(
-            SECRETS,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
+    for selector in fields:
+        for item in cluster.list(
+            SECRETS, namespace=namespace, label_selector=label_selector, field_selector=selector
         ):
             yield read_secret(item)
 
 
-def _accounts(cluster: Cluster, namespace: str | None) -> list[ServiceAccount] | None:
+def _read_accounts(cluster: Cluster, namespace: str | None) -> tuple[ServiceAccount, ...] | None:
     with contextlib.suppress(NotPermittedError):
-        return list(service_accounts(cluster, namespace=namespace))
+        return tuple(list_service_accounts(cluster, namespace=namespace))
     return None
 
 
-def deletable(item: Item, *, adopt: bool) -> ForeignObjectError | None:
+# Deletion
+
+
+def deletion_refusal(use: PullSecretUse, *, adopt: bool) -> ForeignObjectError | None:
     """Return why the Secret must not be deleted, or None."""
-    return foreign_object(item.secret.subject, item.secret.ownership, verb="delete", adopt=adopt)
+    return foreign_object(use.secret.subject, use.secret.ownership, verb="delete", adopt=adopt)
 
 
 def delete(
     cluster: Cluster,
-    items: Iterable[Item],
+    uses: Iterable[PullSecretUse],
     *,
     adopt: bool = False,
     dry_run: DryRun | None = None,
-    workers: int = parallel.DEFAULT_WORKERS,
 ) -> Iterator[tuple[Outcome, ...]]:
     """
-    Delete Secrets, each detached first from the accounts that use it.
+    Detach Secrets from the accounts that use them, then delete them.
 
-    A dangling name on an account has the kubelet complain at every pull. Only the very objects
-    that were looked at are deleted. Yields what became of each, in the order they finish.
+    An account that lists a missing Secret makes the kubelet report an error at every pull. An
+    object that was recreated since *uses* were read is kept. Yields the outcomes of each Secret,
+    in the order they finish.
     """
 
-    def remove(item: Item) -> tuple[Outcome, ...]:
-        return tuple(_removed(cluster, item, adopt=adopt, dry_run=dry_run))
+    def remove(use: PullSecretUse) -> tuple[Outcome, ...]:
+        return tuple(_detach_and_delete(cluster, use, adopt=adopt, dry_run=dry_run))
 
-    listed = list(items)
-    for item, outcomes in parallel.run(remove, listed, workers=workers, stop=cluster.stop):
+    for use, outcomes in cluster.run_parallel(remove, list(uses)):
         if isinstance(outcomes, parallel.Interrupted):
-            error = NotStartedError(
-                f"{item.secret.subject} was not begun", hint="run the same command again"
-            )
-            yield (_outcome(item, error),)
+            yield (_failed(use, not_started(use.secret.subject)),)
         else:
             yield outcomes
 
 
-def _removed(
-    cluster: Cluster, item: Item, *, adopt: bool, dry_run: DryRun | None
+def _detach_and_delete(
+    cluster: Cluster, use: PullSecretUse, *, adopt: bool, dry_run: DryRun | None
 ) -> Iterator[Outcome]:
-    secret = item.secret
-    if refusal := deletable(item, adopt=adopt):
-        yield _outcome(item, refusal)
+    secret = use.secret
+    if refusal := deletion_refusal(use, adopt=adopt):
+        yield _failed(use, refusal)
         return
-    for account in item.accounts or ():
+    for account in use.accounts or ():
         try:
-            changed = detach(
-                cluster,
-                account.namespace,
-                account.name,
-                secret.name,
-                known=account,
-                dry_run=dry_run,
-            )
+            changed = detach(cluster, account, secret.name, dry_run=dry_run)
         except RegctlError as error:
-            yield Outcome("serviceaccount", account.namespace, account.name, "failed", error=error)
-            yield _outcome(
-                item,
-                NotStartedError(
-                    f"{secret.subject} is still there: service account {account.name} uses it"
-                ),
-            )
+            yield Outcome("serviceaccount", account.name, "failed", account.namespace, error=error)
+            kept = f"{secret.subject} was not deleted: service account {account.name} still uses it"
+            yield _failed(use, NotStartedError(kept))
             return
         yield Outcome(
             "serviceaccount",
-            account.namespace,
             account.name,
             "configured" if changed else "unchanged",
+            account.namespace,
             note=f"no longer uses {secret.name}",
         )
     try:
         if dry_run != "client":
+            server_only = dry_run == "server"
             cluster.delete(
-                SECRETS,
-                secret.namespace,
-                secret.name,
-                uid=secret.uid,
-                dry_run=dry_run == "server",
+                SECRETS, secret.namespace, secret.name, uid=secret.uid, dry_run=server_only
             )
     except ConflictError:
-        anew = f"cannot delete {secret.subject}: it was made anew meanwhile"
-        yield _outcome(item, ConflictError(anew, hint="run the same command again"))
+        message = f"cannot delete {secret.subject}: it was recreated in the meantime"
+        yield _failed(use, ConflictError(message, hint="run the same command again"))
     except RegctlError as error:
-        yield _outcome(item, error)
+        yield _failed(use, error)
     else:
-        note = None if item.accounts is not None else "accounts could not be looked at"
-        yield Outcome("secret", secret.namespace, secret.name, "deleted", note=note)
+        note = None if use.accounts is not None else "service accounts could not be listed"
+        yield Outcome("secret", secret.name, "deleted", secret.namespace, note=note)
 
 
-def _outcome(item: Item, error: RegctlError) -> Outcome:
-    refused = isinstance(error, ForeignObjectError)
-    return Outcome(
-        "secret",
-        item.secret.namespace,
-        item.secret.name,
-        "refused" if refused else "failed",
-        error=error,
-    )
+def _failed(use: PullSecretUse, error: RegctlError) -> Outcome:
+    secret, result = use.secret, result_of_error(error)
+    return Outcome("secret", secret.name, result, secret.namespace, error=error)

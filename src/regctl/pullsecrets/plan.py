@@ -1,8 +1,8 @@
 """
-Pull secrets: what is wanted, what is there, and what each namespace needs.
+The plan: what each namespace needs to get a pull secret.
 
-A plan is data and its making is pure, so that dry run, diff, apply and the printed words come from
-one value. Secrets are compared by the credentials they decode to, never by bytes: kubectl and Go
+A plan is data and making it is pure. So --dry-run, --check, the changes and the printed words come
+from one value. Secrets are compared by the credentials in them, never by bytes: kubectl and Go
 escape JSON differently.
 """
 
@@ -10,10 +10,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from regctl.cluster.ownership import OUR_LABELS, PART_OF, foreign_object
 from regctl.cluster.resource import Namespace, check_object_name
@@ -29,28 +29,29 @@ from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
     ForeignObjectError,
     ImmutableError,
-    InvalidInputError,
     InvalidReferenceError,
     MalformedError,
     RegctlError,
 )
+from regctl.outcome import Action
 from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, raw_entries
 from regctl.reference import Registry
+
+_UNMANAGED = "not managed by regctl"
 
 
 def registry_key(text: str) -> str:
     """
-    Return the key for a pull secret from what people paste as a server.
+    Return the key in a pull secret for a server as people paste it.
 
-    The scheme goes, for the kubelet drops it too, and so does the API's path: `/v1`, `/v2` and
-    what follows. Another path stays, and a glob in the host: both mean something to the kubelet.
-    Raises InvalidReferenceError.
+    The key has no scheme, because the kubelet ignores it, and not the API's path `/v1` or `/v2`.
+    Another path and a glob in the host stay: the kubelet uses both. Raises InvalidReferenceError.
     """
     host, _, path = re.sub(r"^https?://", "", text.strip()).partition("/")
     path = path.strip("/")
     if "@" in host:
         raise InvalidReferenceError(
-            "not a registry: a user or password before the host",
+            "not a registry: it has a user or a password before the host",
             hint="pass --username and --password-stdin",
         )
     registry = Registry.parse(text.replace("*", "x"))
@@ -61,7 +62,7 @@ def registry_key(text: str) -> str:
 
 
 def default_name(key: str) -> str:
-    """Return the name of the Secret for a registry key: its host, made a name for Kubernetes."""
+    """Return the name of the Secret for a registry key: its host, as a Kubernetes name."""
     host = re.sub(r"^https?://", "", key).partition("/")[0]
     host = Registry.parse(host).host if "*" not in host else host.replace("*", "any")
     return re.sub(r"[^a-z0-9.-]+", "-", host.lower()).strip("-.")
@@ -70,10 +71,9 @@ def default_name(key: str) -> str:
 @dataclass(frozen=True)
 class PullSecret:
     """
-    A pull secret as it shall be in every namespace: credentials by registry key.
+    A pull secret as it should be in every namespace: credentials by registry key.
 
-    With *merge* entries for other registries are kept where a Secret has them; else the Secret
-    holds what is here and nothing more.
+    With *merge* the Secret keeps its entries for other registries, else it gets only these.
     """
 
     name: str
@@ -86,26 +86,26 @@ class PullSecret:
 
     @cached_property
     def content(self) -> bytes:
-        """The `.dockerconfigjson` where nothing is merged."""
+        """The `.dockerconfigjson` if nothing is merged."""
         return encode_dockerconfigjson(self.credentials)
 
     @cached_property
-    def all_labels(self) -> Mapping[str, str]:
-        """The labels that say it is ours, and those asked for."""
-        return {**self.labels, **OUR_LABELS}
+    def kubelet_keys(self) -> frozenset[str | None]:
+        """The registry keys as the kubelet reads them."""
+        return frozenset(map(kubelet_key, self.credentials))
 
     def manifest(
         self, namespace: str | None, content: bytes | None = None, part: str | None = None
     ) -> dict[str, Any]:
         """
-        Return the Secret for *namespace*, as it is applied and as it is printed.
+        Return the Secret for *namespace*, as it is applied and printed.
 
-        *part* is what it is part of already, where nothing else is asked for.
+        *part* is the sync file that it belongs to, unless its labels name one.
         """
         metadata: dict[str, Any] = {"name": self.name}
         if namespace is not None:
             metadata["namespace"] = namespace
-        metadata["labels"] = ({PART_OF: part} if part else {}) | dict(self.all_labels)
+        metadata["labels"] = {**({PART_OF: part} if part else {}), **self.labels, **OUR_LABELS}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -116,14 +116,12 @@ class PullSecret:
 
     def with_hash(self) -> "PullSecret":
         """
-        Return it under a name that changes with its content, as `kubectl --append-hash` does.
+        Return it under a name that depends on its content, as `kubectl --append-hash` does.
 
-        kubectl, pkg/util/hash/hash.go: sha256 of the sorted JSON, and letters that can't spell a
-        word.
+        kubectl, pkg/util/hash/hash.go: sha256 of the sorted JSON, with letters that spell no word.
         """
-        manifest = self.manifest(None)
         hashed = {
-            "data": manifest["data"],
+            "data": self.manifest(None)["data"],
             "kind": "Secret",
             "name": self.name,
             "type": DOCKERCONFIGJSON,
@@ -131,17 +129,17 @@ class PullSecret:
         text = json.dumps(hashed, separators=(",", ":"), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         suffix = digest.translate(str.maketrans("013ae", "ghkmt"))
-        return PullSecret(f"{self.name}-{suffix}", self.credentials, self.merge, self.labels)
-
-
-# The plan
-
-Action = Literal["create", "update", "replace", "unchanged", "skip", "refuse"]
+        return replace(self, name=f"{self.name}-{suffix}")
 
 
 @dataclass(frozen=True)
 class TakeoverPolicy:
-    """What may be done to a Secret that is not simply ours to change."""
+    """
+    Which Secrets may be changed besides those that regctl manages.
+
+    *adopt* permits those made by hand. *replace* permits to delete and create a Secret that cannot
+    be changed in place.
+    """
 
     adopt: bool = False
     replace: bool = False
@@ -149,46 +147,29 @@ class TakeoverPolicy:
 
 LEAVE_FOREIGN = TakeoverPolicy()
 
-_NOT_WANTED = "not wanted"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that is not as wanted: of the entry for *key*, or of the Secret."""
-
-    what: str
-    key: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.what}" if self.key else self.what
-
 
 @dataclass(frozen=True)
 class Change:
     """
     What one namespace needs.
 
-    *differences* say what is different, with no password in them; *note* is for the person;
-    *error* says why a Secret is refused or can't be read. *observed* is what it was decided by.
+    *differences* say what differs, without a password. *error* says why a Secret is refused or
+    cannot be read. *observed* is the Secret that the decision is based on, *content* what replaces
+    its data.
     """
 
     namespace: str
     action: Action
     note: str | None = None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[str, ...] = ()
     error: RegctlError | None = None
     observed: Secret | None = field(default=None, repr=False)
     content: bytes | None = field(default=None, repr=False)
 
-    @property
-    def drifted(self) -> bool:
-        """Whether the namespace is not as it shall be."""
-        return self.action not in {"unchanged", "skip"}
-
 
 @dataclass(frozen=True)
 class Observed:
-    """The namespaces to work on, and what is in each: a Secret, none, or why it can't be read."""
+    """The namespaces to work on, and each one's Secret, None, or the error of reading it."""
 
     namespaces: tuple[Namespace, ...]
     secrets: Mapping[str, Secret | RegctlError | None] = field(repr=False)
@@ -200,7 +181,7 @@ def plan(
     """
     Decide what each namespace needs, without touching the cluster.
 
-    One Change for each namespace in *observed*, sorted by namespace.
+    Return one Change for each namespace in *observed*, sorted by namespace.
     """
     return [
         plan_one(desired, namespace, observed.secrets.get(namespace.name), policy)
@@ -220,38 +201,37 @@ def plan_one(
     if isinstance(secret, RegctlError):
         return Change(namespace.name, "refuse", error=secret)
     if secret is None:
-        return Change(namespace.name, "create", differences=(Difference("missing"),))
+        return Change(namespace.name, "create", differences=("missing",))
     return _change(desired, secret, policy)
 
 
 def _change(desired: PullSecret, secret: Secret, policy: TakeoverPolicy) -> Change:
-    """Decide what becomes of a Secret that is there."""
-    where, ours = secret.namespace, secret.ownership.managed
+    """Decide what to do with an existing Secret."""
+    managed = secret.ownership.managed
+    change = Change(secret.namespace, "unchanged", observed=secret)
     try:
         content = _content(desired, secret)
     except MalformedError as error:
-        return Change(where, "refuse", error=error, observed=secret)
+        return replace(change, action="refuse", error=error)
     differences = tuple(_differences(desired, secret))
-    if not differences and (ours or not policy.adopt):
-        note = None if ours else "not managed by regctl"
-        return Change(where, "unchanged", note=note, observed=secret)
-    if refusal := _refusal(desired, secret, differences, policy):
-        return Change(where, "refuse", differences=differences, error=refusal, observed=secret)
-    action: Action = "replace" if _fixed(secret, differences) else "update"
-    return Change(
-        where,
-        action,
-        note=_note(secret, differences, action),
-        differences=differences or (Difference("not managed by regctl"),),
-        observed=secret,
+    if not differences and (managed or not policy.adopt):
+        return replace(change, note=None if managed else _UNMANAGED)
+    change = replace(change, differences=differences or (_UNMANAGED,))
+    fixed = _fixed(secret, changed=bool(differences))
+    if refusal := _refusal(desired, secret, fixed, policy):
+        return replace(change, action="refuse", error=refusal)
+    return replace(
+        change,
+        action="replace" if fixed else "update",
+        note="; ".join(_notes(desired, secret, recreated=bool(fixed))) or None,
         content=content,
     )
 
 
 def _refusal(
-    desired: PullSecret, secret: Secret, differences: tuple[Difference, ...], policy: TakeoverPolicy
+    desired: PullSecret, secret: Secret, fixed: str | None, policy: TakeoverPolicy
 ) -> RegctlError | None:
-    """Say why this Secret must be left alone, or None where it may be changed."""
+    """Return why this Secret must not be changed, or None."""
     foreign = foreign_object(
         secret.subject,
         secret.ownership,
@@ -268,109 +248,94 @@ def _refusal(
             f"{attempt}: it is part of {part}, not of {wanted}",
             hint="declare it in only one file of `regctl secret sync`",
         )
-    if not policy.replace and (reason := _fixed(secret, differences)):
+    if fixed and not policy.replace:
         return ImmutableError(
-            f"{attempt}: {reason}",
+            f"{attempt}: {fixed}",
             hint="`--replace` deletes and recreates it; pulls in between fail",
         )
     return None
 
 
-def _fixed(secret: Secret, differences: tuple[Difference, ...]) -> str | None:
-    """Say why the Secret can't be changed in place, where it can't."""
+def _fixed(secret: Secret, *, changed: bool) -> str | None:
+    """Return why the Secret cannot be changed in place, or None."""
     if secret.type != DOCKERCONFIGJSON:
         return f"its type is {secret.type}, and a type can't be changed"
-    if secret.immutable and differences:
+    if secret.immutable and changed:
         return "it is immutable"
     return None
 
 
 def _content(desired: PullSecret, secret: Secret) -> bytes:
-    """Return what the Secret shall hold, other registries' entries kept where merged."""
+    """Return the new content, with the entries of other registries if they are merged."""
     if not desired.merge:
         return desired.content
-    replaced = {kubelet_key(key) for key in desired.credentials}
     try:
         entries = raw_entries(secret)
     except MalformedError as error:
         raise MalformedError(
-            f"cannot merge into {secret.subject}: what it holds can't be read",
-            hint="without --merge it is written anew",
+            f"cannot merge into {secret.subject}: its content cannot be decoded",
+            hint="without --merge its content is replaced",
         ) from error
-    kept = {key: entry for key, entry in entries.items() if kubelet_key(key) not in replaced}
-    ours = {key: dockerconfigjson_entry(value) for key, value in desired.credentials.items()}
-    merged = dict(sorted((kept | ours).items()))
+    kept = {k: entry for k, entry in entries.items() if kubelet_key(k) not in desired.kubelet_keys}
+    new = {key: dockerconfigjson_entry(value) for key, value in desired.credentials.items()}
+    merged = dict(sorted((kept | new).items()))
     return json.dumps({"auths": merged}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _differences(desired: PullSecret, secret: Secret) -> Iterator[Difference]:
-    """Yield what is different, by registry, and never a password."""
+def _differences(desired: PullSecret, secret: Secret) -> Iterator[str]:
+    """Yield what differs, by registry, and never a password."""
     if secret.type != DOCKERCONFIGJSON:
-        yield Difference(f"type is {secret.type}")
+        yield f"type is {secret.type}"
         if secret.type not in PULL_SECRET_TYPES:
             return
     try:
         present = credentials_of(secret)
     except MalformedError:
-        yield Difference("it can't be decoded")
+        yield "cannot be decoded"
         return
     for key, wanted in sorted(desired.credentials.items()):
-        yield from _entry_differences(key, present.get(key), wanted)
-    replaced = {kubelet_key(key) for key in desired.credentials}
-    for key in sorted(set(present) - set(desired.credentials)):
-        if not desired.merge or kubelet_key(key) in replaced:
-            yield Difference(_NOT_WANTED, key)
+        yield from (f"{key}: {text}" for text in _entry_differences(present.get(key), wanted))
+    yield from (f"{key}: not wanted" for key in _unwanted_keys(desired, secret))
     if secret.ownership.managed:
         for label, value in sorted(desired.labels.items()):
             if secret.labels.get(label) != value:
-                yield Difference(f"label {label} differs")
+                yield f"label {label} differs"
 
 
-def _entry_differences(
-    key: str, there: Credential | None, wanted: Credential
-) -> Iterator[Difference]:
-    if there is None:
-        yield Difference("missing", key)
+def _entry_differences(present: Credential | None, wanted: Credential) -> Iterator[str]:
+    if present is None:
+        yield "missing"
         return
-    if there.username != wanted.username:
-        yield Difference(f"user is {there.username}, not {wanted.username}", key)
-    if there.password != wanted.password:
-        yield Difference("password differs", key)
-    if (there.email or None) != (wanted.email or None):
-        yield Difference("e-mail differs", key)
+    if present.username != wanted.username:
+        yield f"user is {present.username}, not {wanted.username}"
+    if present.password != wanted.password:
+        yield "password differs"
+    if (present.email or None) != (wanted.email or None):
+        yield "e-mail differs"
 
 
-def _note(secret: Secret, differences: Iterable[Difference], action: Action) -> str | None:
-    """Say what a person should know of this change."""
-    notes = []
+def _unwanted_keys(desired: PullSecret, secret: Secret) -> Sequence[str]:
+    """Return the registry keys that a change removes from the Secret."""
+    try:
+        present = credentials_of(secret)
+    except MalformedError:
+        return []
+    return [
+        key
+        for key in sorted(set(present) - set(desired.credentials))
+        if not desired.merge or kubelet_key(key) in desired.kubelet_keys
+    ]
+
+
+def _notes(desired: PullSecret, secret: Secret, *, recreated: bool) -> Iterator[str]:
+    """Yield what a person should know about a change."""
     if not secret.ownership.managed:
-        notes.append(f"adopted from {secret.ownership.owner}")
+        yield f"adopted from {secret.ownership.owner}"
     elif secret.ownership.data_managers:
-        hand = max(secret.ownership.data_managers, key=lambda manager: manager.time or "")
-        notes.append(f"was changed by {hand.name}" + (f" at {hand.time}" if hand.time else ""))
-    if action == "replace":
-        notes.append("deleted and made anew")
-    notes += [f"no longer holds {d.key}" for d in differences if d.what == _NOT_WANTED]
+        last = max(secret.ownership.data_managers, key=lambda manager: manager.time or "")
+        yield f"was changed by {last.name}" + (f" at {last.time}" if last.time else "")
+    if recreated:
+        yield "recreated"
+    yield from (f"no longer has {key}" for key in _unwanted_keys(desired, secret))
     if secret.keeps_last_applied:
-        notes.append("an annotation of kubectl apply keeps the old password")
-    return "; ".join(notes) or None
-
-
-def copied_credentials(secret: Secret, key: str | None) -> Mapping[str, Credential]:
-    """
-    Return the credentials to copy from *secret*: those of *key*, or all.
-
-    Raises InvalidInputError where it holds nothing for *key*, MalformedError where it is broken.
-    """
-    credentials = {
-        there: credential
-        for there, credential in credentials_of(secret).items()
-        if key is None or kubelet_key(there) == kubelet_key(key)
-    }
-    if not credentials:
-        wanted = f" for {key}" if key else ""
-        raise InvalidInputError(
-            f"{secret.subject} holds no credential{wanted}",
-            hint="`regctl secret list -o wide` shows what each Secret holds",
-        )
-    return credentials
+        yield "an annotation of kubectl apply keeps the old password"

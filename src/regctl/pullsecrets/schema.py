@@ -1,8 +1,8 @@
 """
-Check a document against a JSON schema, with the line of each fault.
+Check a document against a JSON schema, and report the line of a fault.
 
-The part of JSON Schema (draft 2020-12) that our own schemas use; a keyword that is not known here
-is an error of ours, so that a schema can't promise what is not checked.
+Implements the part of JSON Schema (draft 2020-12) that the schemas of regctl use. Another keyword
+raises NotImplementedError, so a schema cannot have a rule that is not checked.
 """
 
 import re
@@ -68,7 +68,7 @@ def _faults(
         for index, item in enumerate(value):
             yield from _faults(root, schema["items"], item, (*path, index))
     elif isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
-        yield path, f"{value!r} is not of the form {schema['pattern']}"
+        yield path, f"{value!r} does not match {schema['pattern']}"
 
 
 def _object_faults(
@@ -78,7 +78,7 @@ def _object_faults(
     known = ", ".join(properties)
     for key in value:
         if key not in properties:
-            yield (*path, key), f"is not known here; there is {known}"
+            yield (*path, key), f"is not a known key; known are {known}"
     for key in schema.get("required", ()):
         if key not in value:
             yield path, f"{key} is missing"

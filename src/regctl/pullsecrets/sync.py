@@ -1,4 +1,4 @@
-"""The file of `regctl secret sync`: pull secrets declared, and brought about."""
+"""The file of `regctl secret sync`, which declares pull secrets."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from regctl import parallel
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import MANAGED_BY, OUR_LABELS, PART_OF
+from regctl.cluster.serviceaccounts import Accounts
 from regctl.credentials.credential import Credential, check_username
 from regctl.credentials.dockerconfig import DockerConfig
 from regctl.documents import load_located
@@ -21,9 +21,15 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.pullsecrets import schema
-from regctl.pullsecrets.inventory import Item, inventory
-from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy, default_name, registry_key
-from regctl.pullsecrets.rollout import Accounts, Rollout, copied, prepare
+from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
+from regctl.pullsecrets.plan import (
+    LEAVE_FOREIGN,
+    PullSecret,
+    TakeoverPolicy,
+    default_name,
+    registry_key,
+)
+from regctl.pullsecrets.rollout import Rollout, prepare, read_credentials
 from regctl.reference import Registry
 
 SCHEMA_FILE = "secret-sync.schema.json"
@@ -31,7 +37,7 @@ SCHEMA_FILE = "secret-sync.schema.json"
 
 @dataclass(frozen=True)
 class Source:
-    """Where one registry's credential comes from: `docker`, `env`, `file` or `secret`."""
+    """The source of one registry's credential; *kind* is `docker`, `env`, `file` or `secret`."""
 
     kind: str
     value: Any
@@ -39,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DeclaredRegistry:
-    """One entry of a declared Secret."""
+    """One registry in a declared Secret."""
 
     key: str
     source: Source
@@ -48,7 +54,7 @@ class DeclaredRegistry:
 
 @dataclass(frozen=True)
 class DeclaredSecret:
-    """One pull secret as the file has it."""
+    """One pull secret that the file declares."""
 
     name: str
     registries: tuple[DeclaredRegistry, ...]
@@ -59,7 +65,7 @@ class DeclaredSecret:
 
 @dataclass(frozen=True)
 class SyncFile:
-    """What a file declares; *name* marks what it made."""
+    """The content of a file; *name* labels the Secrets that it declares."""
 
     name: str
     secrets: tuple[DeclaredSecret, ...]
@@ -67,7 +73,7 @@ class SyncFile:
 
 
 def read(path: Path) -> SyncFile:
-    """Read a file; FileAccessError where it can't be, MalformedError with the line of a fault."""
+    """Read a file. Raises FileAccessError, or MalformedError with the line of the first fault."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -78,7 +84,7 @@ def read(path: Path) -> SyncFile:
 
 
 def parse(text: str, *, source: str) -> SyncFile:
-    """Return what *text* declares; *source* names it in errors. Raises MalformedError."""
+    """Return the content of a file; *source* names it in errors. Raises MalformedError."""
     located = load_located(text, source=source)
     schema.check(
         json.loads(resources.files("regctl.pullsecrets").joinpath(SCHEMA_FILE).read_text()),
@@ -91,11 +97,12 @@ def parse(text: str, *, source: str) -> SyncFile:
         try:
             declared = _secret(item)
         except RegctlError as error:
-            raise MalformedError(f"cannot use {source}, line {line}: {error.message}") from error
+            message = f"cannot use {source}, line {line}: {error.message}"
+            raise MalformedError(message, hint=error.hint) from error
         if declared.name in {secret.name for secret in secrets}:
             raise MalformedError(
-                f"cannot use {source}, line {line}: a second Secret named {declared.name}",
-                hint="a Secret may have several registries",
+                f"cannot use {source}, line {line}: another Secret has the name {declared.name}",
+                hint="declare several registries in one Secret",
             )
         secrets.append(declared)
     return SyncFile(located.value["name"], tuple(secrets))
@@ -104,9 +111,8 @@ def parse(text: str, *, source: str) -> SyncFile:
 def _secret(item: Mapping[str, Any]) -> DeclaredSecret:
     registries = tuple(map(_registry, item["registries"]))
     targets = item["targets"]
-    accounts = item.get("serviceAccounts", [])
     name = item.get("name") or default_name(registries[0].key)
-    # A name that Kubernetes refuses is refused here, before anything is sent.
+    # Reject a bad name before anything is sent.
     PullSecret(name, {})
     return DeclaredSecret(
         name,
@@ -117,7 +123,7 @@ def _secret(item: Mapping[str, Any]) -> DeclaredSecret:
             selector=targets.get("selector"),
             exclude=tuple(targets.get("exclude", ())),
         ),
-        Accounts(tuple(a for a in accounts if a != "*"), every="*" in accounts),
+        Accounts.parse(item.get("attach", ())),
         merge=item.get("merge", False),
     )
 
@@ -129,16 +135,15 @@ def _registry(item: Mapping[str, Any]) -> DeclaredRegistry:
 
 @dataclass(frozen=True)
 class Sync:
-    """A file on its way into a cluster."""
+    """A file, and the cluster that its Secrets go to."""
 
     file: SyncFile
     cluster: Cluster = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
-    policy: TakeoverPolicy = TakeoverPolicy()  # noqa: RUF009 - frozen, and the same for all
-    workers: int = parallel.DEFAULT_WORKERS
+    policy: TakeoverPolicy = LEAVE_FOREIGN
 
     def rollouts(self) -> Iterator[tuple[DeclaredSecret, Rollout | RegctlError]]:
-        """Yield each declared Secret with its rollout, or with why there can be none."""
+        """Yield each declared Secret with its rollout, or with the error that prevents one."""
         docker = DockerConfig.load(self.environ)
         for declared in self.file.secrets:
             try:
@@ -161,7 +166,6 @@ class Sync:
             declared.targets.resolve(self.cluster),
             policy=self.policy,
             accounts=declared.accounts,
-            workers=self.workers,
         )
 
     def _credential(self, registry: DeclaredRegistry, docker: DockerConfig) -> Credential:
@@ -180,13 +184,13 @@ class Sync:
                 return Credential(check_username(value["username"]), self._password(value["path"]))
             case "secret":
                 namespace, _, name = value.partition("/")
-                [*credentials] = copied(self.cluster, namespace, name, registry.key).values()
-                return credentials[0]
+                found = read_credentials(self.cluster, namespace, name, registry.key)
+                return next(iter(found.values()))
         credential = docker.credential_for(Registry.parse(registry.key.replace("*", "x")))
         if credential is None:
             raise NoCredentialError(
-                f"no credential for {registry.key}: docker's config has none",
-                hint="`regctl login` puts one there, or name another source in the file",
+                f"docker's config has no credential for {registry.key}",
+                hint="`regctl login` saves one, or declare another source in the file",
             )
         return credential
 
@@ -205,21 +209,21 @@ class Sync:
                 f"cannot read the password file {path}: {error.strerror}"
             ) from error
         except UnicodeDecodeError:
-            # Not chained: the cause carries what is in the file.
+            # Not chained: the cause carries the content of the file.
             raise MalformedError(f"cannot read the password file {path}: not UTF-8") from None
         password = text.removesuffix("\n").removesuffix("\r")
         if not password or "\n" in password:
-            raise MalformedError(f"the password file {path} does not hold one line")
+            raise MalformedError(f"the password file {path} must have exactly one line")
         return password
 
-    def prunable(self, rollouts: Sequence[Rollout]) -> list[Item]:
-        """Return our Secrets with this file's mark that none of its *rollouts* names any more."""
+    def prunable(self, rollouts: Sequence[Rollout]) -> list[PullSecretUse]:
+        """Return the Secrets with this file's label that are in none of its *rollouts*."""
         kept = {
             (space.name, rollout.desired.name)
             for rollout in rollouts
             for space in rollout.observed.namespaces
         }
-        found = inventory(
+        found = list_pull_secrets(
             self.cluster,
             None,
             everywhere=True,

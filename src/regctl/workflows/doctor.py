@@ -81,7 +81,7 @@ def pull_secrets(
     for finding in findings:
         if finding.verdict != "ok":
             state: State = "failure" if finding.verdict == "problem" else "warning"
-            said = f"{finding.namespace}/{finding.subject}: {finding.what}"
+            said = f"{finding.namespace}/{finding.subject}: {finding.message}"
             yield Check(
                 "pull secrets", state, said, f"`regctl secret check -n {finding.namespace}`"
             )

@@ -311,7 +311,7 @@ class PullDiagnosis:
         """Yield the pull secrets of the namespace, as far as they may be listed."""
         for kind in PULL_SECRET_TYPES:
             try:
-                for item in self.cluster.objects(
+                for item in self.cluster.list(
                     SECRETS, namespace=self.pull.namespace, field_selector=f"type={kind}"
                 ):
                     yield read_secret(item)

@@ -243,8 +243,9 @@ def _of_cluster(
     if not targets.named and not targets.listed:
         targets = Targets(everywhere=True, exclude=targets.exclude)
     try:
+        cluster.workers = workers
         spaces = targets.resolve(cluster)
-        found = inventory.inventory(cluster, spaces, everywhere=targets.listed, workers=workers)
+        found = inventory.list_pull_secrets(cluster, spaces, everywhere=targets.listed)
         yield from doctor.pull_secrets(found, trial, where)
         if where is not None:
             yield doctor.coverage(found, spaces, where)

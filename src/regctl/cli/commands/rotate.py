@@ -129,6 +129,7 @@ def rotate(
     registry = app.named_registry(server)
     password = password_options.given(app)
     cluster = old_cluster(app, cluster_options)
+    cluster.workers = workers
     targets = target_options.targets()
     if not targets.named and not targets.listed:
         targets = Targets(everywhere=True, exclude=targets.exclude)
@@ -143,8 +144,8 @@ def rotate(
         )
 
     def look() -> "Inventory":
-        return inventory.inventory(
-            cluster, targets.resolve(cluster), everywhere=targets.listed, workers=workers
+        return inventory.list_pull_secrets(
+            cluster, targets.resolve(cluster), everywhere=targets.listed
         )
 
     def connect(credential: "Credential") -> "RegistryClient":

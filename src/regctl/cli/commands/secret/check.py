@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, old_cluster, old_registry_as, pass_app
+from regctl.cli.app import App, old_registry_as, pass_app
 from regctl.cli.listings import Column
 from regctl.cli.old.option_groups import (
     ClusterOptions,
@@ -19,7 +19,7 @@ from regctl.cli.old.option_groups import (
 from regctl.cli.old.params import Command
 from regctl.cli.output import Advance
 from regctl.cli.pull_secrets import look, raise_if_unreadable
-from regctl.errors import DifferenceError, InvalidInputError, RegctlError
+from regctl.errors import DifferenceError, RegctlError
 
 if TYPE_CHECKING:
     from regctl.credentials.credential import Credential
@@ -32,18 +32,9 @@ if TYPE_CHECKING:
     examples=[
         "regctl secret check -A",
         "regctl secret check registry.foo.com -n team-a --offline",
-        "regctl secret check --image registry.foo.com/team/app:1.0 -n team-a",
     ],
 )
 @click.argument("name", required=False)
-@click.option("--image", metavar="IMAGE", help="Say which Secret the kubelet uses for this image.")
-@click.option(
-    "--service-account",
-    default="default",
-    show_default=True,
-    metavar="NAME",
-    help="The account of the pod that pulls --image.",
-)
 @click.option("--offline", is_flag=True, help="Try no credential at its registry.")
 @target_options
 @output_option("table", "json", "yaml", "name")
@@ -55,8 +46,6 @@ def check(
     app: App,
     *,
     name: str | None,
-    image: str | None,
-    service_account: str,
     offline: bool,
     target_options: TargetOptions,
     workers: int,
@@ -66,9 +55,6 @@ def check(
     """Check that pull secrets work: as the kubelet reads them, and at their registries."""
     from regctl.pullsecrets import check as secretcheck
 
-    if image is not None:
-        _explain(app, image, service_account, target_options, cluster_options)
-        return
     found = look(app, name, target_options, cluster_options, workers)
     if found.accounts is None:
         app.output.warning(
@@ -76,7 +62,7 @@ def check(
         )
     with app.output.progress("credentials tried", None) as advance:
         trial = None if offline else _trial(app, transport, advance)
-        findings = secretcheck.check(found, trial, whole=name is None, workers=workers)
+        findings = secretcheck.check(found, trial, complete=name is None, workers=workers)
     app.output.listing(
         findings,
         [
@@ -85,7 +71,7 @@ def check(
             Column("REGISTRY", lambda f: f.key or ""),
             Column("USER", lambda f: f.username or ""),
             Column("VERDICT", lambda f: f.verdict, style=_verdict_style),
-            Column("WHY", lambda f: f.what),
+            Column("WHY", lambda f: f.message),
         ],
         key="findings",
         name=lambda f: f"{f.namespace}/{f.subject}",
@@ -95,7 +81,7 @@ def check(
             "registry": f.key,
             "user": f.username,
             "verdict": f.verdict,
-            "why": f.what,
+            "why": f.message,
         },
     )
     if not found.items and not found.errors:
@@ -125,48 +111,3 @@ def _trial(app: App, transport: TransportOptions, advance: Advance) -> "Trial":
 
 def _verdict_style(finding: "Finding") -> str:
     return {"ok": "green", "problem": "red", "unknown": "yellow"}[finding.verdict]
-
-
-def _explain(
-    app: App,
-    image: str,
-    account: str,
-    target_options: TargetOptions,
-    cluster_options: ClusterOptions,
-) -> None:
-    """Print what the kubelet would try for one image."""
-    from regctl.pullsecrets import check as secretcheck
-    from regctl.reference import ImageReference
-
-    reference = ImageReference.parse(image)
-    cluster = old_cluster(app, cluster_options)
-    spaces = target_options.targets().resolve(cluster)
-    if len(spaces) != 1:
-        raise InvalidInputError("--image is for one namespace", hint="name it with -n")
-    told = secretcheck.explain(cluster, reference, spaces[0].name, account)
-    app.output.listing(
-        list(enumerate(told.matches, start=1)),
-        [
-            Column("TRIED", lambda m: str(m[0]), right=True),
-            Column("SECRET", lambda m: m[1].secret),
-            Column("ENTRY", lambda m: m[1].key),
-            Column("USER", lambda m: m[1].credential.username),
-        ],
-        key="tried",
-        name=lambda m: f"{told.namespace}/secret/{m[1].secret}",
-        record=lambda m: {
-            "order": m[0],
-            "secret": m[1].secret,
-            "registry": m[1].key,
-            "user": m[1].credential.username,
-        },
-    )
-    for problem in told.problems:
-        app.output.warning(problem)
-    where = f"by a pod of service account {account} in namespace {told.namespace}"
-    if not told.matches:
-        raise DifferenceError(
-            f"no pull secret is for {reference}: it is pulled without a password {where}",
-            hint=f"`regctl secret create --server {reference.registry} -n {told.namespace} "
-            f"--service-account {account}`",
-        )

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from regctl.cluster.namespaces import Targets
+    from regctl.cluster.serviceaccounts import Accounts
     from regctl.credentials.credential import Credential
-    from regctl.pullsecrets.inventory import Item
+    from regctl.outcome import Outcome
+    from regctl.pullsecrets.inventory import PullSecretUse
     from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
-    from regctl.pullsecrets.rollout import Accounts, Outcome, Rollout
+    from regctl.pullsecrets.rollout import Rollout
 
 _MANY = 20
 
@@ -102,7 +104,9 @@ class WantedOptions(Bundle):
                 "the credential can't come from --from-secret and from flags at once",
                 hint="pass one of them",
             )
-        credentials = rollout.copied(old_cluster(app, cluster_options), namespace, name, key)
+        credentials = rollout.read_credentials(
+            old_cluster(app, cluster_options), namespace, name, key
+        )
         for credential in credentials.values():
             for hidden in credential.sensitive_values:
                 app.output.redact(hidden)
@@ -118,7 +122,7 @@ class WantedOptions(Bundle):
     @property
     def accounts(self) -> "Accounts":
         """Which service accounts shall use it."""
-        from regctl.pullsecrets.rollout import Accounts
+        from regctl.cluster.serviceaccounts import Accounts
 
         return Accounts(self.service_account, every=self.all_service_accounts)
 
@@ -291,11 +295,11 @@ def list_(
     raise_if_unreadable(app, found)
 
 
-def _state_style(item: "Item") -> str:
-    return "red" if item.broken else ("" if item.state == "ours" else "yellow")
+def _state_style(item: "PullSecretUse") -> str:
+    return "red" if item.broken else ("" if item.state == "regctl" else "yellow")
 
 
-def _item_record(item: "Item") -> dict[str, Any]:
+def _item_record(item: "PullSecretUse") -> dict[str, Any]:
     secret = item.secret
     return {
         "namespace": secret.namespace,
@@ -345,14 +349,14 @@ def delete(
     check_object_name(name, "Secret")
     cluster = old_cluster(app, cluster_options)
     found = look(app, name, target_options, cluster_options, workers, cluster=cluster)
-    removable = [item for item in found.items if inventory.deletable(item, adopt=adopt) is None]
+    removable = [
+        item for item in found.items if inventory.deletion_refusal(item, adopt=adopt) is None
+    ]
     if removable and dry_run is None:
         confirm_deletion(app, removable, yes=yes)
     outcomes: list[Outcome] = []
     with interrupted(app, outcomes, dry_run):
-        for some in inventory.delete(
-            cluster, found.items, adopt=adopt, dry_run=dry_run, workers=workers
-        ):
+        for some in inventory.delete(cluster, found.items, adopt=adopt, dry_run=dry_run):
             outcomes += some
     if not found.items and not found.errors:
         app.output.note(f"there is no secret {name} to delete")
@@ -377,13 +381,13 @@ def _prepared(
 
     desired = wanted.desired(app, cluster_options)
     cluster = old_cluster(app, cluster_options)
+    cluster.workers = workers
     return rollout.prepare(
         cluster,
         desired,
         targets.resolve(cluster),
         policy=wanted.policy,
         accounts=wanted.accounts,
-        workers=workers,
     )
 
 

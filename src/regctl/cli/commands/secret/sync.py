@@ -27,7 +27,8 @@ from regctl.errors import RegctlError
 from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
-    from regctl.pullsecrets.rollout import Outcome, Rollout
+    from regctl.outcome import Outcome
+    from regctl.pullsecrets.rollout import Rollout
 
 
 @click.command(
@@ -73,8 +74,9 @@ def sync(
 
     declared = syncfile.read(file)
     cluster = old_cluster(app, cluster_options)
+    cluster.workers = workers
     mode: DryRun | None = "client" if check_only else dry_run
-    task = syncfile.Sync(declared, cluster, app.environ, TakeoverPolicy(adopt, replace), workers)
+    task = syncfile.Sync(declared, cluster, app.environ, TakeoverPolicy(adopt, replace))
     rollouts: list[Rollout] = []
     outcomes: list[Outcome] = []
     failures: list[Result] = []
@@ -94,7 +96,7 @@ def sync(
         if items and mode is None:
             confirm_deletion(app, items, yes=yes)
         with interrupted(app, outcomes, mode):
-            for some in inventory.delete(cluster, items, dry_run=mode, workers=workers):
+            for some in inventory.delete(cluster, items, dry_run=mode):
                 outcomes += some
     if check_only and not failures:
         report_drift(app, outcomes)
