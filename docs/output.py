@@ -61,15 +61,15 @@ SCENE = (
     "regctl rotate alice --server {host} -n team-a --grace 0",
     "regctl secret delete regcred -n team-a --yes",
     "regctl logout {host}",
-    "regctl library render foo --host {host} -n registry --tls-secret foo-tls",
-    "regctl library apply foo --host {host} -n registry --tls-secret foo-tls",
-    "regctl library list -n registry",
-    "regctl library delete foo -n registry --yes",
+    "regctl registry apply foo --host {host} -n registry --tls-secret foo-tls --dry-run=client",
+    "regctl registry apply foo --host {host} -n registry --tls-secret foo-tls",
+    "regctl registry list -n registry",
+    "regctl registry delete foo -n registry --yes",
     "regctl rbac --for 'secret create' regcred -n team-a --user ci",
 )
 
 # Kubernetes objects are described by Kubernetes.
-OBJECTS = ("regctl library render", "regctl rbac")
+OBJECTS = ("regctl rbac",)
 
 HEAD = """\
 # What `-o json` prints
@@ -116,9 +116,9 @@ def play() -> Iterator[tuple[str, Any]]:
                 "REGCTL_PASSWORD": "correct horse",
             }
             for line in SCENE:
-                library = line.startswith("regctl library")
-                host = HOST if library else registry.host
-                asks = not library and ("{host}" in line or "secret check" in line)
+                installs = line.startswith("regctl registry")
+                host = HOST if installs else registry.host
+                asks = not installs and ("{host}" in line or "secret check" in line)
                 plain = PLAIN if asks and _takes_plain_http(line) else ""
                 told = subprocess.run(
                     ["sh", "-c", f"{line.format(host=host)}{plain} -o json"],
@@ -152,7 +152,11 @@ def shortened(value: Any) -> Any:
     """Return a document with each list cut after its first entry, and what is secret left out."""
     if isinstance(value, dict):
         return {
-            key: "(generated)" if key == "password" else shortened(one)
+            key: "(generated)"
+            if key == "password"
+            else dict.fromkeys(one, "(generated)")
+            if key == "passwords"
+            else shortened(one)
             for key, one in value.items()
         }
     return [shortened(value[0])] if isinstance(value, list) and value else value
@@ -171,11 +175,11 @@ def document() -> str:
     heading = None
     for line, printed in play():
         words = line.split()
-        named = " ".join(words[: 3 if words[1] in {"auth", "secret", "image", "library"} else 2])
+        named = " ".join(words[: 3 if words[1] in {"auth", "secret", "image", "registry"} else 2])
         if named != heading:
             parts.append(f"\n## `{named}`\n")
             heading = named
-        if named in OBJECTS:
+        if named in OBJECTS or "--dry-run=client" in line:
             parts.append("\nObjects of Kubernetes: one as it is, several as a `List`.\n")
             continue
         body = json.dumps(shortened(printed), indent=2)

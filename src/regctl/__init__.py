@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from regctl.images.archive import open_archive as open_archive
     from regctl.images.push import ImagePusher as ImagePusher
     from regctl.images.reader import ImageReader as ImageReader
-    from regctl.provisioning.objects import Ingress as Ingress
-    from regctl.provisioning.objects import RegistrySpec as RegistrySpec
+    from regctl.provisioning.spec import Ingress as Ingress
+    from regctl.provisioning.spec import RegistrySpec as RegistrySpec
     from regctl.pullsecrets.plan import PullSecret as PullSecret
     from regctl.pullsecrets.plan import TakeoverPolicy as TakeoverPolicy
     from regctl.reference import ImageReference as ImageReference
@@ -43,13 +43,13 @@ _MODULES = {
     "ImagePusher": "images.push",
     "ImageReader": "images.reader",
     "ImageReference": "reference",
-    "Ingress": "provisioning.objects",
+    "Ingress": "provisioning.spec",
     "Namespace": "cluster.resource",
     "PullSecret": "pullsecrets.plan",
     "RegctlError": "errors",
     "Registry": "reference",
     "RegistryClient": "registry.client",
-    "RegistrySpec": "provisioning.objects",
+    "RegistrySpec": "provisioning.spec",
     "TakeoverPolicy": "pullsecrets.plan",
     "add_user": "authfile.htpasswd",
     "open_archive": "images.archive",

@@ -5,21 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from regctl.cli.main import main
+from tests.cli import run_ok
 from tests.conftest import Servers
-from tests.journeys.test_registry import WANTED, Pod
+from tests.journeys.test_registry import ARGUMENTS, Pod
 from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
 from tests.servers.nginx import nginx
-
-
-def run(*args: str, password: str | None = None) -> Result:
-    told = CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
-    assert told.exit_code == 0, told.stderr
-    return told
 
 
 def test_a_user_reaches_the_registry_and_every_namespace(
@@ -36,11 +29,11 @@ def test_a_user_reaches_the_registry_and_every_namespace(
         kubernetes.create_service_account(space)
 
     # keys/adduser.sh USERID PASSWORD
-    run("adduser", "alice", "--password-stdin", password="correct horse")
-    password = run("adduser", "ci", "--generate").stdout.strip()
+    run_ok("adduser", "alice", "--password-stdin", stdin="correct horse")
+    password = run_ok("adduser", "ci", "--generate").stdout.strip()
 
     # kubectl create secret generic registry-basic-auth --from-file=auth, after a delete
-    run("auth", "push", "-n", namespace)
+    run_ok("auth", "push", "-n", namespace)
     live = kubernetes.secret(namespace, "registry-basic-auth")["data"]["auth"]
     mounted = tmp_path / "mounted"
     mounted.write_bytes(base64.b64decode(live))
@@ -50,10 +43,10 @@ def test_a_user_reaches_the_registry_and_every_namespace(
 
     # docker login
     login = ["login", ingress.host, "--plain-http", "--username", "ci", "--password-stdin"]
-    run(*login, password=password)
+    run_ok(*login, stdin=password)
 
     # kubectl create secret docker-registry, once for every namespace
-    run(
+    run_ok(
         *["secret", "create", "--server", ingress.host],
         *["-n", f"{namespace},{team}", "--service-account", "default"],
     )
@@ -64,15 +57,17 @@ def test_a_user_reaches_the_registry_and_every_namespace(
         assert (entry["username"], entry["password"]) == ("ci", password)
 
     # A browser on /v2/_catalog
-    assert run("catalog", ingress.host, "--plain-http").stdout == "team/app\n"
+    assert run_ok("catalog", ingress.host, "--plain-http").stdout == "team/app\n"
 
     # A Pod that would pull it
     image = f"{ingress.host}/team/app:1.0"
-    well = run("doctor", "--image", image, "-n", team, "--plain-http", "--platform", "linux/amd64")
+    well = run_ok(
+        "doctor", "--image", image, "-n", team, "--plain-http", "--platform", "linux/amd64"
+    )
     assert "failure" not in well.stdout
 
 
-def test_a_library_of_ones_own_and_an_image_uploaded_without_docker(
+def test_a_registry_of_a_team_and_an_image_pushed_without_docker(
     kubernetes: ApiServer,
     namespace: str,
     serve: Servers,
@@ -86,9 +81,9 @@ def test_a_library_of_ones_own_and_an_image_uploaded_without_docker(
 
     # The namespace edited in four YAML files, and adduser.sh once more
     first = ["--user", "ci", "--generate"]
-    made = run("library", "apply", *WANTED, "-n", namespace, *first)
+    made = run_ok("registry", "apply", *ARGUMENTS, "-n", namespace, *first)
     password = made.stdout.strip()
-    again = run("library", "apply", *WANTED, "-n", namespace)
+    again = run_ok("registry", "apply", *ARGUMENTS, "-n", namespace)
     assert {line.split()[1] for line in again.stdout.splitlines()} == {"unchanged"}
 
     # What the cluster would make of it, on loopback
@@ -97,17 +92,17 @@ def test_a_library_of_ones_own_and_an_image_uploaded_without_docker(
     host, trust = outside.host, ["--ca-file", str(outside.ca_file)]
 
     # docker login, docker tag, docker push
-    run("login", host, *trust, "--username", "ci", "--password-stdin", password=password)
+    run_ok("login", host, *trust, "--username", "ci", "--password-stdin", stdin=password)
     image = f"{host}/team/app:1.0"
     Path("app.tar").write_bytes(tar_of(docker_archive((["app:1.0"], [b"layer" * 100_000]))))
-    pushed = run("image", "push", "app.tar", image, *trust)
+    pushed = run_ok("image", "push", "app.tar", image, *trust)
     assert pushed.stdout.startswith(f"{image}@sha256:")
 
     # kubectl create secret docker-registry, and a Pod that pulls
     account = ["--service-account", "default"]
-    run("secret", "create", "--server", host, "-n", namespace, *account)
+    run_ok("secret", "create", "--server", host, "-n", namespace, *account)
     pull = ["doctor", "--image", image, "-n", namespace, "--platform", "linux/amd64", *trust]
-    steps = dict(line.split("\t")[:2] for line in run(*pull).stdout.splitlines())
+    steps = dict(line.split("\t")[:2] for line in run_ok(*pull).stdout.splitlines())
     assert set(steps.values()) == {"ok"}
     spec = {"containers": [{"name": "app", "image": image}]}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"}, "spec": spec}
@@ -115,6 +110,6 @@ def test_a_library_of_ones_own_and_an_image_uploaded_without_docker(
     assert kubernetes.request("POST", path, manifest)[0] == 201
 
     # A browser on /v2/_catalog
-    assert run("catalog", host, *trust).stdout == "team/app\n"
-    listed = json.loads(run("library", "list", "-n", namespace, "-o", "json").stdout)
-    assert [one["name"] for one in listed["libraries"]] == ["foo"]
+    assert run_ok("catalog", host, *trust).stdout == "team/app\n"
+    listed = json.loads(run_ok("registry", "list", "-n", namespace, "-o", "json").stdout)
+    assert [one["name"] for one in listed["registries"]] == ["foo"]

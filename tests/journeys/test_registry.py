@@ -1,4 +1,4 @@
-"""What `library` renders, run for real: its Ingress as nginx, its Deployment as the registry."""
+"""The manifests of a registry, run for real: the Ingress as nginx, the Deployment as a registry."""
 
 import base64
 import hashlib
@@ -11,24 +11,17 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
-from regctl.cli.main import main
+from tests.cli import run_ok
 from tests.conftest import Servers
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
 from tests.servers.nginx import nginx
 
-WANTED = ["foo", "--host", "registry.foo.com", "--tls-secret", "foo-tls"]
+ARGUMENTS = ["foo", "--host", "registry.foo.com", "--tls-secret", "foo-tls"]
 LAYER = os.urandom(20_000_000)
 NGINX = "nginx.ingress.kubernetes.io/"
-
-
-def run(*args: str, stdin: str = "") -> Result:
-    told = CliRunner().invoke(main, list(args), input=stdin, prog_name="regctl")
-    assert told.exit_code == 0, told.stderr
-    return told
 
 
 class Pod:
@@ -36,8 +29,9 @@ class Pod:
 
     def __init__(self, folder: Path, kubernetes: ApiServer, namespace: str, *flags: str) -> None:
         self.folder, self.kubernetes, self.namespace = folder, kubernetes, namespace
-        rendered = run("library", "render", *WANTED, "-n", namespace, *flags).stdout
-        self.objects = {one["kind"]: one for one in yaml.safe_load_all(rendered)}
+        dry_run = ["--dry-run=client", "-o", "yaml"]
+        printed = run_ok("registry", "apply", *ARGUMENTS, "-n", namespace, *flags, *dry_run)
+        self.objects = {one["kind"]: one for one in yaml.safe_load_all(printed.stdout)}
         self.spec = self.objects["Deployment"]["spec"]["template"]["spec"]
         [self.container] = self.spec["containers"]
         self.versions = 0
@@ -47,7 +41,7 @@ class Pod:
         return {key: base64.b64decode(value) for key, value in data.items()}
 
     def mount(self) -> None:
-        """Mount Secrets as the kubelet does, or change what is mounted: by another `..data`."""
+        """Mount the Secrets as the kubelet does, or update them by replacing `..data`."""
         secrets = {v["name"]: v["secret"] for v in self.spec["volumes"] if "secret" in v}
         for mount in self.container["volumeMounts"]:
             if mount["name"] not in secrets:
@@ -65,22 +59,22 @@ class Pod:
             (folder / "..next").replace(folder / "..data")
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, mounts where they are here; the port is the test's to choose."""
+        """Return the environment, with the paths of this machine and without the port."""
         values = {one["name"]: one["value"] for one in self.container["env"]}
         assert values.pop("REGISTRY_HTTP_ADDR") == ":5000"
         for mount in self.container["volumeMounts"]:
-            there, here = mount["mountPath"], self.folder / mount["mountPath"].lstrip("/")
-            here.mkdir(parents=True, exist_ok=True)
-            values = {key: value.replace(there, str(here)) for key, value in values.items()}
+            path, local = mount["mountPath"], self.folder / mount["mountPath"].lstrip("/")
+            local.mkdir(parents=True, exist_ok=True)
+            values = {key: value.replace(path, str(local)) for key, value in values.items()}
         return values
 
     def start(self, serve: Servers) -> DockerRegistry:
         self.mount()
-        # With deletion on in the file, so that it is the environment that turns it off.
+        # The configuration file allows deletion, so only the environment can forbid it.
         return serve(docker_registry(self.folder / "run", env=self.environment(), delete=True))
 
     def ingress(self, serve: Servers, registry: DockerRegistry) -> DockerRegistry:
-        """Start nginx as ingress-nginx would have it configured; return the registry behind it."""
+        """Start nginx as ingress-nginx would configure it; return the registry behind it."""
         marks = self.objects["Ingress"]["metadata"]["annotations"]
         auth_file = None
         if marks.get(f"{NGINX}auth-type") == "basic":
@@ -109,28 +103,28 @@ Start = Callable[..., Pod]
 def pod(
     kubernetes: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Start:
-    """Apply a library with the users ci, made with it, and alice, of the auth file."""
+    """Apply a registry with the users ci, added with it, and alice, of the auth file."""
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     monkeypatch.chdir(tmp_path)
 
     def start(*flags: str) -> Pod:
         first = ["-n", namespace, "--user", "ci", "--password-stdin"]
-        run("library", "apply", *WANTED, *flags, *first, stdin="battery")
-        run("auth", "pull", "-n", namespace)
-        run("adduser", "alice", "--cost", "4", "--password-stdin", stdin="staple")
-        run("auth", "push", "-n", namespace)
+        run_ok("registry", "apply", *ARGUMENTS, *flags, *first, stdin="battery")
+        run_ok("auth", "pull", "-n", namespace)
+        run_ok("adduser", "alice", "--cost", "4", "--password-stdin", stdin="staple")
+        run_ok("auth", "push", "-n", namespace)
         return Pod(tmp_path / "pod", kubernetes, namespace, *flags)
 
     return start
 
 
 def probed(pod: Pod, registry: DockerRegistry) -> list[int]:
-    """What the kubelet hears: it has no password."""
+    """Return the answers to the kubelet, which has no password."""
     probes = [pod.container[name] for name in ("startupProbe", "readinessProbe")]
     return [registry.request("GET", probe["httpGet"]["path"])[0] for probe in probes]
 
 
-def lets_in(registry: DockerRegistry) -> None:
+def assert_users_can_log_in(registry: DockerRegistry) -> None:
     assert registry.allows("ci", "battery")
     assert registry.allows("alice", "staple")
     assert not registry.allows("alice", "battery")
@@ -140,8 +134,8 @@ def lets_in(registry: DockerRegistry) -> None:
     assert headers["www-authenticate"] == 'Basic realm="Registry foo"'
 
 
-def pushes(registry: DockerRegistry, user: tuple[str, str]) -> str:
-    """A layer of 20 MB goes in and comes out whole; return the image's digest."""
+def push_layer(registry: DockerRegistry, user: tuple[str, str]) -> str:
+    """Push and pull a layer of 20 MB; return the image's digest."""
     digest = registry.push_image("team/app", "1.0", layers=[LAYER], user=user)
     layer = f"sha256:{hashlib.sha256(LAYER).hexdigest()}"
     status, _, body = registry.request("GET", f"/v2/team/app/blobs/{layer}", user=user)
@@ -150,23 +144,21 @@ def pushes(registry: DockerRegistry, user: tuple[str, str]) -> str:
 
 
 @pytest.mark.parametrize("auth", ["ingress", "registry"])
-def test_users_of_the_auth_secret_get_in_and_a_layer_of_20_mb_passes(
-    serve: Servers, pod: Start, auth: str
-) -> None:
+def test_users_can_log_in_and_push_a_layer_of_20_mb(serve: Servers, pod: Start, auth: str) -> None:
     ours = pod("--auth", auth)
     registry = ours.start(serve)
     assert probed(ours, registry) == [200, 200]
     outside = ours.ingress(serve, registry)
-    lets_in(outside)
-    digest = pushes(outside, ("alice", "staple"))
-    # What is pushed stands where the volume is.
+    assert_users_can_log_in(outside)
+    digest = push_layer(outside, ("alice", "staple"))
+    # The image is in the volume.
     assert (ours.folder / "var/lib/registry/docker/registry/v2/repositories/team/app").is_dir()
     path = f"/v2/team/app/manifests/{digest}"
     assert outside.request("DELETE", path, user=("alice", "staple"))[0] == 405
 
 
-def test_an_upload_goes_on_at_the_address_that_it_was_begun_at(serve: Servers, pod: Start) -> None:
-    """Whatever a proxy in front says or does not say of the outside."""
+def test_an_upload_continues_at_a_relative_url(serve: Servers, pod: Start) -> None:
+    """Whatever headers the proxy sends or does not send."""
     ours = pod()
     outside = ours.ingress(serve, ours.start(serve))
     user = ("ci", "battery")
@@ -174,20 +166,20 @@ def test_an_upload_goes_on_at_the_address_that_it_was_begun_at(serve: Servers, p
     assert headers["location"].startswith("/v2/team/app/blobs/uploads/")
 
 
-def test_a_user_who_is_added_later_gets_in_without_a_restart(serve: Servers, pod: Start) -> None:
-    """The registry looks at its file again, since it is in a folder that the kubelet swaps."""
+def test_a_user_added_later_can_log_in_without_a_restart(serve: Servers, pod: Start) -> None:
+    """The registry reads its file again, because the kubelet swaps the folder."""
     ours = pod("--auth", "registry")
     registry = ours.start(serve)
     assert not registry.allows("bob", "horse")
-    run("adduser", "bob", "--cost", "4", "--password-stdin", stdin="horse")
-    run("deluser", "alice", "--yes")
-    run("auth", "push", "-n", ours.namespace, "--yes")
+    run_ok("adduser", "bob", "--cost", "4", "--password-stdin", stdin="horse")
+    run_ok("deluser", "alice", "--yes")
+    run_ok("auth", "push", "-n", ours.namespace, "--yes")
     ours.mount()
     assert registry.allows("bob", "horse")
     assert not registry.allows("alice", "staple")
 
 
-def test_deletion_and_maintenance_do_what_they_say(serve: Servers, pod: Start) -> None:
+def test_deletion_and_maintenance_work(serve: Servers, pod: Start) -> None:
     ours = pod("--delete-enabled")
     registry = ours.start(serve)
     digest = registry.push_image("team/app", "1.0")
@@ -195,7 +187,9 @@ def test_deletion_and_maintenance_do_what_they_say(serve: Servers, pod: Start) -
     assert registry.request("DELETE", f"/v2/team/app/manifests/{gone}")[0] == 202
     registry.process.stop()
 
-    run("library", "apply", *WANTED, "-n", ours.namespace, "--delete-enabled", "--maintenance")
+    run_ok(
+        "registry", "apply", *ARGUMENTS, "-n", ours.namespace, "--delete-enabled", "--maintenance"
+    )
     closed = Pod(ours.folder, ours.kubernetes, ours.namespace, "--maintenance", "--delete-enabled")
     registry = closed.start(serve)
     assert probed(closed, registry) == [200, 200]
@@ -204,8 +198,8 @@ def test_deletion_and_maintenance_do_what_they_say(serve: Servers, pod: Start) -
     assert registry.request("DELETE", f"/v2/team/app/manifests/{digest}")[0] == 405
 
 
-def test_what_is_applied_is_what_is_rendered(pod: Start) -> None:
-    """So that what is shown here of the one holds for the other."""
+def test_the_applied_objects_are_the_printed_ones(pod: Start) -> None:
+    """So what these tests show of the printed ones is true of the others."""
     ours = pod()
     path = f"/apis/apps/v1/namespaces/{ours.namespace}/deployments/foo"
     live: dict[str, Any] = ours.kubernetes.get(path)["spec"]["template"]["spec"]

@@ -44,6 +44,8 @@ class Change:
             namespace=self.namespace,
             note=self.note if error is None else None,
             error=error,
+            differences=tuple(f"{user.change} {user.name}" for user in self.users)
+            or ((self.note,) if self.note else ()),
             details={"users": [user._asdict() for user in self.users]},
         )
 

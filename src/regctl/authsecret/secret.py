@@ -22,9 +22,6 @@ from regctl.errors import (
     UnsuitableAuthFileError,
 )
 
-DEFAULT_NAME = "registry-basic-auth"
-"""The name of the auth Secret unless another is given: the one of imixs-cloud's guide."""
-
 _RAW = ("utf-8", "surrogateescape")
 
 # Findings about bytes that are not uploaded, and findings about lines that would be lost silently.

@@ -81,8 +81,10 @@ def gateways(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Ca
     return _objects(ctx, incomplete, "gateways", prefix, qualified=True)
 
 
-def libraries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the libraries of the namespace that is named, or of the context's."""
+def installed_registries(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> Candidates:
+    """Return the registries in the namespace given, or in the context's."""
     from regctl.provisioning.objects import SELECTOR
 
     return _objects(

@@ -60,12 +60,11 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "rotate": "rotate:rotate",
     },
     "The registry and its images": {
-        "library": command_group(
-            "A whole registry in a namespace of its own.",
-            render="registry.apply:render",
+        "registry": command_group(
+            "Install, list and delete registries in the cluster.",
             apply="registry.apply:apply",
-            list="registry.apply:list_",
-            delete="registry.apply:delete",
+            list="registry.list:list_",
+            delete="registry.delete:delete",
         ),
         "catalog": "catalog:catalog",
         "tags": "tags:tags",

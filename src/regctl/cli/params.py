@@ -300,6 +300,16 @@ target_options = option_group(
 )
 
 
+# One namespace, of an object that the command is about.
+namespace_option = option(
+    "-n",
+    "--namespace",
+    metavar="NS",
+    shell_complete=namespaces,
+    help="The namespace.  [default: the context's]",
+)
+
+
 # Connections: kept on the App, which makes the clients
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from regctl.cluster.client import Cluster
     from regctl.outcome import Outcome
-    from regctl.provisioning.listing import Found
+    from regctl.provisioning.listing import InstalledRegistries
     from regctl.pullsecrets.inventory import Inventory, PullSecretUse
     from regctl.pullsecrets.rollout import Rollout
 
@@ -142,7 +142,7 @@ def unreadable(name: str, found: "Inventory") -> list[Result]:
     ]
 
 
-def raise_if_unreadable(app: App, found: "Inventory | Found") -> None:
+def raise_if_unreadable(app: App, found: "Inventory | InstalledRegistries") -> None:
     """Report the namespaces that can't be looked at."""
     errors = [error for _, error in sorted(found.errors.items())]
     if len(errors) == 1 and not found.items:

@@ -1,13 +1,14 @@
-"""The libraries that are in the cluster: who is let in, and which pull secrets are for them."""
+"""The registries that are installed in the cluster, with their users and pull secrets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regctl.authfile import readers as consumers
-from regctl.authsecret import secret as authsecret
+from regctl.authfile.readers import READERS
+from regctl.authsecret.secret import read
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import SECRETS, Namespace
+from regctl.cluster.namespaces import Targets
+from regctl.cluster.resource import SECRETS
 from regctl.cluster.secret import read_secret
 from regctl.credentials.kubelet import key_matches, kubelet_key
 from regctl.errors import ClusterError, MalformedError, NotPermittedError, RegctlError
@@ -16,12 +17,12 @@ from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
 
 
 @dataclass(frozen=True)
-class Item:
+class InstalledRegistry:
     """
-    One library; *auth* and *auth_secret* say who checks passwords, and by which Secret.
+    One registry in the cluster; *auth* says who checks passwords, by *auth_secret*.
 
-    *users* None: their Secret is not there or can't be read. *pull_secrets* are `NAMESPACE/NAME`;
-    None where they can't be listed.
+    *users* is None if their Secret does not exist or cannot be read. *pull_secrets* are
+    `NAMESPACE/NAME`; None if they cannot be listed.
     """
 
     namespace: str
@@ -37,36 +38,38 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found, sorted by namespace and name, and where one can't look."""
+class InstalledRegistries:
+    """The registries found, by namespace and name, and an error for each unreadable namespace."""
 
-    items: tuple[Item, ...] = ()
+    items: tuple[InstalledRegistry, ...] = ()
     errors: Mapping[str, RegctlError] = field(default_factory=dict)
 
 
-def libraries(
-    cluster: Cluster, namespaces: Sequence[Namespace] | None, *, everywhere: bool
-) -> Found:
+def installed_registries(cluster: Cluster, targets: Targets) -> InstalledRegistries:
     """
-    Return the libraries in *namespaces*; None: in all.
+    Return the registries in the namespaces that *targets* selects.
 
-    *everywhere* lists the whole cluster at once, else there is a LIST in each namespace. Pull
-    secrets are looked for in the whole cluster.
+    Lists the whole cluster in one request if several namespaces may match, else each namespace.
+    Pull secrets are searched in the whole cluster.
     """
-    wanted = None if namespaces is None else {namespace.name for namespace in namespaces}
+    # Without the right to list namespaces, -A alone still works.
+    every = targets.everywhere and not targets.exclude and targets.selector is None
+    wanted = None if every else {namespace.name for namespace in targets.resolve(cluster)}
     errors: dict[str, RegctlError] = {}
-    objects: list[dict[str, Any]] = []
-    for space in [None] if everywhere or wanted is None else sorted(wanted):
+    found: list[dict[str, Any]] = []
+    for space in [None] if targets.listed or wanted is None else sorted(wanted):
         try:
-            objects += cluster.list(DEPLOYMENTS, namespace=space, label_selector=SELECTOR)
+            found += cluster.list(DEPLOYMENTS, namespace=space, label_selector=SELECTOR)
         except RegctlError as error:
             if space is None:
                 raise
             errors[space] = error
-    kept = [one for one in objects if wanted is None or one["metadata"]["namespace"] in wanted]
+    kept = [one for one in found if wanted is None or one["metadata"]["namespace"] in wanted]
     kept.sort(key=lambda one: (one["metadata"]["namespace"], one["metadata"]["name"]))
-    pulling = _pull_secrets(cluster) if kept else None
-    return Found(tuple(_item(cluster, one, pulling) for one in kept), errors)
+    pull_secrets = _pull_secrets(cluster) if kept else None
+    return InstalledRegistries(
+        tuple(_installed(cluster, one, pull_secrets) for one in kept), errors
+    )
 
 
 def _pull_secrets(cluster: Cluster) -> tuple[PullSecretUse, ...] | None:
@@ -76,24 +79,24 @@ def _pull_secrets(cluster: Cluster) -> tuple[PullSecretUse, ...] | None:
         return None
 
 
-def _item(
-    cluster: Cluster, there: Mapping[str, Any], pulling: Sequence[PullSecretUse] | None
-) -> Item:
-    metadata, spec = there["metadata"], there["spec"]
+def _installed(
+    cluster: Cluster, deployment: Mapping[str, Any], pull_secrets: Sequence[PullSecretUse] | None
+) -> InstalledRegistry:
+    metadata, spec = deployment["metadata"], deployment["spec"]
     annotations = metadata.get("annotations") or {}
     host, secret = annotations.get(HOST, ""), annotations.get(AUTH_SECRET, "")
     namespace = metadata["namespace"]
-    return Item(
+    return InstalledRegistry(
         namespace,
         metadata["name"],
         host,
-        spec["template"]["spec"]["containers"][0]["image"],
-        annotations.get(AUTH, ""),
-        secret,
-        ready=(there.get("status") or {}).get("readyReplicas", 0),
+        image=spec["template"]["spec"]["containers"][0]["image"],
+        auth=annotations.get(AUTH, ""),
+        auth_secret=secret,
+        ready=(deployment.get("status") or {}).get("readyReplicas", 0),
         replicas=spec.get("replicas", 1),
         users=_users(cluster, namespace, secret) if secret else None,
-        pull_secrets=None if pulling is None else tuple(_for_host(pulling, host)),
+        pull_secrets=None if pull_secrets is None else tuple(_for_host(pull_secrets, host)),
     )
 
 
@@ -102,8 +105,8 @@ def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | Non
         item = cluster.get(SECRETS, namespace, name)
         if item is None:
             return None
-        reader = consumers.READERS["distribution"]  # takes the only key, whatever its name
-        return tuple(user.name for user in authsecret.read(read_secret(item), reader).users())
+        reader = READERS["distribution"]  # reads the only key, whatever its name
+        return tuple(user.name for user in read(read_secret(item), reader).users())
     except (NotPermittedError, ClusterError, MalformedError):
         return None
 
@@ -111,6 +114,6 @@ def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | Non
 def _for_host(items: Sequence[PullSecretUse], host: str) -> Iterator[str]:
     for item in items:
         keys = (kubelet_key(key) for key in item.registries)
-        # A key with a path is for this registry too: for some of its repositories.
+        # A key with a path counts too: it is for some repositories of this registry.
         if any(key and key_matches(key.partition("/")[0], host) for key in keys):
             yield f"{item.secret.namespace}/{item.secret.name}"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
+from regctl.authsecret import DEFAULT_NAME
+
 Command = Literal[
     "secret create",
     "secret list",
@@ -32,8 +34,6 @@ _API_GROUPS = {
     "middlewares": "traefik.io",
     "httproutes": "gateway.networking.k8s.io",
 }
-# The default name that `registry apply` and `auth push` give it.
-_AUTH_SECRET = "registry-basic-auth"  # noqa: S105
 _READING = frozenset({"get", "list"})
 
 
@@ -121,7 +121,7 @@ def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
         _Right("persistentvolumeclaims", verbs, _named),
         _Right("services", verbs, _named),
         _Right("deployments", verbs, _named),
-        _Right("secrets", verbs, lambda p: (_AUTH_SECRET, f"{p.name}-http") if p.name else ()),
+        _Right("secrets", verbs, lambda p: (DEFAULT_NAME, f"{p.name}-http") if p.name else ()),
         _Right("ingresses", ways_in, _named),
         _Right("middlewares", ways_in, lambda p: (f"{p.name}-auth",) if p.name else ()),
         _Right("httproutes", ways_in, _named),

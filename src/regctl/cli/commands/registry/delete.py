@@ -1,0 +1,55 @@
+"""`regctl registry delete`: remove a registry from a namespace."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.completers import installed_registries
+from regctl.cli.options import ChangeFlags
+from regctl.cli.params import change_options, cluster_options, namespace_option, output_option
+
+if TYPE_CHECKING:
+    from regctl.provisioning.plan import Plan
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl registry delete team-a -n team-a",
+        "regctl registry delete team-a -n team-a --with-data --yes",
+    ],
+)
+@click.argument("name", shell_complete=installed_registries)
+@namespace_option
+@option("--with-data", is_flag=True, help="Delete the volume with all images, and the users, too.")
+@change_options("yes", "adopt", server=True)
+@output_option("json", "yaml", "name")
+@cluster_options
+@pass_app
+def delete(
+    app: App, *, name: str, namespace: str | None, with_data: bool, change: ChangeFlags
+) -> None:
+    """
+    Delete a registry, but keep its volume and its users unless --with-data is given.
+
+    `regctl registry apply` with the same name uses both again. Pull secrets are not deleted.
+    """
+    from regctl.provisioning import remove
+
+    space = namespace or app.cluster.context_namespace
+    plan = remove.prepare(app.cluster, space, name, with_data=with_data, adopt=change.adopt)
+    question = None if plan.refused else _question(plan, f"registry {name} in namespace {space}")
+    app.carry_out(
+        lambda dry_run: ([outcome] for outcome in plan.run(dry_run)), change, question=question
+    )
+
+
+def _question(plan: "Plan", subject: str) -> str | None:
+    kinds = {one.resource.kind for one in plan.changes if one.action == "delete"}
+    if not kinds:
+        return None
+    data = {"PersistentVolumeClaim": "all its images", "Secret": "its users"}
+    lost = " and ".join(words for kind, words in data.items() if kind in kinds)
+    return f"delete {subject}{f' with {lost}' if lost else ' (its images and users are kept)'}?"

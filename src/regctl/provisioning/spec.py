@@ -1,0 +1,179 @@
+"""A private registry as it is asked for. Everything here is checked without a cluster."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from regctl.authfile.readers import READERS, AuthFileReader, Shape
+from regctl.cluster.resource import check_namespace, check_object_name
+from regctl.errors import ImmutableError, InvalidInputError, InvalidObjectNameError
+from regctl.provisioning.quantity import canonical, size_in_bytes
+from regctl.reference import ImageReference, Registry
+
+DEFAULT_IMAGE = "registry:3"
+
+Auth = Literal["ingress", "registry"]
+Controller = Literal["nginx", "traefik"]
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_MAX_NAME_LENGTH = 63
+
+# The Secret is mounted as a folder, and the registry's configuration names one file in it.
+_REGISTRY_READER = replace(READERS["distribution"], shape=Shape(key="auth", source="this package"))
+
+
+@dataclass(frozen=True)
+class Ingress:
+    """
+    Access through an Ingress for *controller*.
+
+    *class_name* is needed only if the IngressClass is not named after the controller. The
+    certificate is in *tls_secret*, or cert-manager's *cluster_issuer* issues it.
+    """
+
+    controller: Controller = "nginx"
+    class_name: str | None = None
+    cluster_issuer: str | None = None
+    tls_secret: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cluster_issuer is None) == (self.tls_secret is None):
+            raise InvalidInputError(
+                "an Ingress needs exactly one source for its certificate: docker requires HTTPS",
+                hint="`--cluster-issuer NAME` makes cert-manager issue it, `--tls-secret NAME` "
+                "takes it from a Secret",
+            )
+        check_object_name(self.cluster_issuer or self.tls_secret or "", "certificate's source")
+        check_object_name(self.class_name or self.controller, "IngressClass")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Access through a Gateway of the Gateway API, which has the certificate itself."""
+
+    namespace: str
+    name: str
+
+    def __post_init__(self) -> None:
+        check_namespace(self.namespace)
+        check_object_name(self.name, "Gateway")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrySpec:
+    """
+    One private registry, as asked for.
+
+    *auth* says who checks passwords, the ingress or the registry; None means the ingress if it
+    can. *storage*, *storage_class* and *access_mode* describe the volume; None means the default.
+    Raises InvalidInputError, InvalidObjectNameError and InvalidReferenceError for bad values.
+    """
+
+    name: str
+    host: str
+    namespace: str
+    entry: Ingress | Gateway
+    auth_secret: str
+    auth: Auth | None = None
+    image: str = DEFAULT_IMAGE
+    replicas: int = 1
+    storage: str | None = None
+    storage_class: str | None = None
+    access_mode: str | None = None
+    delete_enabled: bool = False
+    maintenance: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_namespace(self.namespace)
+        check_object_name(self.auth_secret, "Secret")
+        object.__setattr__(self, "host", _checked_host(self.host))
+        ImageReference.parse(self.image)
+        if self.storage is not None:
+            object.__setattr__(self, "storage", canonical(self.storage))
+        if self.storage_class is not None:
+            check_object_name(self.storage_class, "StorageClass")
+        if self.auth == "ingress" and isinstance(self.entry, Gateway):
+            raise InvalidInputError(
+                "a Gateway cannot check passwords: the Gateway API has no filter for it",
+                hint="`--auth registry` makes the registry check them; it is the default here",
+            )
+
+    @property
+    def checked_by(self) -> Auth:
+        """Who checks passwords."""
+        return self.auth or ("registry" if isinstance(self.entry, Gateway) else "ingress")
+
+    @property
+    def behind_traefik(self) -> bool:
+        """Whether the registry is reached through Traefik's Ingress."""
+        return isinstance(self.entry, Ingress) and self.entry.controller == "traefik"
+
+    @property
+    def reader(self) -> AuthFileReader:
+        """Who reads the auth Secret."""
+        if self.checked_by == "registry":
+            return _REGISTRY_READER
+        return READERS["traefik" if self.behind_traefik else "ingress-nginx"]
+
+    @property
+    def http_secret(self) -> str | None:
+        """The Secret with which replicas continue each other's uploads; None for one replica."""
+        return f"{self.name}-http" if self.replicas > 1 else None
+
+    def with_volume(self, claim: Mapping[str, Any], *, owns_class: bool) -> "RegistrySpec":
+        """
+        Return the spec with the values of an existing volume *claim* where it asks for no others.
+
+        *owns_class* says whether regctl set the claim's storage class. Raises ImmutableError if
+        the spec needs another volume.
+        """
+        spec = claim.get("spec") or {}
+        modes, present_class = spec.get("accessModes") or [], spec.get("storageClassName")
+        size = str(((spec.get("resources") or {}).get("requests") or {}).get("storage", ""))
+        attempt = f"cannot change volume claim {self.name} in namespace {self.namespace}"
+        storage = self.storage or size
+        if size_in_bytes(storage) < size_in_bytes(size):
+            raise ImmutableError(
+                f"{attempt}: its size is {size}, and a volume cannot shrink",
+                hint="leave out `--storage` to keep the size",
+            )
+        if self.storage_class not in {None, present_class}:
+            raise ImmutableError(
+                f"{attempt}: its storage class is {present_class}, which cannot be changed",
+                hint="leave out `--storage-class` to keep it",
+            )
+        if self.replicas > 1 and "ReadWriteMany" not in modes:
+            raise ImmutableError(
+                f"{attempt}: its access mode is {', '.join(modes)}, and several replicas need "
+                "ReadWriteMany",
+                hint="pass `--replicas 1`, or create a registry with another name",
+            )
+        return replace(
+            self,
+            storage=storage,
+            storage_class=present_class if owns_class or self.storage_class else None,
+            access_mode=modes[0] if modes else "ReadWriteOnce",
+        )
+
+
+def check_name(name: str) -> str:
+    """Return *name*; raise InvalidObjectNameError if no Service can have it (RFC 1035)."""
+    if len(name) > _MAX_NAME_LENGTH or _NAME.fullmatch(name) is None:
+        raise InvalidObjectNameError(
+            f"not a name for a registry: {name!r}",
+            hint="use at most 63 of a-z, 0-9 and '-', starting with a letter, without a '-' last",
+        )
+    return name
+
+
+def _checked_host(text: str) -> str:
+    host = Registry.parse(text).host
+    name, colon, _ = host.partition(":")
+    if colon or name.startswith("[") or re.fullmatch(r"[\d.]+", name):
+        raise InvalidInputError(
+            f"not a host for an Ingress: {text!r}",
+            hint="pass a name such as registry.foo.com, without a port; an IP address is no name",
+        )
+    return check_object_name(name, "host")
