@@ -44,7 +44,7 @@ OWNERS = {
     "passlib": {"authfile.hashes"},
     "requests": {"registry.transport"},
     "kubernetes": {"cluster.kubeconfig"},
-    "urllib3": {"cluster.client", "cluster.kubeconfig", "registry.transport"},
+    "urllib3": {"cluster.client", "cluster.kubeconfig", "registry.transport", "registry.urls"},
     "yaml": {"documents"},
     "rich": {"cli.output"},
     "click": {"cli"},

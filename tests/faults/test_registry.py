@@ -20,6 +20,8 @@ from regctl.cli.main import main
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
+from regctl.registry.session import Callbacks
+from regctl.registry.session import Request as ApiRequest
 from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
@@ -54,8 +56,9 @@ def client(
     return RegistryClient(
         Registry.parse(host),
         credential=credential,
-        transport=ConnectionSettings(plain_http=True, read_seconds=read_seconds),
-        backoff=Backoff(tries=3, base=0),
+        settings=ConnectionSettings(
+            plain_http=True, read_seconds=read_seconds, backoff=Backoff(tries=3, base=0)
+        ),
     )
 
 
@@ -86,18 +89,21 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
         ["a"],
     ),
     "a bare list": (Answer.of(["a"]), ["a"]),
-    "not compressed as it says": (
+    "not compressed as its header says": (
         Answer(200, b"plain", {"Content-Encoding": "gzip"}),
-        (errors.RegistryError, "not compressed as it says"),
+        (errors.RegistryError, "not compressed as its header says"),
     ),
     "a bomb": (
         Answer(200, bomb(), {"Content-Encoding": "gzip"}),
-        (errors.RegistryError, "more than 32 MiB"),
+        (errors.RegistryError, "longer than 32 MiB"),
     ),
-    "HTML": (Answer(200, b"<html>hi</html>"), (errors.NotARegistryError, "not JSON")),
-    "nothing at all": (Answer(200, b""), (errors.NotARegistryError, "not JSON")),
-    "deep nesting": (Answer(200, b"[" * 100_000), (errors.NotARegistryError, "not JSON")),
-    "not UTF-8": (Answer(200, b'{"repositories":["\xff"]}'), (errors.NotARegistryError, "JSON")),
+    "HTML": (Answer(200, b"<html>hi</html>"), (errors.NotARegistryError, "not a JSON object")),
+    "nothing at all": (Answer(200, b""), (errors.NotARegistryError, "not a JSON object")),
+    "deep nesting": (Answer(200, b"[" * 100_000), (errors.NotARegistryError, "not a JSON object")),
+    "not UTF-8": (
+        Answer(200, b'{"repositories":["\xff"]}'),
+        (errors.NotARegistryError, "not a JSON object"),
+    ),
     "no list": (
         Answer.of({"repositories": "a"}),
         (errors.NotARegistryError, "no list of repositories"),
@@ -105,7 +111,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     "another document": (Answer.of({"a": 1}), (errors.NotARegistryError, "no list of")),
     "half an answer": (
         Answer(200, b'{"repos', {"Content-Length": "100"}, hang_up=True),
-        (errors.RegistryUnreachableError, "broke off"),
+        (errors.RegistryUnreachableError, "connection broke before the response ended"),
     ),
     "not found, as HTML": (Answer(404, b"<html>"), (errors.NotARegistryError, "not a registry")),
     "no catalog": (
@@ -132,11 +138,11 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     "a broken auth file": (Answer(400, b""), (errors.RegistryError, "cannot read its auth file")),
     "a very long pause": (
         Answer(503, headers={"Retry-After": "86400"}),
-        (errors.RegistryError, "come back in 86400 s"),
+        (errors.RegistryError, "asks to try again in 86400 s"),
     ),
     "a redirect to nowhere": (
         Answer(302, headers={"Location": "gopher://x"}),
-        (errors.RegistryError, "redirects to what is no address"),
+        (errors.RegistryError, "redirects to an invalid URL"),
     ),
     "a redirect to itself": (
         Answer(307, headers={"Location": "/v2/_catalog"}),
@@ -175,7 +181,7 @@ def test_a_list_from_a_registry_that_misbehaves(serve: Servers, name: str) -> No
     ("manifest", "headers", "said"),
     [
         (b"{}", {"Docker-Content-Digest": f"sha256:{'0' * 64}"}, "its content has the digest"),
-        (b"x" * 5_000_000, {}, "more than 4 MiB"),
+        (b"x" * 5_000_000, {}, "longer than 4 MiB"),
     ],
 )
 def test_a_manifest_that_is_not_what_it_says(
@@ -225,7 +231,7 @@ def test_a_silent_registry_is_given_up() -> None:
     """Against a server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(errors.RegistryUnreachableError, match="no answer in time"):
+        with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
             client(host, read_seconds=0.05).ping()
 
 
@@ -243,7 +249,9 @@ def test_the_pause_that_a_registry_asks_for_is_told(serve: Servers) -> None:
     told: list[float] = []
     host = serve(standin_registry(state)).host
     waiting = RegistryClient(
-        Registry.parse(host), transport=ConnectionSettings(plain_http=True), waiting=told.append
+        Registry.parse(host),
+        settings=ConnectionSettings(plain_http=True),
+        callbacks=Callbacks(on_wait=told.append),
     )
     assert list(waiting.repositories()) == ["a"]
     assert told == [0.0]
@@ -251,7 +259,8 @@ def test_the_pause_that_a_registry_asks_for_is_told(serve: Servers) -> None:
 
 def test_what_is_not_safe_is_never_sent_twice(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: Answer(503))
-    reply = client(serve(standin_registry(state)).host).request("POST", "/v2/a/blobs/uploads/", "x")
+    session = client(serve(standin_registry(state)).host).session
+    reply = session.send(ApiRequest("POST", "/v2/a/blobs/uploads/", "x"))
     assert reply.status == 503
     assert len(state.requests) == 1
 
@@ -326,11 +335,11 @@ def test_a_link_to_another_host_is_asked_of_ours(serve: Servers, foreign: Standi
 def test_a_redirected_upload_is_not_followed(serve: Servers, foreign: StandinRegistry) -> None:
     state = StandinRegistry(script=redirect_away(foreign.url))
     registry = serve(standin_registry(state))
-    reply = client(registry.host).request("PUT", "/v2/a/manifests/1", "x", body=b"{}")
+    reply = client(registry.host).session.send(
+        ApiRequest("PUT", "/v2/a/manifests/1", "x", body=b"{}")
+    )
     assert reply.status == 307
     assert foreign.requests == []
-    location = client(registry.host).target_of(f"{foreign.url}/v2/a/blobs/uploads/1?s=2", reply)
-    assert location == "/v2/a/blobs/uploads/1?s=2"
 
 
 def test_a_realm_that_must_not_see_the_password_does_not(
@@ -340,7 +349,9 @@ def test_a_realm_that_must_not_see_the_password_does_not(
     header = f'Bearer realm="{foreign.url}/token",service="x"'
     proxy = serve(standin_registry(StandinRegistry(script=lambda _r: challenge(REFUSED, header))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    with pytest.raises(errors.UntrustedRealmError, match="inside this machine"):
+    with pytest.raises(
+        errors.UntrustedRealmError, match="which is on this machine: no password was sent"
+    ):
         client("registry.example").ping()
     assert foreign.requests == []
 
@@ -377,7 +388,7 @@ def test_through_a_proxy_the_password_goes_to_the_registry_alone(
         RegistryClient(
             Registry.parse(registry.host),
             credential=CI,
-            transport=ConnectionSettings(ca_file=certificate.ca_file),
+            settings=ConnectionSettings(ca_file=certificate.ca_file),
         ).ping()
     assert heads[0].startswith(b"CONNECT ")
     assert b"Basic bWU6cHJveHlzLW93bg==" in heads[0]
@@ -421,7 +432,7 @@ def test_a_registry_in_public_does_not_make_us_ask_this_machine(
 ) -> None:
     proxy = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    with pytest.raises(errors.RegistryError, match="inside this machine: not followed"):
+    with pytest.raises(errors.RegistryError, match="is not followed: that host is on this machine"):
         client("registry.example").manifest("team/app", "1.0")
     assert foreign.requests == []
 
@@ -501,9 +512,9 @@ def test_a_refusal_without_a_challenge_is_looked_up_at_the_door(serve: Servers) 
         (b"HTTP/1.1 abc\r\n\r\n", "does not speak HTTP"),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
-            "broke off|does not speak HTTP",
+            "connection broke|does not speak HTTP",
         ),
-        (b"", "broke off"),
+        (b"", "connection broke before the response ended"),
     ],
 )
 def test_what_is_no_http_is_told(sent: bytes, said: str) -> None:
@@ -575,7 +586,7 @@ def test_nobody_is_told_that_a_user_may_see_more(serve: Servers) -> None:
     host = serve(standin_registry()).host
     run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
     assert (run.exit_code, run.stdout) == (0, "")
-    assert "shows nothing to nobody: a user may see more" in run.stderr
+    assert "shows no repository to anonymous clients: a user may see more" in run.stderr
 
 
 def test_harbor_is_listed_by_its_own_interface_and_says_so(serve: Servers) -> None:
@@ -594,5 +605,8 @@ def test_a_right_password_that_may_not_list_is_told_so(serve: Servers) -> None:
         return challenge(REFUSED, 'Basic realm="x"') if request.path == "/v2/_catalog" else None
 
     host = serve(standin_registry(StandinRegistry(script=script))).host
-    with pytest.raises(errors.NotPermittedError, match="password of ci is right, and the list"):
+    with pytest.raises(
+        errors.NotPermittedError,
+        match="password of ci is correct, but the registry refuses the list",
+    ):
         list(client(host).repositories())

@@ -42,7 +42,7 @@ def run(*args: str) -> Result:
 
 def push(source: Path, host: str, *, chunk: int | None = None) -> PushedImage:
     """Push with the library, without pauses between tries."""
-    client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
+    client = RegistryClient(Registry.parse(host), settings=ConnectionSettings(plain_http=True))
     pusher = ImagePusher(
         client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=ChunkSize(chunk)
     )
@@ -100,7 +100,8 @@ def test_a_connection_that_is_always_lost_leaves_no_tag(
     with (
         cutting_proxy(upstream.host, range(100_000, 9_000_000, 100_000)) as proxy,
         pytest.raises(
-            RegistryUnreachableError, match=r"cannot upload sha256:\w+ to .*: its answer broke off"
+            RegistryUnreachableError,
+            match=r"cannot upload sha256:\w+ to .*: the connection broke before the response ended",
         ),
     ):
         push(saved, proxy.host)
@@ -201,7 +202,7 @@ def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Serv
         return uploading(request)
 
     host = serve(standin_registry(StandinRegistry(script=script))).host
-    client = RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
+    client = RegistryClient(Registry.parse(host), settings=ConnectionSettings(plain_http=True))
     pusher = ImagePusher(client, "team/app", backoff=Backoff(tries=9, base=0.001))
     manifest = SavedManifest("application/x", (blob,), body=b"{}")
     assert pusher.push(manifest, ["1.0"]).count("uploaded") == 1

@@ -44,7 +44,7 @@ def layout(tmp_path: Path) -> Path:
 
 
 def client_of(host: str) -> RegistryClient:
-    return RegistryClient(Registry.parse(host), transport=ConnectionSettings(plain_http=True))
+    return RegistryClient(Registry.parse(host), settings=ConnectionSettings(plain_http=True))
 
 
 def push(pusher: ImagePusher, source: Path, *references: str) -> PushedImage:

@@ -55,7 +55,7 @@ def put_index(state: StandinRegistry, *children: tuple[str, str]) -> str:
 
 def client_of(registry: StandinRegistry) -> RegistryClient:
     settings = ConnectionSettings(plain_http=True)
-    return RegistryClient(Registry.parse(registry.host), transport=settings)
+    return RegistryClient(Registry.parse(registry.host), settings=settings)
 
 
 def test_an_image_with_one_variant(registry: StandinRegistry) -> None:

@@ -51,7 +51,7 @@ def registry(serve: Servers) -> Writable:
 @pytest.fixture
 def client(registry: Writable) -> RegistryClient:
     image = ImageReference.parse(f"{registry.host}/team/app")
-    return RegistryClient(image.registry, transport=ConnectionSettings(plain_http=True))
+    return RegistryClient(image.registry, settings=ConnectionSettings(plain_http=True))
 
 
 def image(registry: StandinRegistry, reference: str) -> ImageReference:

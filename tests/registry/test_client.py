@@ -12,6 +12,7 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
+from regctl.registry.session import Callbacks
 from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff, RequestTrace
 from tests.conftest import Servers
@@ -21,16 +22,14 @@ from tests.servers.nginx import nginx
 from tests.servers.process import free_port
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
-PLAIN = ConnectionSettings(plain_http=True)
 NO_PAUSE = Backoff(tries=3, base=0, cap=0)
+PLAIN = ConnectionSettings(plain_http=True, backoff=NO_PAUSE)
 
 
 def client(
-    host: str, *, credential: Credential | None = None, transport: ConnectionSettings = PLAIN
+    host: str, *, credential: Credential | None = None, settings: ConnectionSettings = PLAIN
 ) -> RegistryClient:
-    return RegistryClient(
-        Registry.parse(host), credential=credential, transport=transport, backoff=NO_PAUSE
-    )
+    return RegistryClient(Registry.parse(host), credential=credential, settings=settings)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_every_repository_comes_through_nginx_with_tls_and_a_password(
     )
     trusting = ConnectionSettings(ca_file=certificate.ca_file)
     zoe = Credential("zoë", "zoë:pässword")
-    assert list(client(front.host, credential=zoe, transport=trusting).repositories()) == NAMES
+    assert list(client(front.host, credential=zoe, settings=trusting).repositories()) == NAMES
 
 
 def test_tags_of_a_repository_and_of_one_that_lost_them(registry: DockerRegistry) -> None:
@@ -133,7 +132,7 @@ def test_behind_nginx_with_tls_and_basic_authentication(
         )
     )
     trusting = ConnectionSettings(ca_file=certificate.ca_file)
-    known = client(front.host, credential=Credential("zoë", "zoë:pässword"), transport=trusting)
+    known = client(front.host, credential=Credential("zoë", "zoë:pässword"), settings=trusting)
     assert "behind/nginx" in known.repositories()
 
 
@@ -143,9 +142,9 @@ def test_an_untrusted_certificate_is_named_and_so_is_the_flag(
     certificate = make_certificate(tmp_path / "tls")
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError, match="not trusted") as caught:
-        client(host, transport=ConnectionSettings()).ping()
+        client(host, settings=ConnectionSettings()).ping()
     assert "--ca-file" in (caught.value.hint or "")
-    client(host, transport=ConnectionSettings(ca_file=certificate.ca_file)).ping()
+    client(host, settings=ConnectionSettings(ca_file=certificate.ca_file)).ping()
 
 
 def test_an_expired_certificate_is_told_apart(serve: Servers, tmp_path: Path) -> None:
@@ -153,14 +152,14 @@ def test_an_expired_certificate_is_told_apart(serve: Servers, tmp_path: Path) ->
     certificate = make_certificate(tmp_path / "tls", expires=yesterday)
     host = serve(docker_registry(tmp_path / "registry", certificate=certificate)).host
     with pytest.raises(errors.CertificateError, match="expired"):
-        client(host, transport=ConnectionSettings(ca_file=certificate.ca_file)).ping()
+        client(host, settings=ConnectionSettings(ca_file=certificate.ca_file)).ping()
 
 
 def test_http_where_https_was_asked_for_and_the_reverse(
     serve: Servers, tmp_path: Path, registry: DockerRegistry
 ) -> None:
     with pytest.raises(errors.NotARegistryError, match="speaks HTTP, not HTTPS") as caught:
-        client(registry.host, transport=ConnectionSettings()).ping()
+        client(registry.host, settings=ConnectionSettings()).ping()
     assert "--plain-http" in (caught.value.hint or "")
     secure = serve(
         docker_registry(tmp_path / "registry", certificate=make_certificate(tmp_path / "tls"))
@@ -182,12 +181,15 @@ def test_what_is_down_or_is_no_registry(serve: Servers, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Answer(200, b"<html>"), "not JSON"),
+        (Answer(200, b"<html>"), "not a JSON object"),
         (Answer.of({"nothing": []}), "no list of repositories"),
         (Answer.of(["a"]), None),
         (Answer.of({"errors": [{"code": "DENIED", "message": "no"}]}, 403), "forbidden"),
         (Answer(500, b"oops"), "answers 500"),
-        (Answer(200, b"{}", {"Content-Length": "10"}, hang_up=True), "broke off"),
+        (
+            Answer(200, b"{}", {"Content-Length": "10"}, hang_up=True),
+            "connection broke before the response ended",
+        ),
     ],
 )
 def test_a_strange_answer_is_an_error_with_a_name(
@@ -265,8 +267,8 @@ def test_each_request_is_reported_without_its_secret(serve: Servers) -> None:
     watched = RegistryClient(
         Registry.parse(standin.host),
         credential=Credential("ci", "hunter2"),
-        transport=PLAIN,
-        on_request=seen.append,
+        settings=PLAIN,
+        callbacks=Callbacks(on_request=seen.append),
     )
     assert list(watched.repositories()) == ["a"]
     assert [(trace.method, trace.status) for trace in seen] == [("GET", 200)]

@@ -37,19 +37,18 @@ class Subject:
     """A registry with IMAGES in it, for USER with PASSWORD."""
 
     host: str
-    transport: ConnectionSettings
+    settings: ConnectionSettings
 
     def client(self, password: str | None = PASSWORD) -> RegistryClient:
         credential = Credential(USER, password) if password is not None else None
         return RegistryClient(
             Registry.parse(self.host),
             credential=credential,
-            transport=self.transport,
-            backoff=Backoff(base=0),
+            settings=self.settings,
         )
 
 
-PLAIN = ConnectionSettings(plain_http=True)
+PLAIN = ConnectionSettings(plain_http=True, backoff=Backoff(base=0))
 STANDINS: dict[str, Callable[[], AbstractContextManager[Product]]] = {
     "token server": token_registry,
     "harbor": harbor,

@@ -13,6 +13,8 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
+from regctl.registry.session import Callbacks
+from regctl.registry.session import Request as ApiRequest
 from regctl.registry.transport import ConnectionSettings
 from regctl.retry import Backoff
 from tests.conftest import Servers
@@ -27,15 +29,15 @@ from tests.servers.standin_registry import (
     standin_registry,
 )
 
-PLAIN = ConnectionSettings(plain_http=True)
+NO_PAUSE = Backoff(tries=3, base=0)
+PLAIN = ConnectionSettings(plain_http=True, backoff=NO_PAUSE)
 
 
-def client(host: str, transport: ConnectionSettings = PLAIN) -> RegistryClient:
+def client(host: str, settings: ConnectionSettings = PLAIN) -> RegistryClient:
     return RegistryClient(
         Registry.parse(host),
         credential=Credential("ci", "hunter2"),
-        transport=transport,
-        backoff=Backoff(tries=3, base=0),
+        settings=settings,
     )
 
 
@@ -102,14 +104,13 @@ def test_a_body_from_a_file_is_sent_again_from_where_it_stood(serve: Servers) ->
         ),
     )
     registry = serve(standin_registry(state))
-    anonymous = RegistryClient(
-        Registry.parse(registry.host), transport=PLAIN, backoff=Backoff(tries=3, base=0)
-    )
+    session = RegistryClient(Registry.parse(registry.host), settings=PLAIN).session
     body = io.BytesIO(b"skipped;content")
+    request = ApiRequest("PUT", "/v2/a/x", "cannot try", body=body)
     body.seek(8)
-    assert anonymous.request("PUT", "/v2/a/x", "cannot try", body=body).status == 401
+    assert session.send(request).status == 401
     body.seek(8)
-    assert anonymous.request("PUT", "/v2/a/x", "cannot try", body=body).status == 201
+    assert session.send(request).status == 201
     assert [request.body for request in registry.requests] == [b"content"] * 3
 
 
@@ -188,7 +189,7 @@ def test_compressed_answers_are_read(serve: Servers, encoding: str, body: bytes)
 def test_a_compressed_answer_without_its_end_is_no_answer(serve: Servers) -> None:
     answer = Answer(200, gzip.compress(CONTENT)[:-9], {"Content-Encoding": "gzip"})
     registry = serve(standin_registry(StandinRegistry(script=lambda _request: answer)))
-    with pytest.raises(errors.RegistryError, match="not compressed as it says"):
+    with pytest.raises(errors.RegistryError, match="not compressed as its header says"):
         list(client(registry.host).repositories())
 
 
@@ -197,10 +198,12 @@ def test_what_the_registry_warns_of_is_told_once(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: Answer.of({}, headers=warned))
     told: list[str] = []
     host = serve(standin_registry(state)).host
-    watched = RegistryClient(Registry.parse(host), transport=PLAIN, notice=told.append)
+    watched = RegistryClient(
+        Registry.parse(host), settings=PLAIN, callbacks=Callbacks(on_notice=told.append)
+    )
     watched.ping()
     watched.ping()
-    assert told == [f"{host} says: read-only from May", f"{host} says: second"]
+    assert told == [f"{host} warns: read-only from May", f"{host} warns: second"]
 
 
 def test_who_is_interrupted_waits_no_more(serve: Servers) -> None:
@@ -212,7 +215,9 @@ def test_who_is_interrupted_waits_no_more(serve: Servers) -> None:
         waited.append(seconds)
         impatient.close()
 
-    impatient = RegistryClient(Registry.parse(host), transport=PLAIN, waiting=interrupt)
+    impatient = RegistryClient(
+        Registry.parse(host), settings=PLAIN, callbacks=Callbacks(on_wait=interrupt)
+    )
     with pytest.raises(errors.RegistryUnreachableError, match="interrupted"):
         impatient.ping()
     assert waited == [100.0]
@@ -232,6 +237,8 @@ def test_a_mounted_blob_needs_a_right_in_both_repositories(serve: Servers) -> No
 
     state = StandinRegistry(script=script)
     host = serve(standin_registry(state)).host
-    reply = client(host).request("POST", "/v2/b/blobs/uploads/?mount=x&from=a", "cannot mount")
+    reply = client(host).session.send(
+        ApiRequest("POST", "/v2/b/blobs/uploads/?mount=x&from=a", "cannot mount")
+    )
     assert reply.status == 201
     assert asked == ["repository:a:pull"]  # the last of the two: the stand-in keeps one

@@ -36,7 +36,7 @@ AMD64 = Platform("linux", "amd64")
 
 def connect(registry: Registry, credential: Credential | None) -> RegistryClient:
     settings = ConnectionSettings(plain_http=True)
-    return RegistryClient(registry, credential=credential, transport=settings)
+    return RegistryClient(registry, credential=credential, settings=settings)
 
 
 @dataclass

@@ -186,18 +186,21 @@ class App:
     ) -> "RegistryClient":
         """Return the client of *registry* for just this credential, or anonymous."""
         from regctl.registry.client import RegistryClient
+        from regctl.registry.session import Callbacks
 
         if credential is not None:
             self.redact(credential)
         return RegistryClient(
             registry,
             credential=credential,
-            transport=self.registry_settings,
-            on_request=self._trace,
-            waiting=lambda seconds: self.output.note(
-                f"{registry} is busy: waiting {seconds:.0f} s"
+            settings=self.registry_settings,
+            callbacks=Callbacks(
+                on_request=self._trace,
+                on_wait=lambda seconds: self.output.note(
+                    f"{registry} is busy: waiting {seconds:.0f} s"
+                ),
+                on_notice=self.output.note,
             ),
-            notice=self.output.note,
         )
 
     @property

@@ -31,6 +31,8 @@ from regctl.images.layers import Blob, Part, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
 from regctl.registry.response import Response
+from regctl.registry.session import Request
+from regctl.registry.urls import resolve_location
 from regctl.retry import RETRIED_STATUSES, Backoff
 
 BlobResult = Literal["uploaded", "mounted", "unchanged"]
@@ -179,13 +181,14 @@ class ImagePusher:
                 continue
             query = urlencode({"mount": digest, "from": source})
             attempt = f"cannot mount {digest} from {source} in {self.repository}"
-            reply = self.client.request("POST", f"{self.uploads}?{query}", attempt)
+            request = Request("POST", f"{self.uploads}?{query}", attempt)
+            reply = self.client.session.send(request)
             if reply.status == HTTPStatus.CREATED:
                 return True
             if reply.status == HTTPStatus.ACCEPTED and reply.headers.get("Location"):
                 # The registry did not mount it and began an upload instead.
-                upload = self.client.target_of(reply.headers["Location"], reply)
-                self.client.request("DELETE", upload, attempt)
+                upload = resolve_location(reply.headers["Location"], reply.url, attempt)
+                self.client.session.send(Request("DELETE", upload, attempt))
         return False
 
     @property
@@ -259,6 +262,7 @@ class _BlobUpload:
 
     def __init__(self, pusher: ImagePusher, blob: Blob, on_progress: Callable[[int], None]) -> None:
         self._pusher, self._client, self._blob = pusher, pusher.client, blob
+        self._session = pusher.client.session
         self._digest = _RunningDigest(algorithm_of(blob.digest), on_progress)
         self._attempt = (
             f"cannot upload {blob.digest} to {pusher.client.registry}/{pusher.repository}"
@@ -284,7 +288,7 @@ class _BlobUpload:
                     pause = next(pauses, None)
                     if pause is None:
                         raise
-                    self._client.pause(pause)
+                    self._session.pause(pause)
                     if self._is_committed():
                         return
                     self._find_offset(lost=isinstance(error, _UploadLostError))
@@ -305,7 +309,9 @@ class _BlobUpload:
 
     def _begin(self) -> str:
         self._offset, self._committing = 0, False
-        reply = self._client.request("POST", self._pusher.uploads, self._attempt, repeatable=True)
+        reply = self._session.send(
+            Request("POST", self._pusher.uploads, self._attempt, repeatable=True)
+        )
         if reply.status != HTTPStatus.ACCEPTED:
             raise self._error_for(reply)
         return self._next_location(reply)
@@ -314,7 +320,7 @@ class _BlobUpload:
         """Return where to send the next request to: each response may name another location."""
         location = reply.headers.get("Location")
         if location:
-            self._location = self._client.target_of(location, reply)
+            self._location = resolve_location(location, reply.url, self._attempt)
         if self._location is None:
             raise _UploadLostError(f"{self._attempt}: the registry returned no upload location")
         return self._location
@@ -326,9 +332,9 @@ class _BlobUpload:
         if count < self._blob.size or self._interrupted:
             headers["Content-Range"] = f"{self._offset}-{self._offset + count - 1}"
         body = _Chunk(stream, self._digest, self._offset, count)
-        reply = self._client.request("PATCH", location, self._attempt, headers=headers, body=body)
+        reply = self._session.send(Request("PATCH", location, self._attempt, headers, body))
         if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            error = self._client.refused(reply, self._attempt)
+            error = self._session.error_for(reply, self._attempt)
             self._pusher.chunk_size.reduce_below(count, error)
             return location
         if reply.status not in {HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT, HTTPStatus.CREATED}:
@@ -340,7 +346,9 @@ class _BlobUpload:
         self._committing = True
         joiner = "&" if "?" in location else "?"
         query = urlencode({"digest": self._blob.digest})
-        reply = self._client.request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
+        reply = self._session.send(
+            Request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
+        )
         if reply.status not in {HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}:
             raise self._error_for(reply)
 
@@ -355,7 +363,7 @@ class _BlobUpload:
         self._committing = False
         if self._location is not None and not lost:
             try:
-                reply = self._client.request("GET", self._location, self._attempt)
+                reply = self._session.send(Request("GET", self._location, self._attempt))
             except RegistryUnreachableError:
                 return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
@@ -370,13 +378,13 @@ class _BlobUpload:
         location, self._location, self._offset = self._location, None, 0
         if location is not None:
             try:
-                self._client.request("DELETE", location, self._attempt)
+                self._session.send(Request("DELETE", location, self._attempt))
             except RegctlError:
                 return
 
     def _error_for(self, reply: Response) -> RegctlError:
         """Return the error for a response; a RegistryUnreachableError if `run` is to try again."""
-        error = self._client.refused(reply, self._attempt)
+        error = self._session.error_for(reply, self._attempt)
         if isinstance(error, BodyTooLargeError | DiskFullError):
             return error
         gone = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}

@@ -1,9 +1,9 @@
 """
-What a registry asks for in `WWW-Authenticate`.
+The authentication schemes that a registry asks for in `WWW-Authenticate`.
 
 The grammar is that of RFC 9110, section 11.6.1: several challenges in one field, several fields
-joined by commas, commas and escapes inside quoted strings. Read leniently: what no challenge can
-be made of is passed over, for a proxy in front may add its own.
+joined by commas, commas and escapes in quoted strings. Text that is no challenge is ignored: a
+proxy in front of the registry may add its own.
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's name for a word
 _SCHEME = re.compile(rf"({_TOKEN})(?=[\s,]|$)")
 _TOKEN68 = re.compile(r"[ \t]+([A-Za-z0-9._~+/-]+=*)[ \t]*(?=,|$)")
-# An unquoted value may hold what only a quoted one should: servers send URLs so.
+# Some servers send a URL without the quotes that it needs.
 _PARAMETER = re.compile(
     rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))', re.DOTALL
 )
@@ -23,7 +23,7 @@ _BETWEEN = re.compile(r"[\s,]*")
 
 @dataclass(frozen=True)
 class Challenge:
-    """One way in: *scheme* and the names of *parameters* are in lower case."""
+    """One authentication scheme; *scheme* and the names of *parameters* are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -31,9 +31,10 @@ class Challenge:
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """
-    Return the challenges of all *headers* in their order; of a name given twice the first counts.
+    Return the challenges of all *headers* in their order.
 
-    Several may stand in one header, and a comma may stand in a quoted value. Nothing is raised.
+    One header may hold several challenges. If a parameter is given twice, the first one counts.
+    Never raises an error.
     """
     return tuple(challenge for header in headers for challenge in _parse(header))
 

@@ -9,7 +9,6 @@ from regctl.errors import (
     DeletionByDigestOnlyError,
     DeletionRefusedError,
     DiskFullError,
-    NoCatalogError,
     NotARegistryError,
     NotAuthenticatedError,
     NotInRegistryError,
@@ -17,7 +16,7 @@ from regctl.errors import (
     RegctlError,
     RegistryError,
 )
-from regctl.reference import DOCKER_HUB, Registry
+from regctl.reference import Registry
 from regctl.registry.challenges import parse_challenges
 from regctl.registry.response import Response
 
@@ -26,16 +25,6 @@ _BODY_SIZE_HINT = (
     "or client_max_body_size 0 in nginx"
 )
 _QUOTED_CHARACTERS = 200
-
-_WITHOUT_CATALOG = {
-    DOCKER_HUB: ("Docker Hub has no catalog", "its web site lists them"),
-    "ghcr.io": ("GitHub has no catalog", "its web site lists an owner's packages"),
-    "public.ecr.aws": ("the public ECR has no catalog", "its web site lists them"),
-    "registry.gitlab.com": (
-        "GitLab shows the catalog to its administrators only",
-        "its own API lists those of a project or a group",
-    ),
-}
 
 
 def error_for(
@@ -114,16 +103,6 @@ def deletion_error(reply: Response, attempt: str, reference: str) -> RegctlError
         f"{attempt}: deletion is disabled in this registry",
         hint="set REGISTRY_STORAGE_DELETE_ENABLED=true for the registry and restart it",
     )
-
-
-def catalog_error(registry: Registry, error: RegctlError) -> RegctlError | None:
-    """Return why this registry has no catalog, if it is known for that, or None."""
-    for host, (why, hint) in _WITHOUT_CATALOG.items():
-        if registry.host == host:
-            return NoCatalogError(f"cannot list the repositories of {registry}: {why}", hint=hint)
-    if isinstance(error, NotInRegistryError):
-        return NoCatalogError(f"{error}: the registry has no catalog")
-    return None
 
 
 def _unauthorized(reply: Response, attempt: str, credential: Credential | None) -> RegctlError:

@@ -1,16 +1,27 @@
 """
-Lists that come in pages: the link to the next page, and each name once.
+Lists in pages: the request for each page, the link to the next one, and each name once.
 
 The links are those of RFC 8288 as the distribution specification uses them.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import urljoin, urlsplit
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
 
-from regctl.errors import IncompleteListError, RegctlError, RegistryError
+from regctl.errors import IncompleteListError, NotARegistryError, RegctlError, RegistryError
+from regctl.registry.response import Response
+from regctl.registry.session import Request, Session
+from regctl.registry.urls import resolve_location
 
-_BARREN_PAGES = 100
+PAGE_SIZE = 1000
+"""How many names a page is asked for: the most that distribution gives."""
+
+_MAX_PAGES_WITHOUT_A_NEW_NAME = 100
+# A registry answers so if it does not give that many names at once.
+_PAGE_SIZE_REJECTED = frozenset({400, 405, 422})
 
 _LINK = re.compile(
     r'<([^<>]*)>((?:[ \t]*;[ \t]*[^\s;,="]+(?:[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)'
@@ -18,34 +29,101 @@ _LINK = re.compile(
 _REL = re.compile(r';[ \t]*rel[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
 
 
-def next_page(link: str, url: str, target: str) -> str | None:
+class ListQuery(NamedTuple):
     """
-    Return path and query of the next page, or None at the end.
+    What to list: the names under *key* in the responses for *path*.
 
-    *link* is the `Link` of the page that came from *url* when *target* was asked for. Its host is
-    dropped: it may be a proxy's idea of itself, and ours is who we trust. So is what stands before
-    our own path, which is where Nexus keeps the repository and its connector does not.
+    The list begins after the name *last* and ends after *limit* names. *attempt* begins the
+    message of every error: "cannot list …".
     """
-    for address, parameters in _LINK.findall(link):
+
+    path: str
+    key: str
+    attempt: str
+    last: str | None = None
+    limit: int | None = None
+
+    def attempt_on(self, page: int) -> str:
+        """Return how the message of an error on this page begins; the first page is 1."""
+        return self.attempt if page == 1 else f"{self.attempt} to the end: page {page}"
+
+
+def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
+    """
+    Yield the names of each page; a page is requested when the one before it is used up.
+
+    Raises RegistryError if the pages link in a circle, and what `Session.send` raises.
+    """
+    last = {"last": query.last} if query.last else {}
+    size = PAGE_SIZE if query.limit is None else max(1, min(query.limit, PAGE_SIZE))
+    target = f"{query.path}?{urlencode({'n': size, **last})}"
+    reply = session.send(Request("GET", target, query.attempt))
+    if reply.status in _PAGE_SIZE_REJECTED and reply.body:
+        # Some registries reject a large page instead of sending a smaller one.
+        target = f"{query.path}?{urlencode(last)}" if last else query.path
+        reply = session.send(Request("GET", target, query.attempt))
+    requested = set[str]()
+    for page in itertools.count(1):
+        attempt = query.attempt_on(page)
+        if target in requested:
+            raise RegistryError(
+                f"{attempt}: the registry's pages link in a circle back to {target}"
+            )
+        requested.add(target)
+        if page > 1:
+            reply = session.send(Request("GET", target, attempt))
+        if reply.status != HTTPStatus.OK:
+            raise session.error_for(reply, attempt)
+        yield list(_names(reply, query.key, attempt))
+        following = next_page(reply, target, query.attempt_on(page + 1))
+        if following is None:
+            return
+        target = following
+
+
+def next_page(reply: Response, target: str, attempt: str) -> str | None:
+    """
+    Return path and query of the page after *reply*, the response for *target*, or None at the end.
+
+    The host of the link is dropped: a proxy may have put its own there. The part of its path
+    before our own path is dropped too: Nexus names its repository there, which its connector does
+    not know. Raises RegistryError if the link is not a URL.
+    """
+    for address, parameters in _LINK.findall(reply.headers.get("Link", "")):
         if any("next" in (a or b).lower().split() for a, b in _REL.findall(parameters)):
-            parts = urlsplit(urljoin(url, address))
-            asked = urlsplit(target).path
-            path = asked if parts.path.endswith(asked) else parts.path or asked
-            return f"{path}?{parts.query}" if parts.query else path
+            path, mark, query = resolve_location(address, reply.url, attempt).partition("?")
+            own_path = target.partition("?")[0]
+            if path == "/" or path.endswith(own_path):
+                path = own_path
+            return f"{path}{mark}{query}"
     return None
 
 
-def each_once(
-    pages: Iterable[list[str]], attempt: str, *, last: str | None, limit: int | None
-) -> Iterator[str]:
-    """
-    Yield the names of all *pages*, each once, those after *last*, at most *limit*.
+def _names(reply: Response, key: str, attempt: str) -> Iterator[str]:
+    document = reply.document
+    if not isinstance(document, dict | list):
+        raise NotARegistryError(
+            f"{attempt}: the server at {reply.url} is not a registry: "
+            "its response is not a JSON object"
+        )
+    names = document.get(key) if isinstance(document, dict) else document
+    if names is None and key in document:
+        return
+    if not isinstance(names, list):
+        raise NotARegistryError(f"{attempt}: the response of {reply.url} has no list of {key}")
+    yield from (name for name in names if isinstance(name, str) and name)
 
-    *attempt* begins the message of every error: "cannot list …". Raises IncompleteListError for
-    an error after the first name, and if a hundred pages in a row bring no new name.
+
+def each_once(pages: Iterable[list[str]], query: ListQuery) -> Iterator[str]:
+    """
+    Yield the names of all *pages*, each once, those after `query.last`, at most `query.limit`.
+
+    Raises IncompleteListError for an error after the first name, and if a hundred pages in a row
+    bring no new name.
     """
     seen = set[str]()
     newest, barren = "", 0
+    last = query.last
     # A registry that ignores `last` sends the whole list.
     before_last = last is not None
     try:
@@ -59,19 +137,14 @@ def each_once(
                     seen.add(name)
                     newest = name
                     yield name
-                    if len(seen) == limit:
+                    if len(seen) == query.limit:
                         return
             barren = 0 if len(seen) > known or before_last else barren + 1
-            if barren > _BARREN_PAGES:
+            if barren > _MAX_PAGES_WITHOUT_A_NEW_NAME:
                 raise RegistryError(
-                    f"{on_page(attempt, number)}: no new name in the last {barren} pages"
+                    f"{query.attempt_on(number)}: no new name in the last {barren} pages"
                 )
     except RegctlError as error:
         if not seen:
             raise
         raise IncompleteListError(error.message, last=newest) from error
-
-
-def on_page(attempt: str, number: int) -> str:
-    """Return how the message of an error begins that a list's page of this number raises."""
-    return attempt if number == 1 else f"{attempt} to the end: page {number}"

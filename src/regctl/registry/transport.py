@@ -1,7 +1,7 @@
 """
-HTTP to a registry and to whom it sends us: one request, one answer, and why there is none.
+HTTP to a registry and the servers that it names: one request, its response, or why there is none.
 
-Owns requests. Nothing here knows what is asked, or with which password.
+Owns requests. Does not know what a request is for, nor which password it carries.
 """
 
 import http.client
@@ -10,12 +10,10 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -33,25 +31,26 @@ from regctl.errors import (
 )
 from regctl.parallel import MAX_WORKERS
 from regctl.registry.response import Response
-from regctl.retry import OnRequest, RequestTrace, ignore_request
+from regctl.registry.urls import host_of, origin_of, same_origin
+from regctl.retry import Backoff, OnRequest, RequestTrace, ignore_request
 
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""What a list or a manifest may have at most; counted after decompression."""
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+"""How long a list may be; counted after decompression."""
 
-CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 class SeekableBody(Protocol):
-    """A body that is sent in pieces, and again from its beginning where that must be."""
+    """A body that is sent in pieces, and again from its beginning for another try."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield it from where it stands."""
+        """Yield pieces from the current position."""
 
     def tell(self) -> int:
-        """Return where it stands."""
+        """Return the current position."""
 
     def seek(self, offset: int, /) -> int:
-        """Go there."""
+        """Change the current position."""
 
 
 Body = bytes | SeekableBody
@@ -60,10 +59,10 @@ Body = bytes | SeekableBody
 @dataclass(frozen=True)
 class ConnectionSettings:
     """
-    How to speak to a registry: HTTPS with a trusted certificate unless told otherwise.
+    How to connect to a registry. The default is HTTPS with a trusted certificate.
 
-    Trusted is what the system trusts, or *ca_file* alone. Time limits are in seconds: to connect,
-    and between two pieces of an answer.
+    The certificates of the system are trusted, or those in *ca_file* alone. The time limits are in
+    seconds: to connect, and between two pieces of a response. *backoff* is for retries.
     """
 
     ca_file: Path | None = None
@@ -73,70 +72,27 @@ class ConnectionSettings:
     insecure_skip_tls_verify: bool = False
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
+    backoff: Backoff = Backoff(tries=4)  # noqa: RUF009 - it is frozen
 
 
-class StreamedResponse:
-    """An answer that is still coming: iterate over it for its content, decompressed, in pieces."""
+@dataclass(frozen=True)
+class HttpRequest:
+    """
+    A request for an absolute URL, whose response may have *limit* bytes.
 
-    def __init__(
-        self, response: requests.Response, failed: Callable[[Exception], RegctlError]
-    ) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self.challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
-        self._response = response
-        self._failed = failed
+    *attempt* begins the message of every error.
+    """
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield pieces of 64 KiB at most."""
-        encoding = self.headers.get("Content-Encoding", "").strip().lower()
-        compressed = encoding in {"gzip", "x-gzip", "deflate"}
-        decoder = _Decoder(gzip=encoding != "deflate") if compressed else None
-        try:
-            for piece in self._response.raw.stream(CHUNK_BYTES, decode_content=False):
-                if decoder is None:
-                    yield piece
-                else:
-                    yield from decoder.feed(piece)
-            if decoder is not None:
-                decoder.finish()
-        except (HTTPError, http.client.HTTPException, OSError, zlib.error) as error:
-            raise self._failed(error) from error
-
-    def read(self, limit: int, attempt: str) -> bytes:
-        """Return all of it; raises RegistryError for more than *limit* bytes."""
-        body = bytearray()
-        for piece in self:
-            body += piece
-            if len(body) > limit:
-                raise RegistryError(f"{attempt}: its answer has more than {_size(limit)}")
-        return bytes(body)
-
-
-class _Decoder:
-    """Decompress piece by piece, so that a few bytes never become gigabytes in memory."""
-
-    def __init__(self, *, gzip: bool) -> None:
-        self._bits = 16 + zlib.MAX_WBITS if gzip else zlib.MAX_WBITS
-        self._inflate = zlib.decompressobj(self._bits)
-        self._begun = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self._inflate.eof:
-                # RFC 1952, section 2.2: another member may follow.
-                self._inflate = zlib.decompressobj(self._bits)
-            self._begun = True
-            yield self._inflate.decompress(data, CHUNK_BYTES)
-            data = self._inflate.unconsumed_tail or self._inflate.unused_data
-
-    def finish(self) -> None:
-        if self._begun and not self._inflate.eof:
-            raise zlib.error("the end is missing")
+    method: str
+    url: str
+    attempt: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = field(default=None, repr=False)
+    limit: int = MAX_RESPONSE_BYTES
 
 
 class _SystemTrust(HTTPAdapter):
-    """Trust what the system trusts, besides the certificates that requests brings."""
+    """Trust the certificates of the system, not only those that come with requests."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
@@ -146,19 +102,6 @@ class _SystemTrust(HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Tell whether two URLs have scheme, host and port in common (RFC 6454, section 5)."""
-    try:
-        return _origin(one) == _origin(other)
-    except ValueError:
-        return False
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
 def proxy_for(url: str) -> str | None:
     """Return the URL of the proxy that the environment names for *url*, or None."""
     return select_proxy(url, dict(get_environ_proxies(url)))
@@ -166,186 +109,202 @@ def proxy_for(url: str) -> str | None:
 
 class HttpTransport:
     """
-    A pool of connections for one registry, at *origin* (scheme, host and port).
+    A pool of connections for one registry at *origin* (scheme, host and port).
 
-    Other origins are spoken to without the client certificate. Each method raises RegistryUnreachableError
-    (ConnectionLostError where an answer had begun), CertificateError, NotARegistryError where one end
-    speaks TLS and the other doesn't, RegistryError for an answer that is too long. May be used by
-    several threads.
+    Other origins do not get the client certificate. *name* is the registry in messages. Several
+    threads may use one transport.
     """
 
     def __init__(
         self,
         origin: str,
-        transport: ConnectionSettings,
+        settings: ConnectionSettings,
         *,
         name: str,
         on_request: OnRequest = ignore_request,
     ) -> None:
         self.origin = origin
+        self._settings = settings
         self._name = name
-        self._transport = transport
         self._on_request = on_request
         self._lock = threading.Lock()
         self._sessions: dict[str, requests.Session] = {}
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        attempt: str,
-        *,
-        headers: Mapping[str, str],
-        body: Body | None = None,
-        limit: int = MAX_ANSWER_BYTES,
-    ) -> Response:
-        """Send one request and read its answer, of *limit* bytes at most. Redirects are answers."""
-        with self.open(method, url, attempt, headers=headers, body=body) as answer:
-            content = answer.read(limit, attempt)
-        return Response(method, url, answer.status, answer.headers, content, answer.challenges)
+    def send(self, request: HttpRequest) -> Response:
+        """
+        Send one request and read its response to the end. Redirects are not followed.
 
-    @contextmanager
-    def open(
-        self,
-        method: str,
-        url: str,
-        attempt: str,
-        *,
-        headers: Mapping[str, str],
-        body: Body | None = None,
-    ) -> Iterator[StreamedResponse]:
-        """Send one request and give its answer while it comes."""
-        transport = self._transport
-        began = time.monotonic()
+        Raises RegistryUnreachableError, ConnectionLostError if the response had begun,
+        CertificateError, NotARegistryError if one end speaks TLS and the other does not, and
+        RegistryError for a response that is too long.
+        """
+        settings = self._settings
+        started = time.monotonic()
         status: int | None = None
         try:
-            response = self._session(url).request(
-                method,
-                url,
-                headers=dict(headers),
-                data=body,
-                timeout=(transport.connect_seconds, transport.read_seconds),
+            with self._session(request.url).request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=(settings.connect_seconds, settings.read_seconds),
                 allow_redirects=False,
                 stream=True,
-            )
-            status = response.status_code
-            with response:
-                yield StreamedResponse(
-                    response, lambda error: self._unanswered(error, url, attempt)
-                )
+            ) as response:
+                status = response.status_code
+                body = _read(response, request)
         except requests.exceptions.InvalidHeader:
             # Not chained: it quotes what would have been sent.
-            raise RegistryError(f"{attempt}: what is to be sent can't stand in a header") from None
-        except (requests.RequestException, HTTPError, http.client.HTTPException) as error:
-            raise self._unanswered(error, url, attempt) from error
+            raise RegistryError(
+                f"{request.attempt}: a value to send is not allowed in a header"
+            ) from None
+        except (OSError, HTTPError, http.client.HTTPException, zlib.error) as error:
+            raise self._error_for(error, request) from error
         finally:
+            seconds = time.monotonic() - started
             self._on_request(
-                RequestTrace(method, self._shown(url), status, time.monotonic() - began)
+                RequestTrace(request.method, self._shown(request.url), status, seconds)
             )
+        challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
+        return Response(request.method, request.url, status, response.headers, body, challenges)
 
     def _shown(self, url: str) -> str:
-        """Leave out what may be a signature in the query of a foreign URL."""
-        return url if url.startswith(f"{self.origin}/") else url.partition("?")[0]
+        """Return a URL for the log: the query of another origin may be a signature."""
+        return url if same_origin(url, self.origin) else url.partition("?")[0]
 
     def _session(self, url: str) -> requests.Session:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin = origin_of(url)
         with self._lock:
-            session = self._sessions.get(origin)
-            if session is None:
-                session = self._sessions[origin] = self._make_session(origin)
-            return session
+            if origin not in self._sessions:
+                self._sessions[origin] = self._make_session(url)
+            return self._sessions[origin]
 
-    def _make_session(self, origin: str) -> requests.Session:
+    def _make_session(self, url: str) -> requests.Session:
         session = requests.Session()
-        transport = self._transport
-        if origin.startswith("http:"):
+        settings = self._settings
+        if url.startswith("http:"):
             session.mount("http://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
-        elif transport.insecure_skip_tls_verify or transport.ca_file is not None:
+        elif settings.insecure_skip_tls_verify or settings.ca_file is not None:
             session.mount("https://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
         else:
             session.mount("https://", _SystemTrust(pool_maxsize=MAX_WORKERS))
         session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        # With trust_env a password of ~/.netrc would take the place of ours; proxies are looked
-        # up here instead.
+        # With trust_env a password of ~/.netrc would replace ours. Without it requests ignores
+        # the environment's proxies, so they are set here.
         session.trust_env = False
-        session.proxies = dict(get_environ_proxies(origin))
+        session.proxies = dict(get_environ_proxies(url))
         session.headers["User-Agent"] = "regctl"
         session.headers["Accept-Encoding"] = "gzip"
-        if transport.insecure_skip_tls_verify:
+        if settings.insecure_skip_tls_verify:
             session.verify = False
-            urllib3.disable_warnings(InsecureRequestWarning)  # it was asked for
-        elif transport.ca_file is not None:
-            session.verify = str(_certificates(transport.ca_file, "the CA file"))
-        if transport.client_cert is not None and origin == self.origin:
-            certificate = str(_readable(transport.client_cert, "the client certificate"))
-            key = transport.client_key
+            urllib3.disable_warnings(InsecureRequestWarning)  # the user asked for it
+        elif settings.ca_file is not None:
+            session.verify = str(_check_certificates(settings.ca_file))
+        if settings.client_cert is not None and same_origin(url, self.origin):
+            certificate = str(_check_readable(settings.client_cert, "the client certificate"))
+            key = settings.client_key
             session.cert = (
-                (certificate, str(_readable(key, "the client key"))) if key else certificate
+                (certificate, str(_check_readable(key, "the client key"))) if key else certificate
             )
         return session
 
-    def _unanswered(self, error: Exception, url: str, attempt: str) -> RegctlError:
-        """Return the error for a request that got no answer, or not all of it."""
-        whom = self._name if url.startswith(f"{self.origin}/") else urlsplit(url).netloc
+    def _error_for(self, error: Exception, request: HttpRequest) -> RegctlError:
+        """Return the error for a request without a response, or with a part of it."""
+        attempt = request.attempt
+        host = self._name if same_origin(request.url, self.origin) else host_of(request.url)
         causes = list(_causes(error))
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return _without_tls(causes, whom, attempt)
+            return _tls_error(causes, host, attempt)
         if isinstance(error, requests.exceptions.ProxyError):
             return RegistryUnreachableError(
-                f"{attempt}: the proxy refuses", hint="look at $HTTPS_PROXY and $NO_PROXY"
+                f"{attempt}: the proxy refuses the connection",
+                hint="check $HTTPS_PROXY and $NO_PROXY",
             )
-        for kinds, found in _BY_CAUSE:
+        for kinds, (named, reason) in _BY_CAUSE:
             if any(isinstance(cause, kinds) for cause in causes):
-                return found[0](f"{attempt}: {found[1]}")
+                return named(f"{attempt}: {reason}")
         reason = next(
             (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection"
         )
         return RegistryUnreachableError(
-            f"{attempt}: {reason.lower()}", hint="is the name right, and is it running?"
+            f"{attempt}: {reason.lower()}", hint="is the name correct, and is the registry running?"
         )
 
 
-_BROKEN_OFF = (ConnectionLostError, "its answer broke off")
-# The first that fits: RemoteDisconnected is a BadStatusLine too, of who hangs up before any line.
+def _read(response: requests.Response, request: HttpRequest) -> bytes:
+    """Return the whole body, decompressed. Raises RegistryError if it is over the limit."""
+    pieces = response.raw.stream(_CHUNK_BYTES, decode_content=False)
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in {"gzip", "x-gzip"}:
+        pieces = _decompress(pieces, 16 + zlib.MAX_WBITS)
+    elif encoding == "deflate":
+        pieces = _decompress(pieces, zlib.MAX_WBITS)
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > request.limit:
+            raise RegistryError(
+                f"{request.attempt}: the response is longer than {_size(request.limit)}"
+            )
+    return bytes(body)
+
+
+def _decompress(pieces: Iterable[bytes], window_bits: int) -> Iterator[bytes]:
+    """Decompress in pieces of at most 64 KiB: a few bytes never become gigabytes in memory."""
+    decoder, is_empty = zlib.decompressobj(window_bits), True
+    for piece in pieces:
+        data = piece
+        while data:
+            if decoder.eof:
+                # RFC 1952, section 2.2: another member may follow.
+                decoder = zlib.decompressobj(window_bits)
+            is_empty = False
+            yield decoder.decompress(data, _CHUNK_BYTES)
+            data = decoder.unconsumed_tail or decoder.unused_data
+    if not is_empty and not decoder.eof:
+        raise zlib.error("the end is missing")
+
+
+_LOST = (ConnectionLostError, "the connection broke before the response ended")
+# The first that matches: RemoteDisconnected, for no response at all, is a BadStatusLine too.
 _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], tuple[type[RegctlError], str]], ...] = (
-    ((zlib.error,), (RegistryError, "its answer is not compressed as it says")),
+    ((zlib.error,), (RegistryError, "the response is not compressed as its header says")),
     (
         (requests.exceptions.InvalidSchema,),
-        (RegistryUnreachableError, "the proxy of the environment is of no known kind"),
+        (RegistryUnreachableError, "the proxy in the environment has an unknown scheme"),
     ),
-    ((requests.Timeout, TimeoutError), (RegistryUnreachableError, "no answer in time")),
-    ((http.client.RemoteDisconnected, http.client.IncompleteRead), _BROKEN_OFF),
-    ((ConnectionResetError, BrokenPipeError), _BROKEN_OFF),
+    ((requests.Timeout, TimeoutError), (RegistryUnreachableError, "no response in time")),
+    ((http.client.RemoteDisconnected, http.client.IncompleteRead), _LOST),
+    ((ConnectionResetError, BrokenPipeError), _LOST),
     (
         (http.client.HTTPException, requests.exceptions.InvalidURL),
-        (NotARegistryError, "what answers does not speak HTTP"),
+        (NotARegistryError, "the server does not speak HTTP"),
     ),
-    ((ProtocolError,), _BROKEN_OFF),
+    ((ProtocolError,), _LOST),
 )
 
 
-def _without_tls(causes: Iterable[BaseException], whom: str, attempt: str) -> RegctlError:
-    """Return the error for a TLS connection that could not be made."""
+def _tls_error(causes: Iterable[BaseException], host: str, attempt: str) -> RegctlError:
+    """Return the error for a TLS connection that failed."""
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateError(
-                f"{attempt}: the certificate of {whom} is not trusted: {cause.verify_message}",
+                f"{attempt}: the certificate of {host} is not trusted: {cause.verify_message}",
                 hint="pass --ca-file with the certificate that signed it",
             )
-        if isinstance(cause, ssl.SSLError) and _is_plain(cause):
+        if isinstance(cause, ssl.SSLError) and is_plain_http(cause):
             return NotARegistryError(
-                f"{attempt}: {whom} speaks HTTP, not HTTPS",
-                hint="pass --plain-http if you trust the network between",
+                f"{attempt}: {host} speaks HTTP, not HTTPS",
+                hint="pass --plain-http if you trust the network",
             )
-    return CertificateError(f"{attempt}: no TLS connection to {whom} can be made")
+    return CertificateError(f"{attempt}: cannot make a TLS connection to {host}")
 
 
 def _size(limit: int) -> str:
     return f"{limit // 1024 // 1024} MiB" if limit >= 1024 * 1024 else f"{limit // 1024} KiB"
 
 
-def _readable(path: Path, what: str) -> Path:
+def _check_readable(path: Path, what: str) -> Path:
     try:
         with path.open("rb"):
             return path
@@ -353,16 +312,18 @@ def _readable(path: Path, what: str) -> Path:
         raise CertificateError(f"cannot read {what} {path}: {error.strerror}") from error
 
 
-def _certificates(path: Path, what: str) -> Path:
+def _check_certificates(path: Path) -> Path:
     try:
-        ssl.create_default_context(cafile=str(_readable(path, what)))
+        ssl.create_default_context(cafile=str(_check_readable(path, "the CA file")))
     except ssl.SSLError as error:
-        raise CertificateError(f"cannot read {what} {path}: no certificate in PEM form") from error
+        raise CertificateError(
+            f"cannot read the CA file {path}: no certificate in PEM form"
+        ) from error
     return path
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it was made of: requests and urllib3 wrap several times."""
+    """Yield an error and all its causes: requests and urllib3 wrap several times."""
     pending, seen = [error], set[int]()
     while pending:
         current = pending.pop(0)
@@ -374,7 +335,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         pending += [it for it in (*inner, *current.args) if isinstance(it, BaseException)]
 
 
-def _is_plain(error: ssl.SSLError) -> bool:
-    """Whether what came back on a TLS connection was not TLS."""
+def is_plain_http(error: ssl.SSLError) -> bool:
+    """Return whether the other side of a TLS connection does not speak TLS."""
     names = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH"}
     return any(name in f"{error.reason} {error}".upper().replace(" ", "_") for name in names)

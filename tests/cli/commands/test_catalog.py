@@ -75,7 +75,9 @@ def test_the_registry_comes_from_the_environment(registry: DockerRegistry) -> No
 def test_without_a_registry_it_asks_for_one() -> None:
     run = CliRunner().invoke(main, ["catalog"])
     assert run.exit_code == 2
-    assert run.stderr == ("error: which registry?\nhint: name it, or set $REGCTL_REGISTRY\n")
+    assert run.stderr == (
+        "error: no registry was named\nhint: name a registry, or set $REGCTL_REGISTRY\n"
+    )
 
 
 def test_a_closed_pipe_is_silent(serve: Servers) -> None:

@@ -157,7 +157,7 @@ def test_harbor_is_known_by_its_words(serve: Servers) -> None:
     )
     assert told.exit_code == 0
     assert states(told)["catalog"] == "ok"
-    assert "Bearer, with tokens of" in told.stdout
+    assert "Bearer, with tokens from" in told.stdout
 
 
 def test_a_clock_that_is_wrong_is_a_warning(serve: Servers) -> None:
@@ -196,5 +196,5 @@ def test_the_way_through_a_proxy(
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:s3cret@127.0.0.1:{free_port()}")
     told = CliRunner().invoke(main, command, prog_name="regctl")
     assert told.exit_code == 1
-    assert "look at $HTTPS_PROXY" in told.stderr
+    assert "check $HTTPS_PROXY" in told.stderr
     assert "s3cret" not in told.stdout + told.stderr

@@ -51,4 +51,4 @@ def ping(
         return app.registry_as(where, who if as_user else None)
 
     user = (who.username or "the token's user") if who is not None else None
-    report(app, diagnose(connect, app.registry_settings, user=user, upload=upload), verdict)
+    report(app, diagnose(connect, app.registry_settings, user=user, upload_bytes=upload), verdict)
