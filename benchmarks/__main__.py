@@ -1,8 +1,8 @@
 """
 Time everything, or the modules named on the command line, and print one table of Markdown.
 
-With `--write README.md` it goes into that file as well, between the marks. What is not on this
-machine is named as skipped.
+`--write FILE` also writes the table into that file, between two marks. A row whose peer is not
+installed says so.
 """
 
 import argparse
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures --
 
 
 def measured(names: list[str]) -> str:
-    """Return the table of the modules *names*, and what they measure without a peer."""
+    """Return the table of the modules *names*, and their figures without a peer."""
     rows: list[Row] = []
     facts: list[str] = []
     for name in names:
@@ -31,17 +31,17 @@ def measured(names: list[str]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write where that is asked for."""
+    """Measure, print, and with --write also write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
     parser.add_argument("--write", type=Path, metavar="FILE")
-    asked = parser.parse_args()
-    table = measured(asked.modules or list(MODULES))
+    options = parser.parse_args()
+    table = measured(options.modules or list(MODULES))
     print(table, end="")
-    if asked.write is not None:
-        text = asked.write.read_text()
+    if options.write is not None:
+        text = options.write.read_text()
         head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
-        asked.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+        options.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
 if __name__ == "__main__":

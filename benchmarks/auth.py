@@ -1,4 +1,4 @@
-"""The auth file beside Apache's htpasswd: a list of users, one user of many, and all of them."""
+"""The auth file, compared with Apache's htpasswd: write a list, add one user, list all."""
 
 import resource
 import shutil
@@ -17,7 +17,7 @@ HASH = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 
 
 def rows() -> list[Row]:
-    """Time the work of an administrator with many users."""
+    """Time the work of an administrator who has many users."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [_list_of_users(folder), _one_of_many(folder), _all_of_them(folder)]
@@ -28,7 +28,7 @@ def _regctl() -> str:
 
 
 def _list_of_users(folder: Path) -> Row:
-    """Write 1,000 users at cost 8; htpasswd takes one process for each."""
+    """Write 1,000 users at cost 8; htpasswd needs a process for each."""
     source, ours, theirs = folder / "users.csv", folder / "ours", folder / "theirs"
     users = [(f"user{number}", f"password{number}") for number in range(USERS)]
     source.write_text("name,password\n" + "".join(f"{user},{word}\n" for user, word in users))
@@ -75,7 +75,7 @@ def _one_of_many(folder: Path) -> Row:
 
 
 def _all_of_them(folder: Path) -> Row:
-    """List 100,000 users in a pipe; what is bounded is the CPU time."""
+    """List 100,000 users in a pipe; the bound is for the CPU time."""
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

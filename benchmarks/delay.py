@@ -1,4 +1,4 @@
-"""A TCP relay on loopback that keeps everything back for a while, as a distant server would."""
+"""A TCP relay on loopback that delays everything, like a distant server."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ _CHUNK = 1 << 16
 async def _carry(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
 ) -> None:
-    """Write what is read *seconds* later, in order and without waiting for one another."""
+    """Write each chunk *seconds* after it was read, in order, without delaying the next."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     while data := await reader.read(_CHUNK):

@@ -1,8 +1,8 @@
 """
-How long pull secrets take in 1,000 namespaces, beside kubectl applying the same Secrets.
+How long pull secrets take in 1,000 namespaces, compared with kubectl for the same Secrets.
 
-Against a real kube-apiserver on loopback, and once more with 20 ms added to each round trip.
-Its peak memory is that of 10,000 namespaces.
+The API server is a real one on loopback, and once more with 20 ms added to each round trip. Peak
+memory is measured with 10,000 namespaces.
 """
 
 import json
@@ -40,18 +40,18 @@ def filled_server() -> Iterator[ApiServer]:
 
 
 def fill(server: ApiServer, first: int, last: int) -> None:
-    """Make namespaces by number."""
+    """Create namespaces by number."""
     cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
 
-    def make(number: int) -> None:
+    def create(number: int) -> None:
         metadata = {"name": f"team-{number:05d}"}
         cluster.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    list(parallel.run(make, range(first, last)))
+    list(parallel.run(create, range(first, last)))
 
 
 def empty(server: ApiServer) -> None:
-    """Delete every Secret that a run made."""
+    """Delete every Secret that a run created."""
     cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
     found = [
         item["metadata"]["namespace"]
@@ -61,7 +61,7 @@ def empty(server: ApiServer) -> None:
 
 
 def far_kubeconfig(server: ApiServer, port: int) -> Path:
-    """Return a kubeconfig that goes through the relay on *port*."""
+    """Return a kubeconfig that connects through the relay on *port*."""
     document = json.loads(server.kubeconfig.read_text())
     document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
     path = server.folder / "kubeconfig-far"
@@ -70,7 +70,7 @@ def far_kubeconfig(server: ApiServer, port: int) -> Path:
 
 
 def rows() -> list[Row]:
-    """Time all of it on an API server of its own."""
+    """Time all rows on an API server of their own."""
     with filled_server() as server:
         return rows_on(server)
 
@@ -119,13 +119,13 @@ def rows_on(server: ApiServer) -> list[Row]:
 
 
 def facts() -> list[str]:
-    """Say what memory 10,000 namespaces take."""
+    """Return the peak memory for 10,000 namespaces."""
     with tempfile.TemporaryDirectory() as folder, api_server(Path(folder)) as server:
         fill(server, 0, MANY)
         environ = {**ENVIRON, "KUBECONFIG": str(server.kubeconfig)}
         first, again = peak(*CREATE, env=environ), peak(*CREATE, env=environ)
-    told = (
+    fact = (
         f"`secret create`, {MANY:,} namespaces: {first:.0f} MB at the peak the first time, "
         f"{again:.0f} MB with nothing to do"
     )
-    return [told]
+    return [fact]

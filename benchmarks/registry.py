@@ -1,8 +1,8 @@
 """
-How long lists take: `catalog` beside curl on the same pages, `catalog --tags` beside skopeo.
+How long lists take: `catalog` compared with curl, `catalog --tags` compared with skopeo.
 
-On the real docker-registry. Besides, it lists 100,000 names from a
-stand-in for the peak memory and when the first line came.
+Both run on the real docker-registry. A stand-in serves 100,000 names, to measure peak memory and
+the time to the first line.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ MANY = 100_000
 
 
 def rows() -> list[Row]:
-    """Time both on registries of their own."""
+    """Time both, each on a registry of its own."""
     with tempfile.TemporaryDirectory() as folder:
         with docker_registry(Path(folder, "large")) as large:
             fill(large, len(NAMES))
@@ -34,13 +34,13 @@ def rows() -> list[Row]:
 
 
 def fill(registry: DockerRegistry, count: int) -> None:
-    """Put so many repositories in, with a tag each."""
+    """Add *count* repositories with one tag each."""
     registry.push_image(NAMES[0], "1.0")
     registry.copy_repository(NAMES[0], NAMES[1:count])
 
 
 def catalog(registry: DockerRegistry) -> Row:
-    """Compare the list of names with curl on the same pages, over one connection."""
+    """Compare the list of names with curl, which gets the same pages over one connection."""
     starts = ["", *(f"&last={NAMES[at - 1]}" for at in (1_000, 2_000))]
     pages = [f"{registry.url}/v2/_catalog?n=1000{start}" for start in starts]
     return compare(
@@ -52,7 +52,7 @@ def catalog(registry: DockerRegistry) -> Row:
 
 
 def tags(registry: DockerRegistry) -> Row:
-    """Compare the tags of every repository with skopeo's, one call each, four at a time."""
+    """Compare the tags of all repositories with skopeo, one call for each, four at a time."""
     images = "".join(f"docker://{registry.host}/{name}\n" for name in NAMES[:TAGGED])
     skopeo = ["xargs", "-P4", "-n1", "skopeo", "list-tags", "--tls-verify=false"]
     return compare(
@@ -75,9 +75,9 @@ def requests_made() -> int:
 
 def large_list(page: int) -> tuple[float, float, float]:
     """
-    List 100,000 names, so many a page.
+    List 100,000 names in pages of *page*.
 
-    Return MB at the peak, and seconds to the first line and to the end.
+    Returns MB at the peak, and seconds to the first line and to the end.
     """
     names: dict[str, list[str]] = {f"team-{number:06}/application": [] for number in range(MANY)}
     with standin_registry(StandinRegistry(tags=names, page=page)) as registry:
@@ -96,9 +96,9 @@ def large_list(page: int) -> tuple[float, float, float]:
 
 
 def facts() -> list[str]:
-    """Count requests, and measure a list that is longer than anybody's."""
+    """Count requests, and measure a very long list."""
     found = [f"`catalog --tags`, {TAGGED} repositories in pages of 100: {requests_made()} requests"]
-    # 1,000 is the most that distribution gives; 100 is what many give whatever they are asked for.
+    # distribution serves 1,000 names a page at most; many registries always serve 100.
     for page in (1_000, 100):
         peak, first, whole = large_list(page)
         found.append(

@@ -1,9 +1,8 @@
 """
-Time regctl beside a peer: whole processes, in turn, in one run; what counts is the ratio.
+Time regctl and a peer: whole processes, in turn, in one run. The result is the ratio.
 
-A machine drifts; two commands timed one after the other, pair by pair, drift together. Each row
-gives the median of the pairs' ratios and their spread. A peer that is not on this machine is named
-as skipped.
+The speed of a machine drifts. Two commands that are timed in pairs drift together. Each row has the
+median of the pairs' ratios and their spread. A peer that is not installed is skipped.
 """
 
 import os
@@ -24,9 +23,9 @@ Work = Callable[[], None]
 @dataclass(frozen=True)
 class Row:
     """
-    One task beside one peer; *bound* is the ratio that regctl promises to stay under.
+    One task, compared with one peer; *bound* is the highest ratio that regctl promises.
 
-    *skipped* says why nothing was timed; *ratios* are empty then.
+    *skipped* says why nothing was timed; then *ratios* is empty.
     """
 
     task: str
@@ -59,9 +58,9 @@ def command(
     needs: Sequence[str] = (),
 ) -> Work:
     """
-    Return work that runs *args* as a process, its output thrown away, and must succeed.
+    Return work that runs *args* as a process, which must succeed; its output is discarded.
 
-    The work raises MissingServerError where a program of *needs* is not installed.
+    The work raises MissingServerError if a program of *needs* is not installed.
     """
 
     def run() -> None:
@@ -107,21 +106,21 @@ def compare(
 
 
 def peak(*args: str, env: dict[str, str] | None = None) -> float:
-    """Return the megabytes that a process takes at most, which must succeed."""
-    # What it starts from counts too, so a small process starts it, and not this one.
+    """Return the peak memory of a process in megabytes; the process must succeed."""
+    # The memory of its parent counts too, so a small process starts it.
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script, *args], check=True, capture_output=True, text=True, env=env
     )
-    return int(told.stdout) / 1024
+    return int(result.stdout) / 1024
 
 
 def machine() -> str:
-    """Return what the figures were measured on."""
+    """Return the machine that the figures were measured on."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -131,19 +130,19 @@ def machine() -> str:
 
 
 def markdown(rows: Sequence[Row], facts: Sequence[str] = ()) -> str:
-    """Return the machine, the rows as a table of Markdown, and what was measured besides."""
-    told = (
-        f"{machine()}. Whole processes, timed in turn; the ratio is the median of the pairs "
-        "(least to most), and below 1 regctl is the faster one.\n\n"
+    """Return the machine, the rows as a table of Markdown, and the other facts."""
+    head = (
+        f"{machine()}. Each row times whole processes, regctl and its peer in turn. The ratio is "
+        "the median of the pairs (smallest to largest); below 1 regctl is faster.\n\n"
     )
     lines = [
-        told,
+        head,
         "| task | peer | regctl | peer's time | ratio | at most |\n",
         "| --- | --- | ---: | ---: | --- | ---: |\n",
         *(row.markdown() for row in rows),
     ]
     if facts:
-        lines += ["\nAnd without a peer:\n\n", *(f"- {fact}\n" for fact in facts)]
+        lines += ["\nWithout a peer:\n\n", *(f"- {fact}\n" for fact in facts)]
     return "".join(lines)
 
 

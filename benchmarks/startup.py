@@ -1,4 +1,4 @@
-"""How long regctl takes to start, beside the bare import of click."""
+"""How long regctl takes to start, compared with the import of click alone."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
 """
-The main job on the screen: a user, a registry that lets it in, pull secrets, the catalog.
+The main job on the screen: users, a registry that accepts them, the catalog, pull secrets.
 
-`make demo` runs it. Every command is printed before it runs. docker-registry and kube-apiserver are
-used where they can be had; else a stand-in registry and a client-side dry run, and it says so. All
-that it makes is in `.demo` of this checkout and is removed at the end; nothing is left running.
+`make demo` runs it. Every command is printed before it runs. The demo uses docker-registry and
+kube-apiserver if they are installed, else a stand-in registry and a client-side dry run, and says
+so. At the end its servers are stopped, and its folder `.demo` in this checkout is removed.
 """
 
 import os
@@ -29,7 +29,7 @@ GENERATED = '"$PW"'
 
 
 def say(text: str) -> None:
-    """Print a line of ours, set apart from what the commands print."""
+    """Print a line of the demo, apart from the output of the commands."""
     print(f"\n# {text}", flush=True)
 
 
@@ -42,9 +42,10 @@ def run(
     keep: bool = False,
 ) -> str:
     """
-    Show a command, run it, and stop the demo where it ends otherwise than expected.
+    Print a command, run it, and stop the demo if its exit code is not *expect*.
 
-    *shown* is printed for *stdin*, which is the generated password unless it says otherwise.
+    *shown* is printed for *stdin*, by default the variable of the generated password. *keep*
+    returns standard output in place of printing it.
     """
     typed = GENERATED if shown is None else shown
     pipe = f"printf %s {typed} | " if stdin is not None else ""
@@ -68,9 +69,9 @@ def run(
 
 
 def missing(*programs: str) -> str | None:
-    """Return why the real programs can't be used, or None where they can."""
+    """Return why the real programs cannot be used, or None if they can."""
     if STANDIN_FLAG in sys.argv[1:]:
-        return f"{STANDIN_FLAG} was given"
+        return f"{STANDIN_FLAG} was passed"
     try:
         for program in programs:
             find(program)
@@ -81,20 +82,20 @@ def missing(*programs: str) -> str | None:
 
 @contextmanager
 def some_registry(password: str) -> Iterator[tuple[str, str]]:
-    """Run a registry with the demo's auth file and one image; yields its host and what it is."""
+    """Run a registry with the demo's auth file and one image; yield its host and its kind."""
     auth_file = FOLDER / "auth"
     if reason := missing("docker-registry"):
-        state = StandinRegistry(tags={"demo/hello": ["1.0"]}, allows=opens(auth_file))
+        state = StandinRegistry(tags={"demo/hello": ["1.0"]}, allows=verifier(auth_file))
         with standin_registry(state) as standin:
-            yield standin.host, f"a stand-in registry of our own ({reason})"
+            yield standin.host, f"a stand-in registry ({reason})"
         return
     with docker_registry(FOLDER / "registry", auth_file=auth_file) as registry:
         registry.push_image("demo/hello", "1.0", user=("ci", password))
         yield registry.host, "Debian's docker-registry"
 
 
-def opens(auth_file: Path) -> Callable[[str, str], bool]:
-    """Return the stand-in's check of a user and password: the file itself, read by regctl."""
+def verifier(auth_file: Path) -> Callable[[str, str], bool]:
+    """Return the stand-in's check of a user and password: regctl's own, of the auth file."""
 
     def check(user: str, password: str) -> bool:
         try:
@@ -107,7 +108,7 @@ def opens(auth_file: Path) -> Callable[[str, str], bool]:
 
 
 def main() -> None:
-    """Go through the whole of it."""
+    """Run the demo and list the programs that it used."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "home").mkdir(parents=True)
     try:
@@ -115,39 +116,39 @@ def main() -> None:
             used = show(stack)
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
-    say("Done. It used:")
+    say("Done. The demo used:")
     for program in used:
         print(f"  - {program}")
 
 
 def show(stack: ExitStack) -> list[str]:
-    """Run the demo; return what it ran on."""
-    say("Two users in the auth file: one with a generated password, one with a given one.")
+    """Run the commands; return the programs that were used."""
+    say("Two users in the auth file: one with a generated password, one with a chosen one.")
     password = run("adduser", "ci", "--generate", keep=True)
     run("adduser", "alice", "--password-stdin", stdin="correct horse", shown="'correct horse'")
     run("users")
 
     host, kind = stack.enter_context(some_registry(password))
-    say(f"A registry reads exactly this file: {kind}, on {host}.")
+    say(f"A registry reads this file: {kind}, on {host}.")
     catalog = ("catalog", host, "--plain-http", "--username", "ci", "--password-stdin")
     run(*catalog, stdin=password)
-    say("A wrong password is told apart from everything else, by words and by exit code.")
+    say("A wrong password has its own message and its own exit code.")
     run(*catalog, stdin="wrong", shown="wrong", expect=4)
 
     create = ("secret", "create", "--server", host, "--username", "ci", "--password-stdin")
     namespaces = [word for name in NAMESPACES for word in ("-n", name)]
     if reason := missing("etcd", "kube-apiserver"):
-        say(f"No API server ({reason}): the manifests that would be applied.")
+        say(f"No API server ({reason}): the manifests that regctl would apply.")
         run(*create, *namespaces, "--dry-run=client", "-o", "yaml", stdin=password)
-        return [kind, "regctl's client-side dry run in place of an API server"]
+        return [kind, "a client-side dry run in place of an API server"]
     cluster = stack.enter_context(api_server(FOLDER / "kubernetes"))
     for name in NAMESPACES:
         cluster.create_namespace(name)
-    say("The password goes to three namespaces, as a pull secret each.")
+    say("The password goes to three namespaces as pull secrets.")
     print(f"$ export KUBECONFIG={cluster.kubeconfig}")
     env = {"KUBECONFIG": str(cluster.kubeconfig)}
     run(*create, *namespaces, stdin=password, env=env)
-    say("Once more: nothing to do.")
+    say("The same command again has nothing to do.")
     run(*create, *namespaces, stdin=password, env=env)
     return [kind, "a real kube-apiserver with etcd"]
 

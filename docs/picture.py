@@ -1,4 +1,4 @@
-"""`python -m docs.picture`, by `make picture`: the README's picture, of what regctl prints."""
+"""`python -m docs.picture`, by `make picture`: draw the README's picture from real output."""
 
 import fcntl
 import io
@@ -32,7 +32,7 @@ SCENE = (
 
 
 def on_terminal(line: str, folder: Path, environment: dict[str, str]) -> str:
-    """Run a command line in a terminal of 80 columns; return all that it shows."""
+    """Run a command line in a terminal of 80 columns; return everything that it shows."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     with subprocess.Popen(
@@ -54,13 +54,13 @@ def on_terminal(line: str, folder: Path, environment: dict[str, str]) -> str:
 
 
 def settled(shown: str) -> str:
-    """Return what stands on the screen in the end, where a progress bar came and went."""
+    """Return what the screen shows at the end, after a progress bar has gone."""
     before, bar, rest = shown.partition("\x1b[?25l")
     return before + (rest.rpartition("\x1b[2K")[2] if bar else rest)
 
 
 def play() -> str:
-    """Return what the terminal shows when the scene is played on real servers."""
+    """Return what the terminal shows when the scene runs on real servers."""
     shown = []
     with (
         tempfile.TemporaryDirectory() as name,
@@ -98,11 +98,11 @@ def play() -> str:
 
 
 def draw(shown: str) -> str:
-    """Return the picture of what a terminal showed, as SVG."""
+    """Return the picture of the terminal's text, as SVG."""
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(shown))
     drawn = console.export_svg(title="regctl", unique_id="regctl")
-    # Fonts of somebody's server, which a picture in a README can't load anyway.
+    # A picture in a README cannot load fonts from another server.
     return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""What docs/readers.md is to hold: who reads auth files, and what each of them makes of it."""
+"""The content of docs/readers.md: who reads auth files, and what each reader accepts."""
 
 from collections.abc import Mapping
 
@@ -14,26 +14,27 @@ WORDS = {
 HEAD = """\
 # Who reads auth files
 
-Made by `make docs` from `src/regctl/authfile/readers.py`, where each cell has its source; `regctl auth
-consumers -o json` prints those too. `regctl auth check --for NAME` looks at a file as one of them
-does, and `auth push` sends nothing that its reader would not take.
+`make docs` writes this file from `src/regctl/authfile/readers.py`, where each cell has its source.
+`regctl auth check --for all -o json` prints the sources, too. `regctl auth check --for READER`
+checks an auth file for one of them, and `regctl auth push` uploads nothing that its reader would
+reject.
 
 """
 
 SCHEMES_HEAD = """\
 ## Schemes
 
-*yes*: the user gets in with the password. *no*: the user stays outside. Anything else is said.
+*yes*: the user can log in. *no*: the user cannot. Any other word is explained below.
 
 """
 
 ODDITIES_HEAD = """
 ## Oddities
 
-What a line or a file of that kind does. *yes*: nothing bad. *no*: the users concerned stay outside.
-*first*, *last*: which of a user's lines counts. **opens**: somebody gets in who should not.
-**breaks**: the whole list, or more, is refused. *stale*: the file as it was before stays in force.
-*hides*: what follows is not seen.
+What such a line or file does. *yes*: nothing bad. *no*: the users of the line cannot log in.
+*first*, *last*: which of a user's lines counts. **opens**: somebody can log in who should not.
+**breaks**: the reader rejects the whole file, or does not start. *stale*: the reader keeps the file
+that it read before. *hides*: the reader ignores the lines that follow.
 
 """
 

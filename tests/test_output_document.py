@@ -1,38 +1,39 @@
-"""docs/output.md says what every command prints with `-o json`."""
+"""docs/output.md shows what every command prints with `-o json`."""
 
-from click.testing import CliRunner
+from collections.abc import Callable
 
 from docs.commands import leaves
-from docs.output import HOST, OBJECTS, SCENE, documented, play, shape
+from docs.output import HOST, NAMESPACES, SCENE, documented, play, prints_objects, shape
 from regctl.cli.main import main
-from tests.servers.process import find
+from tests.cli import run
+from tests.servers.kubernetes import ApiServer
 
 
 def test_every_command_with_json_is_in_the_document() -> None:
-    printing = {
+    with_json = {
         path
-        for name in main.commands
-        for path, command in leaves(main.commands[name], f"regctl {name}")
+        for path, command in leaves(main, "regctl")
         if any("-o" in param.opts and "json" in param.type.choices for param in command.params)  # type: ignore[attr-defined]
     }
-    shown = {
-        path for path in printing for line in SCENE if line.startswith(f"{path} ") or line == path
-    }
-    assert shown == printing
-    lines = [line.format(host=HOST) for line in SCENE if not line.startswith(OBJECTS)]
-    assert list(documented()) == lines, "`make output` writes it anew"
+    lines = [line.format(host=HOST, **NAMESPACES) for line in SCENE]
+    shown = {path for path in with_json for line in lines if f"{line} ".startswith(f"{path} ")}
+    assert shown == with_json
+    documents = [line for line in lines if not prints_objects(line)]
+    assert list(documented()) == documents, "run `make output`"
 
 
-def test_every_document_has_the_keys_that_are_documented() -> None:
-    for server in ("docker-registry", "etcd", "kube-apiserver"):
-        find(server)
+def test_every_document_has_the_documented_keys(
+    kubernetes: ApiServer, namespace: str, program: Callable[[str], str]
+) -> None:
+    program("docker-registry")
     known = documented()
-    for line, printed in play():
-        if not line.startswith(OBJECTS):
+    names = {key: f"{namespace}-{key}" for key in NAMESPACES}
+    for line, printed in play(kubernetes, names):
+        if not prints_objects(line):
             assert shape(printed) == shape(known[line]), line
 
 
 def test_a_command_that_fails_prints_a_document_too() -> None:
-    told = CliRunner().invoke(main, ["users", "-f", "/nowhere", "-o", "json"], prog_name="regctl")
-    assert told.exit_code == 1
-    assert '"exit_code": 1' in told.stdout
+    result = run("users", "-f", "/nowhere", "-o", "json")
+    assert result.exit_code == 1
+    assert '"exit_code": 1' in result.stdout

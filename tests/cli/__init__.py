@@ -14,11 +14,22 @@ from regctl.cli.main import main
 COMMAND = (sys.executable, "-m", "regctl")
 
 
-def run(*args: str | Path, stdin: str | bytes | None = None, app: App | None = None) -> Result:
+def run(
+    *args: str | Path,
+    stdin: str | bytes | None = None,
+    env: Mapping[str, str | None] | None = None,
+    app: App | None = None,
+) -> Result:
     """Run `regctl ARGS` in this process; no traceback may come out of it."""
     line = [str(arg) for arg in args]
     result = CliRunner().invoke(
-        main, line, input=stdin, obj=app or App(), prog_name="regctl", catch_exceptions=False
+        main,
+        line,
+        input=stdin,
+        env=env,
+        obj=app or App(),
+        prog_name="regctl",
+        catch_exceptions=False,
     )
     assert "Traceback" not in result.output
     return result

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority for TLS on loopback."""
+"""A temporary certificate authority for TLS on loopback."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's certificate *chain* and *key*, and the *ca_file* to trust it by: PEM files."""
+    """The PEM files of a server's certificate, its key, and the CA that signed it."""
 
     chain: Path
     key: Path
@@ -19,8 +19,8 @@ def make_certificate(
     *names: str,
     expires: dt.datetime | None = None,
 ) -> Certificate:
-    """Make a certificate for *names* (loopback's by default); an *expires* in the past is fine."""
-    import trustme  # only the tests' dependencies have it; the demo's registry does without
+    """Create a certificate for *names* (default: loopback); *expires* may be in the past."""
+    import trustme  # a dependency of the tests only; the demo does not need it
 
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()

@@ -11,7 +11,7 @@ from tests.servers.process import Process, find, on_free_port
 
 @dataclass(frozen=True)
 class Nginx:
-    """An nginx that runs."""
+    """A running nginx."""
 
     host: str
     url: str
@@ -32,11 +32,11 @@ def nginx(
     patience: str = "60",
 ) -> Iterator[Nginx]:
     """
-    Run nginx; without an *upstream* (HOST:PORT) it answers 200 itself to whoever gets in.
+    Run nginx; without an *upstream* (HOST:PORT) it answers 200 to every authenticated user.
 
-    *max_body* is nginx's `client_max_body_size`; "0" is no limit. With *buffering*, as
-    ingress-nginx has it, a request goes on when all of it is there. *patience* is how many seconds
-    the upstream may be silent.
+    *max_body* is nginx's `client_max_body_size`; "0" is no limit. With *buffering*, the default of
+    ingress-nginx, a request is forwarded when it is complete. *patience* is how many seconds the
+    upstream may be silent.
     """
     program = find("nginx")
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def nginx(
         tls = f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
     content = f"root {folder / 'root'};"
     if upstream is not None:
-        # A registry behind a proxy learns its own address from these headers.
+        # A registry behind a proxy gets its own address from these headers.
         content = (
             f"proxy_pass http://{upstream}; proxy_set_header Host $http_host; "
             "proxy_set_header X-Forwarded-Proto $scheme; "

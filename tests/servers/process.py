@@ -1,8 +1,8 @@
 """
-Real programs on loopback: found, started, waited for, and ended by their process ids.
+Find, start, await and stop real programs on loopback, by their process ids.
 
-Nothing here knows pytest, so that the demo and the benchmarks start the same servers; a test's
-fixture turns MissingServerError into a skip, or into a failure where servers are required.
+This module does not know pytest, because the demo and the benchmarks start the same servers. A
+test's fixture turns MissingServerError into a skip, or into a failure if servers are required.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _TRIES = 5
 
 
 class MissingServerError(Exception):
-    """A program is not installed; the message says what to do."""
+    """A program is not installed; the message names the command that installs it."""
 
 
 class StartError(Exception):
@@ -33,14 +33,14 @@ class StartError(Exception):
 
 
 def cache_folder() -> Path:
-    """Where `make test-servers` keeps what it built."""
+    """Return the folder where `make test-servers` puts the programs that it built."""
     if given := os.environ.get("REGCTL_TEST_CACHE"):
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or str(_HOME / ".cache")
     return Path(base) / "regctl-test-servers"
 
 
-# Read when first imported: tests put a folder of their own in the place of HOME.
+# Read at the first import, because tests replace HOME.
 _HOME = Path.home()
 
 
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something listens on a loopback port."""
+    """Return whether something listens on a loopback port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
@@ -80,7 +80,7 @@ def answers(port: int) -> bool:
 
 @dataclass
 class Process:
-    """One program that we started, and the leader of a process group: its workers are in it."""
+    """One program that we started: the leader of a process group with its workers."""
 
     popen: subprocess.Popen[bytes]
     log: Path
@@ -91,7 +91,7 @@ class Process:
         return self.popen.pid
 
     def stop(self) -> None:
-        """End it, kindly first; return when it is gone."""
+        """Terminate it, or kill it after ten seconds; return when it has ended."""
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
@@ -100,7 +100,7 @@ class Process:
                 self.kill()
 
     def kill(self) -> None:
-        """End it and its workers as a power cut would."""
+        """Kill it and its workers at once, like a power cut."""
         if self.popen.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
             self.popen.wait()
@@ -117,7 +117,7 @@ def start(
     Start a program and wait until *ready*; its output goes to *log*.
 
     Its home is the log's folder; *env* is added to the environment. Ctrl-C does not reach it, so
-    that servers end in order; on Linux the kernel ends it should the thread that started it die.
+    servers stop in order. On Linux the kernel terminates it if the thread that started it dies.
     Raises StartError with the end of the log.
     """
     with log.open("ab") as output:
@@ -132,7 +132,7 @@ def start(
         )
     process = Process(popen, log)
     deadline = time.monotonic() + START_SECONDS
-    # A program that is dead is not ready, whoever else answers on its port.
+    # A dead program is not ready, even if another one answers on its port.
     while popen.poll() is not None or not ready():
         if popen.poll() is not None or time.monotonic() > deadline:
             process.stop()
@@ -151,9 +151,9 @@ def on_free_port(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Process, int]]:
     """
-    Run a program that listens on a port of our choice; yields it and the port.
+    Run a program on a port that we choose; yield the program and the port.
 
-    A port that somebody else took in the meantime is given up for another.
+    If another process took the port in the meantime, another port is tried.
     """
     for attempt in itertools.count(1):
         port = free_port()
@@ -171,12 +171,12 @@ def on_free_port(
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Return our environment with the person's folders hidden: Caddy saves its config in them."""
+    """Return our environment without the user's folders: Caddy would save its config there."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     return {**ours, "HOME": str(home)}
 
 
 def _die_with_parent() -> None:
-    # SIGTERM, not SIGKILL: nginx and httpd then end their workers too.
+    # SIGTERM, not SIGKILL: then nginx and httpd stop their workers too.
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
