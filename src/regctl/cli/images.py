@@ -1,11 +1,11 @@
 """How images are printed: the columns and the JSON that several commands share."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from regctl.cli.app import App
 from regctl.cli.humanize import age, rfc3339, size
-from regctl.cli.listings import Column, as_text
+from regctl.cli.listings import Column, Listing, as_text, error_record
 from regctl.errors import PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
@@ -19,10 +19,21 @@ T = TypeVar("T")
 _SHORT = len("sha256:") + 12
 
 
-def digest_column(value: "Callable[[T], str | None]") -> Column[T]:
-    """Return a column of digests: shortened on a terminal, except with `-o wide`."""
+def digest_column(
+    value: "Callable[[T], str | None]", *, key: str | None = None, missing: str = ""
+) -> Column[T]:
+    """
+    Return a column of digests: shortened on a terminal, except with `-o wide`.
+
+    *missing* is the text for None.
+    """
     return Column(
-        "DIGEST", value, text=lambda digest: (digest or "")[:_SHORT], exact=as_text, shortens=True
+        "DIGEST",
+        value,
+        key,
+        text=lambda digest: digest[:_SHORT] if digest else missing,
+        exact=lambda digest: digest or missing,
+        shortens=True,
     )
 
 
@@ -31,9 +42,19 @@ def size_column(value: "Callable[[T], int | None]") -> Column[T]:
     return Column("SIZE", value, text=size, exact=as_text, right=True)
 
 
-def created_column(value: "Callable[[T], datetime | None]") -> Column[T]:
+def created_column(value: "Callable[[T], datetime | None]", *, key: str | None = None) -> Column[T]:
     """Return a column of build dates: an age on a terminal, exact in a pipe."""
-    return Column("CREATED", value, text=age, exact=rfc3339)
+    return Column("CREATED", value, key, text=age, exact=rfc3339)
+
+
+def error_column(value: "Callable[[T], RegctlError | None]") -> Column[T]:
+    """Return the error of an item, in JSON only and only if there is one."""
+
+    def record(item: T) -> Any:
+        error = value(item)
+        return None if error is None else error_record(error)
+
+    return Column(None, record, "error", optional=True)
 
 
 def size_cell(app: App, count: int) -> str:
@@ -80,21 +101,45 @@ def variant_record(variant: "Variant") -> dict[str, Any]:
     }
 
 
-def unread(app: App, outcomes: Sequence[tuple[str, RegctlError | None]], noun: str) -> None:
-    """Say of each what could not be read of it; raise PartlyDoneError, or what all failed with."""
-    failed = [(name, error) for name, error in outcomes if error is not None]
-    if not failed:
+class Readable(Protocol):
+    """An item that was read from a registry, or could not be read because of *error*."""
+
+    @property
+    def error(self) -> RegctlError | None:
+        """Why it could not be read, or not completely."""
+
+
+R = TypeVar("R", bound=Readable)
+
+
+def list_readable(app: App, items: Iterable[R], listing: Listing[R], total: int | None) -> None:
+    """
+    Print a listing of *total* items, then the errors of those that could not be read.
+
+    Raises PartlyDoneError if some of them could not be read. If all failed, raises the class that
+    their errors share, or else RegctlError.
+    """
+    errors: list[RegctlError] = []
+    count = 0
+
+    def counted() -> Iterator[R]:
+        nonlocal count
+        for item in items:
+            count += 1
+            if item.error is not None:
+                errors.append(item.error)
+            yield item
+
+    app.output.listing(counted(), listing, progress=(listing.key, total))
+    if not errors:
         return
-    for _, error in failed:
+    for error in errors:
         app.output.error(error)
-    counted = f"{len(failed)} of {len(outcomes)} {noun} could not be read"
-    if len(failed) < len(outcomes):
-        raise PartlyDoneError(counted)
-    raise (
-        type(failed[0][1])(counted)
-        if len({type(e) for _, e in failed}) == 1
-        else RegctlError(counted)
-    )
+    message = f"{len(errors)} of {count} {listing.key} could not be read"
+    if len(errors) < count:
+        raise PartlyDoneError(message)
+    kinds = {type(error) for error in errors}
+    raise (kinds.pop() if len(kinds) == 1 else RegctlError)(message)
 
 
 def _blob(blob: "Descriptor") -> dict[str, Any]:

@@ -30,10 +30,13 @@ class Column(Generic[T]):
     One column of a listing: its heading, and the value of an item.
 
     *text* makes the value readable on a terminal and *exact* in a pipe. Without *exact* a pipe gets
-    *text*, without both the value as `as_text` has it. A *wide* column shows with `-o wide` only, and a column that *shortens* shows its exact
-    text there. *key* names the value in JSON: the heading in lower case unless given, and "" for a
-    column that JSON leaves out. A column without a *heading* is in JSON only. *style* is rich's
-    style for an item's cell; color repeats what the text says.
+    *text*, without both the value as `as_text` has it. A *wide* column shows with `-o wide` only. A
+    column that *shortens* shows its exact text there.
+
+    *key* names the value in JSON: the heading in lower case unless given, and "" for a column that
+    JSON leaves out. A column without a *heading* is in JSON only. An *optional* column is left out
+    of JSON if its value is None. *style* is rich's style for an item's cell; color repeats what the
+    text says.
     """
 
     heading: str | None
@@ -45,6 +48,7 @@ class Column(Generic[T]):
     shortens: bool = False
     right: bool = False
     style: Callable[[T], str] | None = None
+    optional: bool = False
 
     @property
     def json_key(self) -> str:
@@ -72,9 +76,9 @@ class Listing(Generic[T]):
         if self.record is not None:
             return self.record(item)
         return {
-            column.json_key: as_json(column.value(item))
+            column.json_key: as_json(value)
             for column in self.columns
-            if column.json_key
+            if column.json_key and not ((value := column.value(item)) is None and column.optional)
         }
 
 

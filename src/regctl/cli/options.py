@@ -1,5 +1,6 @@
 """The options of commands as plain data: a NamedTuple for options that belong together."""
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from regctl.outcome import DryRun
@@ -63,6 +64,17 @@ class CredentialFlags(NamedTuple):
     def password(self) -> PasswordFlags:
         """Where the password comes from, apart from --docker-password."""
         return PasswordFlags(self.password_stdin, self.password_file)
+
+
+class SelectionFlags(NamedTuple):
+    """Which names to list, and how much about each."""
+
+    long: bool = False
+    match: str | None = None
+
+    def matches(self, name: str) -> bool:
+        """Return whether a name is listed."""
+        return self.match is None or fnmatchcase(name, self.match)
 
 
 class HashingFlags(NamedTuple):

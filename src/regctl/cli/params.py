@@ -15,6 +15,7 @@ from regctl.cli.options import (
     HashingFlags,
     NamespacedName,
     PasswordFlags,
+    SelectionFlags,
     TargetFlags,
     WritingFlags,
 )
@@ -370,4 +371,20 @@ registry_options = _all(
         is_flag=True,
         help="Trust any certificate. Unsafe.",
     ),
+)
+
+
+# Lists from a registry
+
+image_list_options = _all(
+    option_group(
+        "selection",
+        SelectionFlags,
+        option("--long", is_flag=True, help="Show sizes, platforms, digests and ages, too."),
+        option("--match", metavar="GLOB", help="List only names that match."),
+    ),
+    credential_options,
+    registry_options,
+    workers_option,
+    output_option("table", "wide", "json", "yaml", "name"),
 )

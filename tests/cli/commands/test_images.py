@@ -188,11 +188,11 @@ def test_names_that_would_steer_a_terminal_are_shown(serve: Servers) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["tags", "localhost:5000/a:1.0"], "it names one"),
-        (["tags", "localhost:5000/a", "--sort", "created"], "without --long"),
+        (["tags", "localhost:5000/a:1.0"], "it has a tag or digest"),
+        (["tags", "localhost:5000/a", "--sort", "created"], "--sort created needs --long"),
         (["tags", "localhost:5000/A"], "not an image"),
         (["image", "inspect", "localhost:5000/a", "--platform", "x"], "not a platform"),
-        (["catalog", "localhost:5000", "--tags", "--long"], "at once"),
+        (["catalog", "localhost:5000", "--tags", "--long"], "cannot combine --tags and --long"),
     ],
 )
 def test_what_was_typed_wrong_is_said_before_anything_is_asked(args: list[str], said: str) -> None:

@@ -1,24 +1,24 @@
 """`regctl catalog`: the repositories of a registry."""
 
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, old_registry, pass_app
-from regctl.cli.images import image_record, moment, short, size_cell, unread
-from regctl.cli.listings import Column, error_record
-from regctl.cli.old.credential_options import CredentialOptions, credential_options
-from regctl.cli.old.option_groups import (
-    TransportOptions,
-    output_option,
-    registry_argument,
-    transport_options,
-    workers_option,
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.images import (
+    created_column,
+    digest_column,
+    error_column,
+    image_record,
+    list_readable,
+    size_column,
 )
-from regctl.cli.old.params import Command
+from regctl.cli.listings import Column, Listing
+from regctl.cli.options import CredentialFlags, SelectionFlags
+from regctl.cli.params import image_list_options, registry_argument
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -35,108 +35,59 @@ if TYPE_CHECKING:
     ],
 )
 @registry_argument
-@click.option("--tags", is_flag=True, help="List each repository's tags too.")
-@click.option("--long", is_flag=True, help="Count tags and sizes, name platforms and ages too.")
-@click.option("--match", metavar="GLOB", help="Only repositories whose name this matches.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="List N repositories at most.")
-@click.option("--last", metavar="NAME", help="Begin after this name.")
-@click.option(
+@option("--tags", is_flag=True, help="Show the tags of each repository, too.")
+@option("--limit", type=click.IntRange(1), metavar="N", help="List at most N repositories.")
+@option("--last", metavar="NAME", help="List only repositories after this name.")
+@option(
     "--sort",
     type=click.Choice(["name", "none"]),
     default="none",
     show_default=True,
-    help="'none' is the registry's own order, which needs no waiting.",
+    help="'none' keeps the registry's order and prints each page at once.",
 )
-@credential_options
-@transport_options
-@workers_option
-@output_option("table", "wide", "json", "yaml", "name")
+@image_list_options
 @pass_app
 def catalog(
     app: App,
     *,
     registry: str | None,
     tags: bool,
-    long: bool,
-    match: str | None,
     limit: int | None,
     last: str | None,
     sort: str,
-    credential: CredentialOptions,
-    transport: TransportOptions,
-    workers: int,
+    selection: SelectionFlags,
+    credential: CredentialFlags,
 ) -> None:
     """
     List the repositories of a registry.
 
-    All of them, however many pages the registry makes of its list. A repository without a tag is
-    one that the registry still names after its last tag was deleted. Sizes are those of what is
-    stored; layers that images share are counted once.
+    The list is complete, however many pages the registry splits it into. A repository without
+    tags is one whose last tag was deleted. Sizes are those of the stored data; layers that images
+    share count once.
     """
-    if tags and long:
-        raise InvalidInputError("--tags and --long at once", hint="pass one of them")
-    client = old_registry(app, registry, credential, transport)
-    names: Iterable[str] = client.repositories(last=last)
-    if match is not None:
-        names = (name for name in names if fnmatchcase(name, match))
-    if sort == "name":
-        names = _sorted(names)
-    if limit is not None:
-        names = islice(names, limit)
-    if not tags and not long:
-        app.output.listing(
-            names,
-            [Column[str]("REPOSITORY", lambda name: name)],
-            key="repositories",
-            name=lambda name: name,
-            record=lambda name: {"name": name},
-        )
-        return
     from regctl.images.reader import read_repositories
 
-    columns = _long_columns(app) if long else _tag_columns()
-    seen: list[Repository] = []
-
-    def rows() -> "Iterator[Repository]":
-        for found in read_repositories(client, names, images=long, workers=workers):
-            seen.append(found)
-            yield found
-
-    app.output.listing(
-        rows(),
-        columns,
-        key="repositories",
-        name=lambda r: r.name,
-        record=_record(long=long),
-        progress=("repositories", limit),
-    )
-    unread(app, [(found.name, found.error) for found in seen], "repositories")
+    if tags and selection.long:
+        raise InvalidInputError("cannot combine --tags and --long", hint="pass one of them")
+    client = app.registry(app.named_registry(registry), credential)
+    names = _select(client.repositories(last=last), selection, sort=sort, limit=limit)
+    if not tags and not selection.long:
+        app.output.listing(names, _NAMES)
+        return
+    workers = app.connections.workers
+    found = read_repositories(client, names, images=selection.long, workers=workers)
+    list_readable(app, found, _LONG if selection.long else _TAGS, limit)
 
 
-def _sorted(names: Iterable[str]) -> Iterator[str]:
-    yield from sorted(names)
+def _select(
+    names: Iterable[str], selection: SelectionFlags, *, sort: str, limit: int | None
+) -> Iterator[str]:
+    matching: Iterable[str] = filter(selection.matches, names)
+    yield from islice(sorted(matching) if sort == "name" else matching, limit)
 
 
-def _tag_columns() -> "list[Column[Repository]]":
-    return [
-        Column("REPOSITORY", lambda r: r.name),
-        Column("TAGS", lambda r: ",".join(r.tags) or _empty(r), style=_style),
-    ]
-
-
-def _long_columns(app: App) -> "list[Column[Repository]]":
-    return [
-        Column("REPOSITORY", lambda r: r.name),
-        Column("TAGS", lambda r: str(len(r.tags)) if r.tags else _empty(r), style=_style),
-        Column("SIZE", lambda r: size_cell(app, r.size), right=True),
-        Column("PLATFORMS", lambda r: ",".join(r.platforms)),
-        Column("NEWEST", lambda r: r.newest.reference if r.newest else ""),
-        Column("DIGEST", lambda r: short(app, r.newest.digest) if r.newest else ""),
-        Column("CREATED", lambda r: moment(app, r.newest.created if r.newest else None)),
-    ]
-
-
-def _empty(repository: "Repository") -> str:
+def _without_tags(repository: "Repository") -> str:
+    """Return what to show for a repository without tags."""
     return "(no tags)" if repository.ghost else "(failed)"
 
 
@@ -144,15 +95,32 @@ def _style(repository: "Repository") -> str:
     return "red" if repository.error is not None else "yellow" if repository.ghost else ""
 
 
-def _record(*, long: bool) -> Any:
-    def record(repository: "Repository") -> dict[str, Any]:
-        told: dict[str, Any] = {"name": repository.name, "tags": list(repository.tags)}
-        if long:
-            told["size"] = repository.size
-            told["platforms"] = list(repository.platforms)
-            told["images"] = [image_record(image) for image in repository.images]
-        if repository.error is not None:
-            told["error"] = error_record(repository.error)
-        return told
+_NAMES: Listing[str] = Listing("repositories", [Column("REPOSITORY", str, "name")], name=str)
 
-    return record
+_TAGS: "Listing[Repository]" = Listing(
+    "repositories",
+    [
+        Column("REPOSITORY", lambda r: r.name, "name"),
+        Column("TAGS", lambda r: ",".join(r.tags) or _without_tags(r), "", style=_style),
+        Column(None, lambda r: r.tags, "tags"),
+        error_column(lambda r: r.error),
+    ],
+    name=lambda r: r.name,
+)
+
+_LONG: "Listing[Repository]" = Listing(
+    "repositories",
+    [
+        Column("REPOSITORY", lambda r: r.name, "name"),
+        Column("TAGS", lambda r: len(r.tags) or _without_tags(r), "", style=_style),
+        Column(None, lambda r: r.tags, "tags"),
+        size_column(lambda r: r.size),
+        Column("PLATFORMS", lambda r: r.platforms),
+        Column("NEWEST", lambda r: r.newest.reference if r.newest else None, ""),
+        digest_column(lambda r: r.newest.digest if r.newest else None, key=""),
+        created_column(lambda r: r.newest.created if r.newest else None, key=""),
+        Column(None, lambda r: tuple(map(image_record, r.images)), "images"),
+        error_column(lambda r: r.error),
+    ],
+    name=lambda r: r.name,
+)

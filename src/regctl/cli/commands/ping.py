@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     ],
 )
 @registry_argument
-@option("--upload", type=BYTE_SIZE, metavar="SIZE", help="Upload this much, such as 8M; cancel.")
+@option(
+    "--upload",
+    type=BYTE_SIZE,
+    metavar="SIZE",
+    help="Upload this much, such as 8M, and cancel the upload.",
+)
 @credential_options
 @registry_options
 @output_option("table", "json", "yaml")

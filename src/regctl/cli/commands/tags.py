@@ -1,23 +1,23 @@
 """`regctl tags`: the tags of a repository."""
 
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
-from regctl.cli.app import App, old_registry_as, pass_app
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
 from regctl.cli.completers import repositories
-from regctl.cli.images import image_record, moment, short, size_cell, unread
-from regctl.cli.listings import Column, error_record
-from regctl.cli.old.credential_options import CredentialOptions, credential_options
-from regctl.cli.old.option_groups import (
-    TransportOptions,
-    output_option,
-    transport_options,
-    workers_option,
+from regctl.cli.images import (
+    created_column,
+    digest_column,
+    error_column,
+    list_readable,
+    size_column,
 )
-from regctl.cli.old.params import Command
+from regctl.cli.listings import Column, Listing
+from regctl.cli.options import CredentialFlags, SelectionFlags
+from regctl.cli.params import image_list_options
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -33,93 +33,60 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("image", shell_complete=repositories)
-@click.option("--long", is_flag=True, help="Show digests, sizes, platforms and ages too.")
-@click.option("--match", metavar="GLOB", help="Only tags that this matches.")
-@click.option(
+@option(
     "--sort",
     type=click.Choice(["name", "created"]),
     default="name",
     show_default=True,
-    help="'created' is the newest first, and needs --long.",
+    help="'created' lists the newest first, and needs --long.",
 )
-@credential_options
-@transport_options
-@workers_option
-@output_option("table", "wide", "json", "yaml", "name")
+@image_list_options
 @pass_app
 def tags(
-    app: App,
-    *,
-    image: str,
-    long: bool,
-    match: str | None,
-    sort: str,
-    credential: CredentialOptions,
-    transport: TransportOptions,
-    workers: int,
+    app: App, *, image: str, sort: str, selection: SelectionFlags, credential: CredentialFlags
 ) -> None:
     """List the tags of a repository."""
-    from regctl.images.reader import TaggedImage, read_tags
+    from regctl.images.reader import read_tags
     from regctl.reference import ImageReference
 
-    asked = ImageReference.parse(image)
-    if asked.tag or asked.digest:
+    reference = ImageReference.parse(image)
+    if reference.tag or reference.digest:
         raise InvalidInputError(
-            f"cannot list the tags of {image}: it names one",
-            hint=f"`regctl image inspect {image}` shows that one",
+            f"cannot list the tags of {image}: it has a tag or digest",
+            hint=f"`regctl image inspect {image}` shows that image",
         )
-    if sort == "created" and not long:
-        raise InvalidInputError("--sort created without --long", hint="pass --long too")
-    client = old_registry_as(
-        app, asked.registry, credential.resolve(app, asked.registry), transport
-    )
-    found = [t for t in client.tags(asked.repository) if match is None or fnmatchcase(t, match)]
-    rows: Iterator[TaggedImage] = map(TaggedImage, found)
-    seen: list[TaggedImage] = []
-    if long:
-        rows = read_tags(client, asked.repository, found, workers=workers)
+    if sort == "created" and not selection.long:
+        raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
+    client = app.registry(reference.registry, credential)
+    names = list(filter(selection.matches, client.tags(reference.repository)))
+    if not selection.long:
+        app.output.listing(names, _NAMES)
+        return
+    workers = app.connections.workers
+    found: Iterable[TaggedImage] = read_tags(client, reference.repository, names, workers=workers)
     if sort == "created":
-        rows = iter(sorted(rows, key=_newest_first))
-
-    def told() -> "Iterator[TaggedImage]":
-        for row in rows:
-            seen.append(row)
-            yield row
-
-    app.output.listing(
-        told(),
-        _columns(app, long=long),
-        key="tags",
-        name=lambda r: r.tag,
-        record=_record,
-        progress=("tags", len(found)) if long else None,
-    )
-    unread(app, [(row.tag, row.error) for row in seen], "tags")
+        found = sorted(found, key=_newest_first)
+    list_readable(app, found, _LONG, len(names))
 
 
-def _newest_first(row: "TaggedImage") -> float:
-    created = row.image.created if row.image else None
+def _newest_first(found: "TaggedImage") -> float:
+    created = found.image.created if found.image else None
     return -created.timestamp() if created else float("inf")
 
 
-def _columns(app: App, *, long: bool) -> "list[Column[TaggedImage]]":
-    columns = [Column["TaggedImage"]("TAG", lambda r: r.tag)]
-    if not long:
-        return columns
-    return [
-        *columns,
-        Column("DIGEST", lambda r: short(app, r.image.digest) if r.image else "(failed)"),
-        Column("SIZE", lambda r: size_cell(app, r.image.size) if r.image else "", right=True),
-        Column("PLATFORMS", lambda r: ",".join(r.image.platforms) if r.image else ""),
-        Column("CREATED", lambda r: moment(app, r.image.created if r.image else None)),
-    ]
+_NAMES: Listing[str] = Listing("tags", [Column("TAG", str, "name")], name=str)
 
-
-def _record(row: "TaggedImage") -> dict[str, Any]:
-    record: dict[str, Any] = {"name": row.tag}
-    if row.image is not None:
-        record |= image_record(row.image)
-        del record["reference"]
-    if row.error is not None:
-        record["error"] = error_record(row.error)
-    return record
+_LONG: "Listing[TaggedImage]" = Listing(
+    "tags",
+    [
+        Column("TAG", lambda t: t.tag, "name"),
+        digest_column(lambda t: t.image.digest if t.image else None, missing="(failed)"),
+        Column(None, lambda t: t.image.media_type if t.image else None, "media_type"),
+        Column(None, lambda t: t.image.artifact_type if t.image else None, "artifact_type"),
+        size_column(lambda t: t.image.size if t.image else None),
+        Column("PLATFORMS", lambda t: t.image.platforms if t.image else None),
+        created_column(lambda t: t.image.created if t.image else None),
+        error_column(lambda t: t.error),
+    ],
+    name=lambda t: t.tag,
+)
