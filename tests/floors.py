@@ -1,4 +1,4 @@
-"""Print the oldest admitted release of each dependency, as constraints for pip."""
+"""Print the oldest allowed release of each dependency, as constraints for pip."""
 
 import re
 import sys
@@ -7,5 +7,5 @@ from importlib.metadata import requires
 for requirement in requires("regctl") or []:
     floor = re.match(r"([A-Za-z0-9_.-]+)[^>]*>=([0-9][0-9.]*)", requirement)
     if floor is None:
-        sys.exit(f"no floor in {requirement!r}")
+        sys.exit(f"no oldest release in {requirement!r}")
     sys.stdout.write(f"{floor[1]}=={floor[2]}\n")

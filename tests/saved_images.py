@@ -48,7 +48,7 @@ def tar_of(files: Mapping[str, bytes], *, links: Mapping[str, str] | None = None
 
 
 def docker_archive(*images: tuple[Sequence[str], Sequence[bytes]]) -> dict[str, bytes]:
-    """Return the files that `docker save` writes for images, each given by its names and layers."""
+    """Return the files that `docker save` writes for images, each with its names and layers."""
     files: dict[str, bytes] = {}
     listed = []
     for names, layers in images:
@@ -90,7 +90,7 @@ class Layout:
         return self.blob(json.dumps(document).encode(), OCI_INDEX)
 
     def name(self, descriptor: dict[str, Any], name: str) -> None:
-        """Give what *descriptor* describes a name, in index.json."""
+        """Add a descriptor with a name to index.json."""
         annotations = {"org.opencontainers.image.ref.name": name}
         self.listed.append(descriptor | {"annotations": annotations})
 

@@ -1,4 +1,4 @@
-"""What is built of regctl: the files that it should hold, no others, and the same each time."""
+"""The built wheel and sdist: they have the right files, and a build can be reproduced."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ COMPLETIONS = {
 
 
 def built(folder: Path) -> tuple[Path, Path]:
-    """Build the sdist and the wheel with the build tool that is installed."""
+    """Build the sdist and the wheel with the installed build tool."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (sdist,) = folder.glob("*.tar.gz")
@@ -42,7 +42,7 @@ def tracked(*paths: str) -> set[str]:
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
-def test_the_wheel_holds_the_package_completions_and_man_pages(
+def test_the_wheel_has_the_package_completions_and_man_pages(
     packages: tuple[Path, Path],
 ) -> None:
     names = set(zipfile.ZipFile(packages[1]).namelist())
@@ -61,7 +61,7 @@ def test_the_wheel_holds_the_package_completions_and_man_pages(
     }
 
 
-def test_the_sdist_holds_what_is_needed_to_test_and_build(packages: tuple[Path, Path]) -> None:
+def test_the_sdist_has_everything_to_test_and_build(packages: tuple[Path, Path]) -> None:
     with tarfile.open(packages[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names == tracked() - tracked(".ci") | {"PKG-INFO"}
@@ -72,7 +72,7 @@ def test_a_build_can_be_reproduced(packages: tuple[Path, Path], tmp_path: Path) 
         assert first.read_bytes() == second.read_bytes(), first.name
 
 
-def test_the_installed_wheel_runs_and_tells_its_version(
+def test_the_installed_wheel_runs_and_prints_its_version(
     packages: tuple[Path, Path], tmp_path: Path
 ) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
@@ -91,8 +91,8 @@ def test_the_installed_wheel_runs_and_tells_its_version(
 
 
 @pytest.mark.parametrize("name", pages())
-def test_man_pages_are_clean_to_groff(name: str, program: Callable[[str], str]) -> None:
-    """Rendered without a warning, and with everything that the help's first sentence says."""
+def test_groff_accepts_the_man_pages(name: str, program: Callable[[str], str]) -> None:
+    """They are rendered without a warning, with their name."""
     run = subprocess.run(
         [program("groff"), "-man", "-Tascii", "-ww", "-P-cbou"],
         input=pages()[name],

@@ -19,7 +19,7 @@ from regctl.reference import ImageReference, Registry
         ("docker.io", "docker.io"),
     ],
 )
-def test_a_registry_is_read_as_people_paste_it(typed: str, host: str) -> None:
+def test_a_registry_is_parsed_from_pasted_text(typed: str, host: str) -> None:
     assert Registry.parse(typed).host == host
 
 
@@ -28,19 +28,19 @@ def test_a_registry_is_read_as_people_paste_it(typed: str, host: str) -> None:
     ["", "   ", "https://", "foo bar", "foo_bar", "-foo", "foo:0", "foo:65536", "foo:http",
      "ftp://foo.com", "foo..com", "foo\x1b[2J", "/v2/"],
 )  # fmt: skip
-def test_what_is_no_registry_is_refused(typed: str) -> None:
+def test_text_that_names_no_registry_is_rejected(typed: str) -> None:
     with pytest.raises(InvalidReferenceError):
         Registry.parse(typed)
 
 
-def test_a_password_in_a_pasted_url_is_refused_and_not_repeated() -> None:
+def test_a_password_in_a_pasted_url_is_rejected_and_not_shown() -> None:
     with pytest.raises(InvalidReferenceError) as caught:
         Registry.parse("https://alice:hunter2@registry.foo.com/")
     assert "hunter2" not in caught.value.message
     assert "registry.foo.com" in caught.value.message
 
 
-def test_docker_hub_has_a_key_and_an_endpoint_of_its_own() -> None:
+def test_docker_hub_has_its_own_key_and_endpoint() -> None:
     hub = Registry.parse("docker.io")
     assert (hub.key, hub.endpoint) == ("https://index.docker.io/v1/", "registry-1.docker.io")
     own = Registry.parse("registry.foo.com:5000")
@@ -62,7 +62,7 @@ DIGEST = "sha256:" + "ab" * 32
         (f"r.io/a/b:t@{DIGEST}", "r.io", "a/b", "t", DIGEST),
     ],
 )
-def test_an_image_is_read_as_docker_reads_it(
+def test_an_image_is_parsed_as_docker_does(
     typed: str, registry: str, repository: str, tag: str | None, digest: str | None
 ) -> None:
     image = ImageReference.parse(typed)
@@ -83,12 +83,12 @@ def test_an_image_is_read_as_docker_reads_it(
         "r.io/a b",
     ],
 )
-def test_what_docker_would_refuse_is_no_image(typed: str) -> None:
+def test_text_that_docker_would_reject_is_rejected(typed: str) -> None:
     with pytest.raises(InvalidReferenceError):
         ImageReference.parse(typed)
 
 
-def test_an_image_is_asked_for_by_digest_then_tag_then_latest() -> None:
+def test_an_image_is_requested_by_digest_then_tag_then_latest() -> None:
     assert ImageReference.parse(f"r.io/a:t@{DIGEST}").reference == DIGEST
     assert ImageReference.parse("r.io/a:t").reference == "t"
     assert ImageReference.parse("r.io/a").reference == "latest"

@@ -1,4 +1,4 @@
-"""What a fresh interpreter loads: a command pays for what it uses and for nothing else."""
+"""What a fresh interpreter loads: a command loads what it uses and nothing else."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ finally:
 
 
 def loaded(*args: str, env: dict[str, str], cwd: Path, stdin: str = "") -> set[str]:
-    """The modules that `regctl ARGS` has loaded by its end."""
+    """Return the modules that are loaded at the end of `regctl ARGS`."""
     run = subprocess.run(
         [sys.executable, "-c", PROBE, *args],
         input=stdin,
