@@ -7,9 +7,8 @@ import json
 import socket
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +36,7 @@ from tests.servers.products import (
     challenge,
     filled,
 )
+from tests.servers.proxies import tunnel
 from tests.servers.standin_registry import (
     Answer,
     Manifest,
@@ -383,48 +383,18 @@ def test_through_a_proxy_the_password_goes_to_the_registry_alone(
     """The proxy carries bytes that it can't read: TLS is between us and the registry."""
     certificate = make_certificate(tmp_path / "tls")
     registry = serve(docker_registry(tmp_path / "registry", certificate=certificate))
-    with tunnel(registry.host) as (proxy, heads):
-        monkeypatch.setenv("HTTPS_PROXY", f"http://me:proxys-own@{proxy}")
+    with tunnel(lambda: registry.host) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:proxys-own@"))
         RegistryClient(
             Registry.parse(registry.host),
             credential=CI,
             settings=ConnectionSettings(ca_file=certificate.ca_file),
         ).ping()
-    assert heads[0].startswith(b"CONNECT ")
-    assert b"Basic bWU6cHJveHlzLW93bg==" in heads[0]
-    assert b"\r\nauthorization:" not in heads[0].lower()
-    assert base64.b64encode(f"ci:{SECRET}".encode()) not in b"".join(heads)
-
-
-@contextmanager
-def tunnel(to: str) -> Iterator[tuple[str, list[bytes]]]:
-    """Run a proxy for one connection; yields its address and what it was told in clear."""
-    heads: list[bytes] = []
-    host, _, port = to.rpartition(":")
-
-    def carry(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # whoever is done first
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def serve_one() -> None:
-        near, _ = listener.accept()
-        with near, socket.create_connection((host, int(port))) as far:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += near.recv(65536)
-            heads.append(head)
-            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=carry, args=(far, near))
-            back.start()
-            carry(near, far)
-            back.join()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve_one, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}", heads
+    (head,) = proxy.heads
+    assert head.startswith(b"CONNECT ")
+    assert b"Basic bWU6cHJveHlzLW93bg==" in head
+    assert b"\r\nauthorization:" not in head.lower()
+    assert base64.b64encode(f"ci:{SECRET}".encode()) not in head
 
 
 def test_a_registry_in_public_does_not_make_us_ask_this_machine(

@@ -14,7 +14,7 @@ from tests.saved_images import docker_archive, tar_of
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
-from tests.servers.tunnel import tunnel
+from tests.servers.proxies import tunnel
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 TOUR = README.partition("<!-- tour -->")[2].partition("<!-- end of tour -->")[0]
@@ -64,7 +64,7 @@ def environment(serve: Servers, tmp_path: Path, cluster: ApiServer) -> Iterator[
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),
             "KUBECONFIG": str(cluster.kubeconfig),
-            "HTTPS_PROXY": proxy,
+            "HTTPS_PROXY": proxy.url,
             "NO_PROXY": "127.0.0.1",
             "SSL_CERT_FILE": str(certificate.ca_file),
         }

@@ -15,8 +15,8 @@ from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.nginx import nginx
 from tests.servers.process import free_port
 from tests.servers.products import PASSWORD, USER, harbor
+from tests.servers.proxies import tunnel
 from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
-from tests.servers.tunnel import tunnel
 
 AS_CI = ["--username", "ci", "--password-stdin"]
 
@@ -187,7 +187,7 @@ def test_the_way_through_a_proxy(
     """A name that only the proxy knows; and a proxy that is not there."""
     certificate = make_certificate(tmp_path / "tls", "registry.foo.test")
     registry = serve(docker_registry(tmp_path / "registry", certificate=certificate))
-    monkeypatch.setenv("HTTPS_PROXY", serve(tunnel(lambda: registry.host)))
+    monkeypatch.setenv("HTTPS_PROXY", serve(tunnel(lambda: registry.host)).url)
     command = ["ping", "registry.foo.test", "--ca-file", str(certificate.ca_file)]
     told = CliRunner().invoke(main, command, prog_name="regctl")
     steps = states(told)
