@@ -220,7 +220,7 @@ def test_a_pod_has_the_list_that_it_was_made_with(setup: Setup) -> None:
 
 def test_the_whole_is_well_and_then_it_is_not(setup: Setup) -> None:
     setup.secret()
-    pushed = run("auth", "push", "-n", setup.namespace, "--secret", "users", "-f", str(setup.auth))
+    pushed = run("auth", "push", "--auth-secret", f"{setup.namespace}/users", "-f", str(setup.auth))
     assert pushed.exit_code == 0, pushed.stderr
     command = ["doctor", setup.registry.host, "-f", str(setup.auth), "-n", setup.namespace]
     command += ["--auth-secret", f"{setup.namespace}/users", *setup.flags]

@@ -33,7 +33,7 @@ def test_a_user_reaches_the_registry_and_every_namespace(
     password = run_ok("adduser", "ci", "--generate").stdout.strip()
 
     # kubectl create secret generic registry-basic-auth --from-file=auth, after a delete
-    run_ok("auth", "push", "-n", namespace)
+    run_ok("auth", "push", "--auth-secret", f"{namespace}/registry-basic-auth")
     live = kubernetes.secret(namespace, "registry-basic-auth")["data"]["auth"]
     mounted = tmp_path / "mounted"
     mounted.write_bytes(base64.b64decode(live))

@@ -110,9 +110,10 @@ def pod(
     def start(*flags: str) -> Pod:
         first = ["-n", namespace, "--user", "ci", "--password-stdin"]
         run_ok("registry", "apply", *ARGUMENTS, *flags, *first, stdin="battery")
-        run_ok("auth", "pull", "-n", namespace)
+        secret = ["--auth-secret", f"{namespace}/registry-basic-auth"]
+        run_ok("auth", "pull", *secret)
         run_ok("adduser", "alice", "--cost", "4", "--password-stdin", stdin="staple")
-        run_ok("auth", "push", "-n", namespace)
+        run_ok("auth", "push", *secret)
         return Pod(tmp_path / "pod", kubernetes, namespace, *flags)
 
     return start
@@ -173,7 +174,8 @@ def test_a_user_added_later_can_log_in_without_a_restart(serve: Servers, pod: St
     assert not registry.allows("bob", "horse")
     run_ok("adduser", "bob", "--cost", "4", "--password-stdin", stdin="horse")
     run_ok("deluser", "alice", "--yes")
-    run_ok("auth", "push", "-n", ours.namespace, "--yes")
+    secret = f"{ours.namespace}/registry-basic-auth"
+    run_ok("auth", "push", "--auth-secret", secret, "--yes")
     ours.mount()
     assert registry.allows("bob", "horse")
     assert not registry.allows("alice", "staple")

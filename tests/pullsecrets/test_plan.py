@@ -22,7 +22,7 @@ from regctl.errors import (
     MalformedError,
     NotPermittedError,
 )
-from regctl.pullsecrets.content import credentials_to_copy, credentials_of
+from regctl.pullsecrets.content import credentials_of, credentials_to_copy
 from regctl.pullsecrets.plan import (
     Change,
     Observed,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from regctl.authfile import audit
 from regctl.authsecret.plan import Change, patch, plan
-from regctl.authsecret.secret import AuthSecret
+from regctl.authsecret.secret import AuthSecret, check_names
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
-from regctl.cluster.resource import SECRETS, check_namespace, check_object_name
+from regctl.cluster.resource import SECRETS
 from regctl.cluster.secret import read_secret
 from regctl.errors import ConflictError, RegctlError
 from regctl.outcome import DryRun, Outcome
@@ -92,7 +92,7 @@ class Push:
             raise ConflictError(
                 f"cannot update secret {change.name} in namespace {change.namespace}: somebody "
                 f"else added {some_of(sorted(added))} at the same time",
-                hint="`regctl auth push --check` shows the difference; then try again",
+                hint="`--check` shows the difference; then run the command again",
             )
         return again
 
@@ -110,7 +110,9 @@ def prepare(
     A Secret that cannot be read is a change with an error. Raises InvalidNamespaceError and
     InvalidObjectNameError.
     """
-    named = [(check_namespace(space), check_object_name(name, "Secret")) for space, name in secrets]
+    named = list(secrets)
+    for namespace, name in named:
+        check_names(namespace, name)
     changes = []
     for namespace, name in named:
         try:

@@ -13,7 +13,7 @@ from regctl.authfile.readers import AuthFileReader, Shape
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
-from regctl.cluster.resource import SECRETS, check_object_name
+from regctl.cluster.resource import SECRETS, check_namespace, check_object_name
 from regctl.cluster.secret import Secret, read_secret
 from regctl.errors import (
     InvalidInputError,
@@ -93,7 +93,8 @@ class AuthSecret:
         return {line.name: line.value.encode(*_RAW) for line in self.users.lines()}
 
     def manifest(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return the manifest of a new Secret."""
+        """Return the manifest of a new Secret. Raises as `check_names`."""
+        check_names(namespace, name)
         metadata: dict[str, Any] = {"name": name, "namespace": namespace}
         metadata["labels"] = dict(OUR_LABELS)
         if self.layout.annotations:
@@ -116,6 +117,12 @@ def _raise_for(findings: Sequence[Finding], reader: AuthFileReader) -> None:
             f"{first.effect}{others}",
             hint=f"`regctl auth check --for {reader.name}` lists all findings with their remedies",
         )
+
+
+def check_names(namespace: str, name: str) -> None:
+    """Raise InvalidNamespaceError or InvalidObjectNameError if no Secret can have these names."""
+    check_namespace(namespace)
+    check_object_name(name, "Secret")
 
 
 def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
@@ -155,9 +162,9 @@ def fetch(cluster: Cluster, namespace: str, name: str) -> Secret:
     """
     Return the Secret.
 
-    Raises InvalidObjectNameError, ObjectNotFoundError, NamespaceMissingError, and any ClusterError.
+    Raises ObjectNotFoundError, NamespaceMissingError, errors of `check_names` and of the cluster.
     """
-    check_object_name(name, "Secret")
+    check_names(namespace, name)
     item = cluster.get(SECRETS, namespace, name)
     attempt = f"cannot read secret {name} in namespace {namespace}"
     if item is None:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regctl.cli.errors import ConfirmationError
-from regctl.cli.options import ChangeFlags, CredentialFlags, PasswordFlags, TargetFlags
+from regctl.cli.options import (
+    ChangeFlags,
+    CredentialFlags,
+    NamespacedName,
+    PasswordFlags,
+    TargetFlags,
+)
 from regctl.cli.output import Output
 from regctl.errors import (
     FileAccessError,
@@ -163,6 +169,13 @@ class App:
             selector=flags.selector,
             exclude=tuple(glob for text in flags.exclude for glob in text.split(",")),
         )
+
+    @property
+    def default_auth_secret(self) -> NamespacedName:
+        """The auth Secret of the context's namespace."""
+        from regctl.authsecret import DEFAULT_NAME
+
+        return NamespacedName(self.cluster.context_namespace, DEFAULT_NAME)
 
     # Registries
 

@@ -43,8 +43,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
             fix="auth.check:fix",
             consumers="auth.check:consumers",
             push="auth.push:push",
-            pull="auth.push:pull",
-            diff="auth.push:diff",
+            pull="auth.pull:pull",
         ),
     },
     "Pull secrets in the cluster": {

@@ -8,6 +8,8 @@ from regctl.outcome import DryRun
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from regctl.atomicfile import WriteOptions
+
 
 class TargetFlags(NamedTuple):
     """Which namespaces, as typed."""
@@ -89,6 +91,12 @@ class WritingFlags(NamedTuple):
 
     backup: bool = False
     in_place: bool = False
+
+    def options(self) -> "WriteOptions":
+        """Return them for the library."""
+        from regctl.atomicfile import WriteOptions
+
+        return WriteOptions(self.backup, self.in_place)
 
 
 class NamespacedName(NamedTuple):

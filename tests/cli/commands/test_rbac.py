@@ -116,9 +116,9 @@ ACCOUNT = ["--service-account", "default"]
 
 # The command lines that a need is for: with all rights each ends well, without one some do not.
 NEEDS: dict[str, list[list[str]]] = {
-    "auth push": [["auth", "push", "--secret", "users", "--yes"]],
-    "auth pull": [["auth", "pull", "--secret", "users", "--yes"]],
-    "auth push --check": [["auth", "diff", "--secret", "users"]],
+    "auth push": [["auth", "push", "--auth-secret", "NAMESPACE/users", "--yes"]],
+    "auth pull": [["auth", "pull", "--auth-secret", "NAMESPACE/users", "--yes"]],
+    "auth push --check": [["auth", "push", "--auth-secret", "NAMESPACE/users", "--check"]],
     "rotate": [["rotate", "alice", "--plain-http", "--grace", "0", "--wait", "0"]],
     "secret create": [["secret", "create", PULL, *ACCOUNT, "--username", "alice"]],
     "secret create --check": [["secret", "diff", PULL, *ACCOUNT, "--username", "alice"]],
@@ -157,9 +157,10 @@ def at_work(
     registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
     registry.push_image("team/app", "1.0", user=("alice", "secret"))
     monkeypatch.setenv("REGCTL_REGISTRY", registry.host)
-    admin = ["--kubeconfig", str(kubernetes.kubeconfig), "-n", namespace]
-    assert run("auth", "push", "--secret", "users", "--yes", *admin).exit_code == 0
-    create = ["secret", "create", PULL, "--username", "alice", *ACCOUNT, *admin]
+    admin = ["--kubeconfig", str(kubernetes.kubeconfig)]
+    push = ["auth", "push", "--auth-secret", f"{namespace}/users", "--yes"]
+    assert run(*push, *admin).exit_code == 0
+    create = ["secret", "create", PULL, "--username", "alice", *ACCOUNT, "-n", namespace, *admin]
     assert run(*create).exit_code == 0
     spec = {"containers": [{"name": "a", "image": f"{registry.host}/team/app:1.0"}]}
     pod = {"metadata": {"name": "web"}, "spec": {**spec, "imagePullSecrets": [{"name": PULL}]}}
@@ -179,7 +180,10 @@ def test_each_right_is_needed_and_all_are_enough(
     """With one right less the command is not permitted what it wants; with all of them it is."""
     named = NAMES.get(need)
     rules = _single_rules(need, named, namespace)
-    lines = [[word.replace("HOST", at_work) for word in line] for line in NEEDS[need]]
+    lines = [
+        [word.replace("HOST", at_work).replace("NAMESPACE", namespace) for word in line]
+        for line in NEEDS[need]
+    ]
 
     def told_as(user: str, granted: list[dict[str, Any]]) -> list[Result]:
         if need == "secret delete":
@@ -187,7 +191,7 @@ def test_each_right_is_needed_and_all_are_enough(
             assert run("secret", "create", PULL, *ACCOUNT, *admin).exit_code == 0
         kubernetes.grant(user, namespace, granted)
         monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for(user)))
-        return [run(*line, "-n", namespace) for line in lines]
+        return [run(*line, *([] if line[0] == "auth" else ["-n", namespace])) for line in lines]
 
     if need in {"auth push", "secret create"}:
         # What is created, attached and patched: the right to each is needed.

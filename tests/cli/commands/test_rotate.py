@@ -216,7 +216,7 @@ def test_a_given_password_is_used_and_never_shown(site: Site) -> None:
 def test_users_in_a_secret_and_in_both_places(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ingress reads the Secret; here the registry's file stands for what it mounts."""
     (where, _) = site.namespaces
-    pushed = run("auth", "push", "-n", where, "--secret", "users")
+    pushed = run("auth", "push", "--auth-secret", f"{where}/users")
     assert pushed.exit_code == 0, pushed.stderr
     both = site.rotate("ci", "-f", str(site.auth), "--auth-secret", f"{where}/users")
     assert both.exit_code == 0, both.stderr

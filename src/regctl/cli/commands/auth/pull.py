@@ -1,0 +1,80 @@
+"""`regctl auth pull`: fetch the users of the Secret into the auth file."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.options import ChangeFlags, NamespacedName, WritingFlags
+from regctl.cli.params import (
+    NAMESPACED_NAME,
+    change_options,
+    cluster_options,
+    file_option,
+    output_option,
+    reader_option,
+    writing_options,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from regctl.authsecret.pull import Pull
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl auth pull --auth-secret registry/registry-basic-auth",
+        "regctl auth pull --auth-secret registry/users -f auth.from-cluster",
+        "regctl auth pull --auth-secret registry/users --check",
+    ],
+)
+@file_option
+@option(
+    "--auth-secret",
+    type=NAMESPACED_NAME,
+    metavar="NS/NAME",
+    help="The Secret to read.  [default: registry-basic-auth in the context's namespace]",
+)
+@reader_option
+@writing_options
+@change_options("check", "yes")
+@output_option("json", "yaml", "name")
+@cluster_options
+@pass_app
+def pull(
+    app: App,
+    *,
+    path: "Path | None",
+    auth_secret: NamespacedName | None,
+    reader: str | None,
+    writing: WritingFlags,
+    change: ChangeFlags,
+) -> None:
+    """
+    Fetch the users of the Secret into the auth file.
+
+    Comments and locked users of the file are kept. A file with other active users is changed only
+    after confirmation.
+    """
+    from regctl.authfile import readers
+    from regctl.authsecret.pull import prepare
+
+    plan = prepare(
+        app.cluster,
+        auth_secret or app.default_auth_secret,
+        app.auth_file(path),
+        readers.named(reader or readers.DEFAULT.name),
+    )
+    options = writing.options()
+    app.carry_out(lambda dry_run: [[plan.run(options, dry_run)]], change, question=_question(plan))
+
+
+def _question(plan: "Pull") -> str | None:
+    from regctl.authsecret.compare import summary
+
+    if plan.action != "update":
+        return None
+    return f"change {plan.path} ({summary(plan.users) or 'the same users'})?"
