@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.errors import MalformedError, RegctlError, UnknownManifestError
+from regctl.errors import InvalidInputError, MalformedError, RegctlError, UnknownManifestError
 from regctl.images.manifests import (
     Descriptor,
     ImageManifest,
@@ -145,5 +145,5 @@ def test_which_platform_runs_which_image(node: str, image: str, runs: bool) -> N
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "a/b/c/d", ""])
 def test_what_is_not_a_platform_is_an_error(text: str) -> None:
-    with pytest.raises(MalformedError, match="not a platform"):
+    with pytest.raises(InvalidInputError, match="not a platform"):
         Platform.parse(text)

@@ -80,8 +80,9 @@ def test_progress_adds_up_to_the_size_of_the_saved_image(
         size = image.manifest.size
     for _ in ("uploaded", "skipped"):
         counts: list[int] = []
-        pusher = ImagePusher(client_of(registry.host), f"push/{source}", on_progress=counts.append)
-        push(pusher, path)
+        pusher = ImagePusher(client_of(registry.host), f"push/{source}")
+        with open_archive(str(path), io.BytesIO()) as (image,):
+            pusher.push(image.manifest, ["1.0"], on_progress=counts.append)
         assert sum(counts) == pytest.approx(size, abs=len(counts))
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta, timezone
 
 from regctl.images.manifests import Descriptor
-from regctl.images.reader import Image, Variant
-from regctl.images.retention import RetentionRules, decide, digests_to_delete
+from regctl.images.reader import Image, TaggedImage, Variant
+from regctl.images.retention import RetentionRules, TagDecision, decide, digests_to_delete
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
@@ -19,10 +19,13 @@ def image(digest: str, days: float | None, *, children: tuple[str, ...] = ()) ->
     return Image("tag", digest, "", variants)
 
 
+def decisions_on(images: dict[str, Image | None], rules: RetentionRules) -> tuple[TagDecision, ...]:
+    """The decisions on tags, each with its image, or None if it cannot be read."""
+    return decide([TaggedImage(tag, one) for tag, one in images.items()], rules, now=NOW)
+
+
 def deleted_tags(images: dict[str, Image | None], rules: RetentionRules) -> set[str]:
-    return {
-        decision.tag for decision in decide(images, rules, now=NOW) if decision.keep_reason is None
-    }
+    return {one.tagged.tag for one in decisions_on(images, rules) if one.keep_reason is None}
 
 
 FIVE = {str(day): image(f"sha256:{day}", day) for day in (1, 2, 3, 40, 50)}
@@ -48,14 +51,8 @@ def test_a_tag_with_the_digest_of_a_kept_tag_is_kept() -> None:
         "old": image("sha256:a", 90),
         "latest": image("sha256:a", 90),
     }
-    assert (
-        deleted_tags(images, RetentionRules(keep=("latest",), older_than=timedelta(days=1)))
-        == set()
-    )
-    decisions = decide(
-        images, RetentionRules(keep=("latest",), older_than=timedelta(days=1)), now=NOW
-    )
-    assert {decision.tag: decision.keep_reason for decision in decisions} == {
+    rules = RetentionRules(keep=("latest",), older_than=timedelta(days=1))
+    assert {one.tagged.tag: one.keep_reason for one in decisions_on(images, rules)} == {
         "old": "needed by latest",
         "latest": "matches latest",
     }
@@ -95,7 +92,7 @@ def test_one_image_with_several_tags_counts_once() -> None:
 
 
 def test_a_digest_that_another_tag_was_given_since_is_kept() -> None:
-    decisions = decide(dict(FIVE), RetentionRules(keep_last=3), now=NOW)
+    decisions = decisions_on(dict(FIVE), RetentionRules(keep_last=3))
     before = {tag: f"sha256:{tag}" for tag in FIVE}
     assert digests_to_delete(decisions, before) == {"sha256:40": ("40",), "sha256:50": ("50",)}
     assert digests_to_delete(decisions, before | {"new": "sha256:40"}) == {"sha256:50": ("50",)}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -80,11 +80,15 @@ class App:
         if self.environ.get("NO_COLOR"):
             self.output.color = False
 
-    def today(self) -> "date":
-        """Return the current day in UTC: expiry must not depend on where regctl runs."""
+    def now(self) -> "datetime":
+        """Return the current time in UTC."""
         from datetime import datetime, timezone
 
-        return (self.clock() if self.clock else datetime.now(timezone.utc)).date()
+        return self.clock() if self.clock else datetime.now(timezone.utc)
+
+    def today(self) -> "date":
+        """Return the current day in UTC: expiry must not depend on where regctl runs."""
+        return self.now().date()
 
     # Files
 
@@ -103,17 +107,23 @@ class App:
         from pathlib import Path
 
         try:
-            if source != STDIN:
-                return Path(source).read_bytes()
-            if self._stdin_holds is not None:
-                raise InvalidInputError(
-                    f"standard input cannot hold both {self._stdin_holds} and {content}",
-                    hint="pass one of them in a file",
-                )
-            self._stdin_holds = content
-            return sys.stdin.buffer.read()
+            return self.stdin(content).read() if source == STDIN else Path(source).read_bytes()
         except OSError as error:
             raise FileAccessError(f"cannot read {content} {source}: {error.strerror}") from error
+
+    def stdin(self, content: str) -> IO[bytes]:
+        """
+        Return standard input, which holds *content*.
+
+        Raises InvalidInputError if it holds something else already.
+        """
+        if self._stdin_holds is not None:
+            raise InvalidInputError(
+                f"standard input cannot hold both {self._stdin_holds} and {content}",
+                hint="pass one of them in a file",
+            )
+        self._stdin_holds = content
+        return sys.stdin.buffer
 
     def read_text(self, source: str, content: str) -> str:
         """Return the text of a file or of standard input, as `read`; MalformedError if not UTF-8."""
@@ -391,18 +401,22 @@ class App:
         change: ChangeFlags,
         *,
         question: str | None = None,
+        preview: bool = False,
         progress: tuple[str, int | None] | None = None,
     ) -> list[Outcome]:
         """
         Check, dry-run or really carry out a change, and print what became of each object.
 
         *run* yields the outcomes of each piece of work as it is done; without a dry run it changes
-        something. *question* is asked before that. *progress* describes the work and counts its
+        something. *question* is asked before that, and with *preview* the objects that would change
+        are listed before the question. *progress* describes the work and counts its
         pieces. On Ctrl-C what was done is printed. Raises DifferenceError with `--check` if there
         is a difference, and what `Output.results` raises.
         """
         dry_run = "client" if change.check else change.dry_run
         if question is not None and dry_run is None:
+            if preview and not change.yes:
+                self.output.preview([outcome for some in run("client") for outcome in some])
             self.confirm(question, yes=change.yes)
         outcomes: list[Outcome] = []
         description, total = progress or ("", 0)

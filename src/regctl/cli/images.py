@@ -1,22 +1,72 @@
 """How images are printed: the columns and the JSON that several commands share."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import click
+
 from regctl.cli.app import App
+from regctl.cli.command import option
 from regctl.cli.humanize import age, rfc3339, size
 from regctl.cli.listings import Column, Listing, as_text, error_record
-from regctl.errors import PartlyDoneError, RegctlError
+from regctl.cli.options import ChangeFlags
+from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regctl.images.manifests import Descriptor
+    from regctl.images.manifests import Descriptor, Platform
     from regctl.images.reader import Image, Variant
+    from regctl.outcome import Outcome
+    from regctl.reference import ImageReference
 
 T = TypeVar("T")
 
 _SHORT = len("sha256:") + 12
+
+
+class PlatformType(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
+    """A platform, typed as OS/ARCHITECTURE[/VARIANT]."""
+
+    name = "platform"
+
+    def convert(
+        self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> "Platform":
+        """Return the platform. Raises InvalidInputError."""
+        from regctl.images.manifests import Platform
+
+        return value if isinstance(value, Platform) else Platform.parse(str(value))
+
+
+PLATFORM = PlatformType()
+
+platform_option = option(
+    "--platform", type=PLATFORM, metavar="OS/ARCH", help="Only the image for this platform."
+)
+
+
+def parse_repository(text: str, *, command: str) -> "ImageReference":
+    """
+    Return the repository that *text* names.
+
+    Raises InvalidInputError if it names one image; the hint is the *command* for that.
+    """
+    from regctl.reference import ImageReference
+
+    found = ImageReference.parse(text)
+    if found.tag or found.digest:
+        raise InvalidInputError(
+            f"{text} is one image, not a repository", hint=f"`regctl {command} {text}`"
+        )
+    return found
+
+
+def note_garbage_collection(app: App, outcomes: "Sequence[Outcome]", change: ChangeFlags) -> None:
+    """Say after a deletion that the registry's disk is not free yet."""
+    carried_out = change.dry_run is None and not change.check
+    if carried_out and any(outcome.result == "deleted" for outcome in outcomes):
+        app.output.note("the registry's garbage collection frees the disk")
 
 
 def digest_column(
@@ -55,23 +105,6 @@ def error_column(value: "Callable[[T], RegctlError | None]") -> Column[T]:
         return None if error is None else error_record(error)
 
     return Column(None, record, "error", optional=True)
-
-
-def size_cell(app: App, count: int) -> str:
-    """Return a size: for people on a terminal, in bytes in a pipe."""
-    return size(count) if app.output.on_terminal else str(count)
-
-
-def moment(app: App, time: "datetime | None") -> str:
-    """Return a time: how long ago on a terminal, exact in a pipe."""
-    if app.output.on_terminal:
-        return age(time)
-    return time.isoformat() if time else ""
-
-
-def short(app: App, digest: str) -> str:
-    """Return a digest: as much of it as tells it apart on a terminal, all of it in a pipe."""
-    return digest[:_SHORT] if app.output.on_terminal and app.output.format != "wide" else digest
 
 
 def image_record(image: "Image") -> dict[str, Any]:

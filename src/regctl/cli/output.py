@@ -344,6 +344,12 @@ class Output:
         else:
             self.line(line)
 
+    def preview(self, outcomes: Iterable[Outcome]) -> None:
+        """List on stderr which objects would change."""
+        for outcome in outcomes:
+            if outcome.result not in {"unchanged", "skipped", "failed"}:
+                self._outcome_line(outcome, "client", to_stderr=True)
+
     def differences(self, outcomes: Sequence[Outcome]) -> None:
         """
         List what `--check` found to differ.

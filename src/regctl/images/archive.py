@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from regctl.errors import MalformedError, NotInRegistryError
+from regctl.errors import InvalidInputError, MalformedError, NotInRegistryError
 from regctl.images.files import ImageFiles, StoredFile, open_files
 from regctl.images.layers import Blob, DockerLayer, Part, algorithm_of, check_digest
 from regctl.images.manifests import (
@@ -28,6 +28,7 @@ from regctl.images.manifests import (
     parse_configuration,
     parse_manifest,
 )
+from regctl.wording import count
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 4
@@ -110,6 +111,39 @@ class SavedImage:
         raise NotInRegistryError(
             f"the saved image has no manifest for {platform}", hint=f"its platforms: {names}"
         )
+
+
+def select_image(images: Sequence[SavedImage], source: str, name: str | None = None) -> SavedImage:
+    """
+    Return the only image in *source*, or the one with *name*, which is a name or a tag.
+
+    Raises NotInRegistryError if there is none, InvalidInputError if there are several.
+    """
+    found = [one for one in images if name is None or name in {*one.names, *one.tags}]
+    if not found:
+        raise NotInRegistryError(f"no {name} in {source}", hint=f"it has {_names(images)}")
+    if len(found) > 1:
+        raise InvalidInputError(
+            f"{source} has {len(images)} images",
+            hint=f"pass --select with one of: {_names(images)}; or --all",
+        )
+    return found[0]
+
+
+def check_tags(images: Sequence[SavedImage], source: str) -> None:
+    """Raise InvalidInputError unless each of *images* has a tag that no other has."""
+    tags = [tag for one in images for tag in one.tags]
+    if len(tags) != len(set(tags)) or not all(one.tags for one in images):
+        raise InvalidInputError(
+            f"cannot push all images in {source} to one repository: "
+            "each needs a tag that no other image has",
+            hint=f"pass --select with one of: {_names(images)}",
+        )
+
+
+def _names(images: Sequence[SavedImage]) -> str:
+    names = [name for one in images for name in one.names]
+    return ", ".join(names) or f"{count(len(images), 'image')} without a name"
 
 
 @contextmanager
@@ -211,14 +245,14 @@ def _layout_images(files: ImageFiles) -> tuple[SavedImage, ...]:
         by_digest.setdefault(descriptor.digest, []).append(descriptor)
     return tuple(
         SavedImage(
-            tuple(name for one in listed if (name := _name(one))),
+            tuple(name for one in listed if (name := _saved_name(one))),
             _layout_manifest(files, listed[0]),
         )
         for listed in by_digest.values()
     )
 
 
-def _name(descriptor: Descriptor) -> str | None:
+def _saved_name(descriptor: Descriptor) -> str | None:
     annotations = descriptor.annotations
     return annotations.get(_NAME_ANNOTATION) or annotations.get(_TAG_ANNOTATION)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from regctl.errors import MalformedError, UnknownManifestError
+from regctl.errors import InvalidInputError, MalformedError, UnknownManifestError
 
 DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -48,10 +48,10 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> "Platform":
-        """Parse `OS/ARCHITECTURE[/VARIANT]`. Raises MalformedError."""
+        """Parse `OS/ARCHITECTURE[/VARIANT]`. Raises InvalidInputError."""
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(parts):
-            raise MalformedError(f"not a platform: {text!r}", hint="write it as linux/amd64")
+            raise InvalidInputError(f"not a platform: {text!r}", hint="write it as linux/amd64")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None)
 
     def runs(self, other: "Platform") -> bool:

@@ -115,9 +115,9 @@ class ImagePusher:
     """
     Uploads saved images to one *repository* of a registry.
 
-    *mount_from* are repositories of the same registry to mount blobs from. *on_progress* gets each
-    number of bytes that was uploaded or skipped, from several threads. Memory is bounded by
-    *workers*, not by the size of layers: docker's layers are compressed into temporary files.
+    *mount_from* are repositories of the same registry to mount blobs from. With *dry_run* it only
+    finds out what the registry has. Memory is bounded by *workers*, not by the size of layers:
+    docker's layers are compressed into temporary files.
     """
 
     client: RegistryClient
@@ -125,21 +125,28 @@ class ImagePusher:
     _: KW_ONLY
     mount_from: Sequence[str] = ()
     workers: int = WORKERS
-    on_progress: Callable[[int], None] = _ignore
+    dry_run: bool = False
     backoff: Backoff = _BACKOFF
     chunk_size: ChunkSize = field(default_factory=ChunkSize)
 
-    def push(self, image: SavedManifest, references: Sequence[str]) -> PushedImage:
+    def push(
+        self,
+        image: SavedManifest,
+        references: Sequence[str],
+        *,
+        on_progress: Callable[[int], None] = _ignore,
+    ) -> PushedImage:
         """
         Upload *image* and give it the *references*: tags, or its digest.
 
+        *on_progress* gets each number of bytes that was uploaded or skipped, from several threads.
         Raises DigestMismatchError if the saved image is damaged, BodyTooLargeError if a proxy
         rejects even the smallest chunk, and what RegistryClient raises.
         """
         stored: dict[str, PushedBlob] = {}
         parts = image.unique_parts
         with tempfile.TemporaryDirectory(prefix="regctl-") as folder:
-            ensure = partial(self._ensure_blob, Path(folder))
+            ensure = partial(self._ensure_blob, Path(folder), on_progress)
             results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
             for part, blob in results:
                 if not isinstance(blob, parallel.Interrupted):
@@ -155,23 +162,27 @@ class ImagePusher:
             self._put_manifests(child, (), stored)
         body = image.content([stored[part.key].descriptor for part in image.parts])
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        for reference in references or (digest,):
+        for reference in () if self.dry_run else references or (digest,):
             self.client.put_manifest(self.repository, reference, body, image.media_type)
         return digest
 
-    def _ensure_blob(self, folder: Path, part: Part) -> PushedBlob:
+    def _ensure_blob(
+        self, folder: Path, on_progress: Callable[[int], None], part: Part
+    ) -> PushedBlob:
         """Upload *part* unless the repository has it or can mount it."""
         with part.stored_as(folder) as blob:
             if self.client.has_blob(self.repository, blob.digest):
                 result: BlobResult = "unchanged"
             elif self._mount(blob.digest):
                 result = "mounted"
+            elif self.dry_run:
+                result = "uploaded"
             else:
                 # Progress is in bytes of the saved image, which may be uncompressed.
                 ratio = part.size / blob.size if blob.size else 0
-                _BlobUpload(self, blob, lambda count: self.on_progress(round(count * ratio))).run()
+                _BlobUpload(self, blob, lambda count: on_progress(round(count * ratio))).run()
                 return PushedBlob(blob.descriptor, "uploaded")
-        self.on_progress(part.size)
+        on_progress(part.size)
         return PushedBlob(blob.descriptor, result)
 
     def _mount(self, digest: str) -> bool:
@@ -179,6 +190,8 @@ class ImagePusher:
         for source in self.mount_from:
             if source == self.repository or not self.client.has_blob(source, digest):
                 continue
+            if self.dry_run:
+                return True
             query = urlencode({"mount": digest, "from": source})
             attempt = f"cannot mount {digest} from {source} in {self.repository}"
             request = Request("POST", f"{self.uploads}?{query}", attempt)

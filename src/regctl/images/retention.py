@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from regctl.images.reader import Image
+from regctl.images.reader import Image, TaggedImage
 
 # Reproducible builds set the date to 1970 or 1980.
 _FIRST_REAL_YEAR = 1986
@@ -33,40 +33,34 @@ class RetentionRules:
 class TagDecision:
     """What to do with a tag: keep it because of *keep_reason*, or delete it if that is None."""
 
-    tag: str
-    digest: str | None
-    created: datetime | None
-    size: int
+    tagged: TaggedImage
     keep_reason: str | None
 
 
 def decide(
-    images: Mapping[str, Image | None], rules: RetentionRules, *, now: datetime
+    images: Sequence[TaggedImage], rules: RetentionRules, *, now: datetime
 ) -> tuple[TagDecision, ...]:
     """
-    Return what to do with each tag of a repository.
+    Return what to do with each tag; *images* are all tags of a repository.
 
-    *images* has the image of each tag, or None if it cannot be read. If a kept tag refers to a
-    digest, directly or as part of an index, all tags of that digest are kept: a deletion would
-    delete the kept tag too.
+    If a kept tag refers to a digest, directly or as part of an index, all tags of that digest are
+    kept: a deletion would delete the kept tag too.
     """
-    newest = _newest(images.values(), rules.keep_last)
-    reasons = {tag: _keep_reason(tag, image, rules, newest, now) for tag, image in images.items()}
+    newest = _newest(images, rules.keep_last)
+    reasons = {one.tag: _keep_reason(one, rules, newest, now) for one in images}
     needed_by: dict[str, str] = {}
-    for tag, image in images.items():
-        if image is not None and reasons[tag] is not None:
-            for digest in (image.digest, *(variant.digest for variant in image.variants)):
-                needed_by.setdefault(digest, tag)
+    for one in images:
+        if one.image is not None and reasons[one.tag] is not None:
+            for digest in (one.image.digest, *(variant.digest for variant in one.image.variants)):
+                needed_by.setdefault(digest, one.tag)
 
-    def decision(tag: str, image: Image | None) -> TagDecision:
-        if image is None:
-            return TagDecision(tag, None, None, 0, reasons[tag])
-        reason = reasons[tag]
-        if reason is None and image.digest in needed_by:
-            reason = f"needed by {needed_by[image.digest]}"
-        return TagDecision(tag, image.digest, image.created, image.size, reason)
+    def decision(one: TaggedImage) -> TagDecision:
+        reason = reasons[one.tag]
+        if reason is None and one.image is not None and one.image.digest in needed_by:
+            reason = f"needed by {needed_by[one.image.digest]}"
+        return TagDecision(one, reason)
 
-    return tuple(decision(tag, image) for tag, image in images.items())
+    return tuple(map(decision, images))
 
 
 def digests_to_delete(
@@ -78,7 +72,11 @@ def digests_to_delete(
     *current* has the digest that each tag of the repository refers to now. A digest that another
     tag has been given since the decision is kept.
     """
-    decided = {one.tag: one.digest for one in decisions if one.keep_reason is None and one.digest}
+    decided = {
+        one.tagged.tag: one.tagged.image.digest
+        for one in decisions
+        if one.keep_reason is None and one.tagged.image is not None
+    }
     kept = {digest for tag, digest in current.items() if decided.get(tag) != digest}
     digests: dict[str, tuple[str, ...]] = {}
     for tag, digest in decided.items():
@@ -87,31 +85,32 @@ def digests_to_delete(
     return digests
 
 
-def _newest(images: Iterable[Image | None], count: int | None) -> frozenset[str]:
-    dates = {image.digest: date for image in images if image and (date := _built(image))}
+def _newest(images: Iterable[TaggedImage], count: int | None) -> frozenset[str]:
+    found = (one.image for one in images if one.image is not None)
+    dates = {image.digest: date for image in found if (date := build_date(image))}
     newest_first = sorted(dates, key=lambda digest: dates[digest], reverse=True)
     return frozenset(newest_first[: count or 0])
 
 
-def _built(image: Image) -> datetime | None:
-    """Return when the image was built, or None if it does not have a real date."""
+def build_date(image: Image) -> datetime | None:
+    """Return when the image was built, or None if it has no date or the one of a fixed build."""
     created = image.created
     return created if created is not None and created.year >= _FIRST_REAL_YEAR else None
 
 
 def _keep_reason(
-    tag: str, image: Image | None, rules: RetentionRules, newest: frozenset[str], now: datetime
+    tagged: TaggedImage, rules: RetentionRules, newest: frozenset[str], now: datetime
 ) -> str | None:
-    if image is None:
+    if tagged.image is None:
         return "it cannot be read"
-    glob = next((glob for glob in rules.keep if fnmatchcase(tag, glob)), None)
+    glob = next((glob for glob in rules.keep if fnmatchcase(tagged.tag, glob)), None)
     if glob is not None:
         return f"matches {glob}"
-    built = _built(image)
+    built = build_date(tagged.image)
     if built is None:
         return "it has no build date"
-    if image.digest in newest:
+    if tagged.image.digest in newest:
         return f"one of the last {rules.keep_last}"
     if rules.older_than is not None and now - built < rules.older_than:
-        return f"younger than {rules.older_than.days} days"
+        return f"built {built:%Y-%m-%d}, not old enough"
     return None

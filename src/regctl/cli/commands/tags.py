@@ -13,6 +13,7 @@ from regctl.cli.images import (
     digest_column,
     error_column,
     list_readable,
+    parse_repository,
     size_column,
 )
 from regctl.cli.listings import Column, Listing
@@ -47,14 +48,8 @@ def tags(
 ) -> None:
     """List the tags of a repository."""
     from regctl.images.reader import read_tags
-    from regctl.reference import ImageReference
 
-    reference = ImageReference.parse(image)
-    if reference.tag or reference.digest:
-        raise InvalidInputError(
-            f"cannot list the tags of {image}: it has a tag or digest",
-            hint=f"`regctl image inspect {image}` shows that image",
-        )
+    reference = parse_repository(image, command="image inspect")
     if sort == "created" and not selection.long:
         raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
     client = app.registry(reference.registry, credential)

@@ -1,1 +1,1 @@
-"""`regctl image …`: images in a registry."""
+"""`regctl image ...`: images in a registry."""

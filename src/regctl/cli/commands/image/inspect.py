@@ -1,29 +1,46 @@
-"""`regctl image inspect`, `image tag` and `image delete`: one image, as its registry holds it."""
+"""`regctl image inspect`: one image in a registry."""
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from regctl.cli.app import App, old_registry_as, pass_app
+from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
 from regctl.cli.completers import images
-from regctl.cli.images import image_record, moment, short, size_cell, variant_record
-from regctl.cli.listings import Column
-from regctl.cli.old.credential_options import CredentialOptions, credential_options
-from regctl.cli.old.option_groups import (
-    TransportOptions,
-    output_option,
-    transport_options,
-    yes_option,
-)
-from regctl.cli.output import Result, visible
-from regctl.errors import InvalidInputError
+from regctl.cli.humanize import age
+from regctl.cli.images import image_record, platform_option, size_column, variant_record
+from regctl.cli.listings import Column, Listing, as_json, as_text
+from regctl.cli.options import CredentialFlags
+from regctl.cli.params import credential_options, output_option, registry_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from regctl.images.reader import Image, Variant
-    from regctl.outcome import Outcome
+    from regctl.images.manifests import Platform
+    from regctl.images.reader import Image
+
+
+class _Field(NamedTuple):
+    name: str
+    value: str | datetime | None = None
+    size: int | None = None
+
+
+_FIELDS: Listing[_Field] = Listing(
+    "fields",
+    [
+        Column("FIELD", lambda f: f.name),
+        Column(
+            "VALUE",
+            lambda f: f.value,
+            text=lambda value: age(value) if isinstance(value, datetime) else as_text(value),
+            exact=lambda value: as_text(as_json(value)),
+        ),
+        size_column(lambda f: f.size),
+    ],
+    name=lambda f: f.name,
+)
 
 
 @click.command(
@@ -34,168 +51,47 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("image", shell_complete=images)
-@click.option("--platform", metavar="OS/ARCH", help="Only the image for this platform.")
+@platform_option
 @credential_options
-@transport_options
+@registry_options
 @output_option("table", "json", "yaml", "name")
 @pass_app
 def inspect(
-    app: App,
-    *,
-    image: str,
-    platform: str | None,
-    credential: CredentialOptions,
-    transport: TransportOptions,
+    app: App, *, image: str, platform: "Platform | None", credential: CredentialFlags
 ) -> None:
     """
     Show an image: its digest, size, platforms, layers, age and labels.
 
-    The digest is that of the manifest as it is stored, which is what the registry calls it by.
+    The digest is that of the manifest as the registry stores it.
     """
-    from regctl.images.manifests import Platform
     from regctl.images.reader import ImageReader
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
-    wanted = Platform.parse(platform) if platform is not None else None
-    client = old_registry_as(
-        app, asked.registry, credential.resolve(app, asked.registry), transport
-    )
-    found = ImageReader(client).image(asked.repository, asked.reference, platform=wanted)
+    reader = ImageReader(app.registry(asked.registry, credential))
+    found = reader.image(asked.repository, asked.reference, platform=platform)
     name = f"{asked.registry}/{asked.repository}"
     if app.output.structured:
-        record = {"image": name, **image_record(found)}
-        record["variants"] = [variant_record(variant) for variant in found.variants]
-        app.output.document(record)
-        return
-    if app.output.on_terminal and app.output.format != "name":
-        for field, value in _rows(app, name, found):
-            app.output.line(visible(f"{field:<12}{value}"))
-        return
-    app.output.listing(
-        [("", "")] if app.output.format == "name" else list(_rows(app, name, found)),
-        [Column("FIELD", lambda row: row[0]), Column("VALUE", lambda row: row[1])],
-        key="fields",
-        name=lambda _row: f"{name}@{found.digest}",
-        record=list,
-    )
+        variants = [variant_record(variant) for variant in found.variants]
+        app.output.document({"image": name, **image_record(found), "variants": variants})
+    elif app.output.format == "name":
+        app.output.line(f"{name}@{found.digest}")
+    else:
+        app.output.listing(_fields(name, found), _FIELDS)
 
 
-def _rows(app: App, name: str, image: "Image") -> "Iterator[tuple[str, str]]":
-    yield "image", f"{name}{'@' if ':' in image.reference else ':'}{image.reference}"
-    yield "digest", image.digest
-    yield "media type", image.media_type
+def _fields(name: str, image: "Image") -> "Iterator[_Field]":
+    yield _Field("image", f"{name}{'@' if ':' in image.reference else ':'}{image.reference}")
+    yield _Field("digest", image.digest)
+    yield _Field("media type", image.media_type)
     if image.artifact_type:
-        yield "artifact type", image.artifact_type
-    yield "size", size_cell(app, image.size)
+        yield _Field("artifact type", image.artifact_type)
+    yield _Field("size", None, image.size)
     if image.created:
-        yield "created", moment(app, image.created)
+        yield _Field("created", image.created)
     for variant in image.variants:
-        yield from _variant_rows(app, variant)
-
-
-def _variant_rows(app: App, variant: "Variant") -> "Iterator[tuple[str, str]]":
-    yield "platform", f"{variant.platform or 'none named'} {size_cell(app, variant.size)}"
-    for layer in variant.layers:
-        yield "  layer", f"{short(app, layer.digest)} {size_cell(app, layer.size)}"
-    for key, value in sorted(variant.labels.items()):
-        yield "  label", f"{key}={value}"
-
-
-@click.command(
-    cls=Command,
-    examples=[
-        "regctl image tag registry.foo.com/team/app:1.0 stable",
-        "regctl image tag registry.foo.com/team/app@sha256:0f3c... 1.0",
-    ],
-)
-@click.argument("image", shell_complete=images)
-@click.argument("new_tag")
-@credential_options
-@transport_options
-@output_option("table", "json", "yaml", "name")
-@pass_app
-def tag(
-    app: App,
-    *,
-    image: str,
-    new_tag: str,
-    credential: CredentialOptions,
-    transport: TransportOptions,
-) -> None:
-    """
-    Give an image another tag, in its own repository; nothing is uploaded.
-
-    A tag that stands for something else is moved.
-    """
-    from regctl.images.tags import tag_image
-    from regctl.reference import ImageReference, check_tag
-
-    asked = ImageReference.parse(image)
-    check_tag(new_tag)
-    client = old_registry_as(
-        app, asked.registry, credential.resolve(app, asked.registry), transport
-    )
-    app.output.results(_results([tag_image(client, asked, new_tag)]))
-
-
-@click.command(
-    cls=Command,
-    examples=[
-        "regctl image delete registry.foo.com/team/app:1.0",
-        "regctl image delete registry.foo.com/team/app:1.0 --all-tags --yes",
-        "regctl image delete registry.foo.com/team/app@sha256:0f3c... --yes",
-    ],
-)
-@click.argument("image", shell_complete=images)
-@click.option("--all-tags", is_flag=True, help="Delete every tag that the digest has.")
-@yes_option
-@credential_options
-@transport_options
-@output_option("table", "json", "yaml", "name")
-@pass_app
-def delete(
-    app: App,
-    *,
-    image: str,
-    all_tags: bool,
-    yes: bool,
-    credential: CredentialOptions,
-    transport: TransportOptions,
-) -> None:
-    """
-    Delete an image, after naming every tag that goes with it.
-
-    Of an image with several tags only the one named is deleted; a registry that can't do that
-    deletes nothing unless --all-tags says so. An image named by its digest goes with all its tags.
-    The registry's own garbage collection frees the disk afterwards.
-    """
-    from regctl.images.tags import plan_deletion
-    from regctl.reference import ImageReference
-
-    asked = ImageReference.parse(image)
-    if not asked.tag and not asked.digest:
-        raise InvalidInputError(
-            f"cannot delete {image}: which tag?", hint=f"name it, as {image}:latest"
-        )
-    client = old_registry_as(
-        app, asked.registry, credential.resolve(app, asked.registry), transport
-    )
-    deletion = plan_deletion(client, asked, all_tags=all_tags)
-    name = f"{asked.registry}/{asked.repository}"
-    every = [*deletion.tags, *deletion.kept_tags]
-    app.output.note(f"{name}@{deletion.digest} has {_tags_in_words(sorted(every))}")
-    app.confirm(f"Delete {_tags_in_words(list(deletion.tags))} of {name}?", yes=yes)
-    deletion.run(client)
-    app.output.results(_results(deletion.outcomes))
-    app.output.note("the registry's garbage collection frees the disk")
-
-
-def _results(outcomes: "list[Outcome]") -> list[Result]:
-    return [Result(o.kind, o.name, o.result, note=o.note, details=o.details) for o in outcomes]
-
-
-def _tags_in_words(tags: list[str]) -> str:
-    if not tags:
-        return "no tag"
-    return f"the tag {tags[0]}" if len(tags) == 1 else f"the tags {', '.join(tags)}"
+        yield _Field("platform", str(variant.platform or "not named"), variant.size)
+        for layer in variant.layers:
+            yield _Field("  layer", layer.digest, layer.size)
+        for key, value in sorted(variant.labels.items()):
+            yield _Field("  label", f"{key}={value}")

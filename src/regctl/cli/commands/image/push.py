@@ -1,24 +1,63 @@
-"""`regctl image push`: a saved image, uploaded without a daemon."""
+"""`regctl image push`: upload a saved image without docker."""
 
-import sys
-from typing import TYPE_CHECKING, Any
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regctl.cli.app import App, old_registry_as, pass_app
+from regctl.cli.app import STDIN, App, pass_app
+from regctl.cli.command import Command, option, option_group
 from regctl.cli.completers import images
-from regctl.cli.humanize import size as readable
-from regctl.cli.old.credential_options import CredentialOptions, credential_options
-from regctl.cli.old.option_groups import TransportOptions, output_option, transport_options
-from regctl.cli.old.params import Command
-from regctl.errors import InvalidInputError, NotInRegistryError
+from regctl.cli.humanize import size
+from regctl.cli.images import platform_option
+from regctl.cli.options import ChangeFlags, CredentialFlags
+from regctl.cli.params import change_options, credential_options, output_option, registry_options
+from regctl.errors import InvalidInputError
+from regctl.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from typing import IO
 
     from regctl.images.archive import SavedImage
-    from regctl.images.push import PushedImage
+    from regctl.images.manifests import Platform
+    from regctl.images.push import ImagePusher
     from regctl.reference import ImageReference
+
+
+class ArchiveFlags(NamedTuple):
+    """Which images of an archive to push."""
+
+    select: str | None = None
+    all_images: bool = False
+    platform: "Platform | None" = None
+
+    def images(
+        self, saved: "Sequence[SavedImage]", source: str, image: "ImageReference"
+    ) -> "list[tuple[SavedImage, tuple[str, ...]]]":
+        """Return the selected images, each with the tags to give it; none if it has a digest."""
+        from regctl.images.archive import check_tags, select_image
+
+        if self.all_images:
+            check_tags(saved, source)
+            chosen = [(one, one.tags) for one in saved]
+        else:
+            one = select_image(saved, source, self.select)
+            own = one.tags if len(one.tags) == 1 else ("latest",)
+            tags = () if image.digest else (image.tag,) if image.tag else own
+            chosen = [(one, tags)]
+        if self.platform is None:
+            return chosen
+        return [(one.for_platform(self.platform), tags) for one, tags in chosen]
+
+
+archive_options = option_group(
+    "selected",
+    ArchiveFlags,
+    option("--select", metavar="NAME", help="The image to push if SOURCE has several."),
+    option("--all", "all_images", is_flag=True, help="Push all images in SOURCE with their tags."),
+    platform_option,
+)
 
 
 @click.command(
@@ -32,150 +71,111 @@ if TYPE_CHECKING:
 )
 @click.argument("source")
 @click.argument("image", shell_complete=images)
-@click.option("--select", metavar="NAME", help="Which image, where SOURCE holds several.")
-@click.option("--all", "everything", is_flag=True, help="All images of SOURCE, by their tags.")
-@click.option("--platform", metavar="OS/ARCH", help="Only the image for this platform.")
-@click.option(
+@archive_options
+@option(
     "--mount-from",
     multiple=True,
     metavar="REPOSITORY",
-    help="Take layers from this repository of the same registry; repeatable.",
+    help="Mount layers from this repository of the same registry; repeatable.",
 )
-@click.option(
+@option(
     "--workers",
     type=click.IntRange(1, 16),
     default=4,
     show_default=True,
-    help="How many layers at once.",
+    help="The number of parallel uploads.",
 )
+@change_options()
 @credential_options
-@transport_options
-@output_option("table", "json", "yaml", "name")
+@registry_options
+@output_option("json", "yaml", "name")
 @pass_app
 def push(
     app: App,
     *,
     source: str,
     image: str,
-    select: str | None,
-    everything: bool,
-    platform: str | None,
+    selected: ArchiveFlags,
     mount_from: tuple[str, ...],
     workers: int,
-    credential: CredentialOptions,
-    transport: TransportOptions,
+    change: ChangeFlags,
+    credential: CredentialFlags,
 ) -> None:
     """
-    Upload a saved image, without docker.
+    Upload a saved image without docker, and print it with its digest.
 
-    SOURCE is a tar of `docker save` or of an OCI layout, also compressed by gzip, also '-' for
-    standard input, or the folder of an OCI layout. IMAGE without a tag gets the one that SOURCE
-    names, else 'latest'. What the registry has is not sent again; the tag comes last. Prints the
-    image with its digest.
+    SOURCE is a tar of `docker save` or of an OCI layout, which may be compressed by gzip, the
+    folder of an OCI layout, or '-' for standard input. IMAGE without a tag gets the tag that
+    SOURCE names, else 'latest'. Blobs that the registry has are not sent again. The tag is
+    uploaded last.
     """
     from regctl.images.archive import open_archive
-    from regctl.images.manifests import Platform
     from regctl.images.push import ImagePusher
     from regctl.reference import ImageReference
 
     asked = ImageReference.parse(image)
-    wanted = Platform.parse(platform) if platform is not None else None
-    _check(source, asked, credential, select=select, everything=everything)
-    client = old_registry_as(
-        app, asked.registry, credential.resolve(app, asked.registry), transport
+    if selected.all_images and (selected.select is not None or asked.tag or asked.digest):
+        raise InvalidInputError(
+            "--all takes the tags from SOURCE: it needs IMAGE without a tag, and no --select"
+        )
+    stdin = _stdin(app, source)
+    pusher = ImagePusher(
+        app.registry(asked.registry, credential),
+        asked.repository,
+        mount_from=mount_from,
+        workers=workers,
+        dry_run=change.dry_run is not None,
     )
-    records = []
-    with open_archive(source, sys.stdin.buffer) as saved:
-        for one, tags in _chosen(source, saved, asked, select, everything=everything):
-            chosen = one if wanted is None else one.for_platform(wanted)
-            described = f"{asked.repository}:{tags[0]}" if tags else asked.repository
-            total = chosen.manifest.size
-            with app.output.progress(described, total, of_bytes=True) as advance:
-                pusher = ImagePusher(
-                    client,
-                    asked.repository,
-                    mount_from=mount_from,
-                    workers=workers,
-                    on_progress=advance,
-                )
-                pushed = pusher.push(chosen.manifest, tags or (asked.reference,))
-            records.append(_record(asked, tags, pushed))
-            _tell(app, asked, tags, pushed)
+    with open_archive(source, stdin) as saved:
+        records = [
+            _push(app, pusher, one, asked, tags)
+            for one, tags in selected.images(saved, source, asked)
+        ]
     if app.output.structured:
-        app.output.document({"images": records} if everything else records[0])
+        app.output.document({"images": records} if selected.all_images else records[0])
 
 
-def _check(
-    source: str,
-    asked: "ImageReference",
-    credential: CredentialOptions,
-    *,
-    select: str | None,
-    everything: bool,
-) -> None:
-    if source == "-" and sys.stdin.isatty():
+def _stdin(app: App, source: str) -> "IO[bytes]":
+    if source != STDIN:
+        return io.BytesIO()
+    if app.interactive:
         raise InvalidInputError(
-            "standard input is the terminal", hint="`docker save IMAGE | regctl image push - …`"
+            "standard input is a terminal, not a saved image",
+            hint="`docker save IMAGE | regctl image push - IMAGE` uploads an image of docker",
         )
-    if source == "-" and credential.password_options.password_stdin:
-        raise InvalidInputError(
-            "the image and the password can't both come from standard input",
-            hint="pass --password-file, or `regctl login` before",
-        )
-    if everything and (select is not None or asked.tag or asked.digest):
-        raise InvalidInputError(
-            "--all takes the tags from SOURCE: it goes without --select, and IMAGE without a tag"
-        )
+    return app.stdin("the image")
 
 
-def _chosen(
-    source: str,
-    saved: "Sequence[SavedImage]",
-    asked: "ImageReference",
-    select: str | None,
-    *,
-    everything: bool,
-) -> "Iterator[tuple[SavedImage, tuple[str, ...]]]":
-    """Yield the images to push, each with its tags; none where it goes by its digest."""
-    names = ", ".join(name for one in saved for name in one.names) or f"{len(saved)} without a name"
-    if everything:
-        tags = [tag for one in saved for tag in one.tags]
-        nameless = any(not one.tags for one in saved)
-        if nameless or len(tags) != len(set(tags)):
-            raise InvalidInputError(
-                f"cannot push all of {source} to one repository: an image has no tag of its own",
-                hint=f"pass --select with one of: {names}",
-            )
-        yield from ((one, one.tags) for one in saved)
-        return
-    fitting = list(saved)
-    if select is not None:
-        fitting = [one for one in saved if select in {*one.names, *one.tags}]
-        if not fitting:
-            raise NotInRegistryError(f"no {select} in {source}", hint=f"it holds {names}")
-    if len(fitting) > 1:
-        raise InvalidInputError(
-            f"{source} holds {len(saved)} images: which one?",
-            hint=f"pass --select with one of: {names}; or --all",
-        )
-    (one,) = fitting
-    if asked.digest:
-        yield one, ()
-    elif asked.tag:
-        yield one, (asked.tag,)
-    else:
-        yield one, one.tags if len(one.tags) == 1 else ("latest",)
-
-
-def _record(
-    asked: "ImageReference", tags: "Sequence[str]", pushed: "PushedImage"
+def _push(
+    app: App,
+    pusher: "ImagePusher",
+    image: "SavedImage",
+    to: "ImageReference",
+    tags: "Sequence[str]",
 ) -> dict[str, Any]:
+    """Push one image, print it, and return its JSON object."""
+    name = f"{to.registry}/{to.repository}"
+    with app.output.progress(
+        f"{name}:{tags[0]}" if tags else name, image.manifest.size, of_bytes=True
+    ) as advance:
+        pushed = pusher.push(image.manifest, tags or (to.reference,), on_progress=advance)
+    suffix = " (dry run)" if pusher.dry_run else ""
+    app.output.note(
+        f"{pushed.count('uploaded')} of {count(len(pushed.blobs), 'blob')} uploaded "
+        f"({size(pushed.sent_bytes)}), {pushed.count('mounted')} mounted, "
+        f"{pushed.count('unchanged')} already in the registry{suffix}"
+    )
+    if not app.output.structured:
+        named = app.output.format == "name"
+        for reference in [name] if named or not tags else [f"{name}:{tag}" for tag in tags]:
+            app.output.line(f"{reference}@{pushed.digest}{suffix}")
     return {
-        "image": f"{asked.registry}/{asked.repository}",
+        "image": name,
         "tags": list(tags),
         "digest": pushed.digest,
         "media_type": pushed.media_type,
         "sent_bytes": pushed.sent_bytes,
+        "dry_run": "client" if pusher.dry_run else None,
         "blobs": [
             {
                 "digest": blob.descriptor.digest,
@@ -185,19 +185,3 @@ def _record(
             for blob in pushed.blobs
         ],
     }
-
-
-def _tell(app: App, asked: "ImageReference", tags: "Sequence[str]", pushed: "PushedImage") -> None:
-    uploaded, there = pushed.count("uploaded"), pushed.count("unchanged")
-    app.output.note(
-        f"{uploaded} of {len(pushed.blobs)} blobs uploaded ({readable(pushed.sent_bytes)}), "
-        f"{pushed.count('mounted')} mounted, {there} there already"
-    )
-    if app.output.structured:
-        return
-    name = f"{asked.registry}/{asked.repository}"
-    if app.output.format == "name" or not tags:
-        app.output.line(f"{name}@{pushed.digest}")
-        return
-    for tag in tags:
-        app.output.line(f"{name}:{tag}@{pushed.digest}")

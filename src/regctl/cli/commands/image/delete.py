@@ -1,0 +1,72 @@
+"""`regctl image delete`: delete an image, or one of its tags."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.completers import images
+from regctl.cli.images import note_garbage_collection
+from regctl.cli.options import ChangeFlags, CredentialFlags
+from regctl.cli.params import change_options, credential_options, output_option, registry_options
+from regctl.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from regctl.outcome import DryRun, Outcome
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl image delete registry.foo.com/team/app:1.0",
+        "regctl image delete registry.foo.com/team/app:1.0 --all-tags --yes",
+        "regctl image delete registry.foo.com/team/app@sha256:0f3c... --yes",
+    ],
+)
+@click.argument("image", shell_complete=images)
+@option("--all-tags", is_flag=True, help="Delete every tag of the image.")
+@change_options("yes")
+@credential_options
+@registry_options
+@output_option("json", "yaml", "name")
+@pass_app
+def delete(
+    app: App, *, image: str, all_tags: bool, change: ChangeFlags, credential: CredentialFlags
+) -> None:
+    """
+    Delete an image, or one of its tags.
+
+    If the image has other tags, only the named tag is deleted. A registry that cannot do that
+    deletes nothing without --all-tags. An image named by its digest is deleted with all its tags.
+    The registry's garbage collection frees the disk afterwards.
+    """
+    from regctl.images.tags import plan_deletion
+    from regctl.reference import ImageReference
+
+    asked = ImageReference.parse(image)
+    if not asked.tag and not asked.digest:
+        raise InvalidInputError(
+            f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"
+        )
+    client = app.registry(asked.registry, credential)
+    deletion = plan_deletion(client, asked, all_tags=all_tags)
+
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
+        if dry_run is None:
+            deletion.run(client)
+        yield deletion.outcomes
+
+    name = f"{asked.registry}/{asked.repository}"
+    every = sorted((*deletion.tags, *deletion.kept_tags))
+    app.output.note(f"{name}@{deletion.digest} has {_tags_text(every)}")
+    question = f"Delete {_tags_text(deletion.tags)} of {name}?"
+    note_garbage_collection(app, app.carry_out(run, change, question=question), change)
+
+
+def _tags_text(tags: "Sequence[str]") -> str:
+    if not tags:
+        return "no tag"
+    return f"the tag {tags[0]}" if len(tags) == 1 else f"the tags {', '.join(tags)}"

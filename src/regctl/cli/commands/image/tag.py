@@ -1,0 +1,51 @@
+"""`regctl image tag`: another tag for an image."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command
+from regctl.cli.completers import images
+from regctl.cli.options import ChangeFlags, CredentialFlags
+from regctl.cli.params import change_options, credential_options, output_option, registry_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from regctl.outcome import DryRun, Outcome
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "regctl image tag registry.foo.com/team/app:1.0 stable",
+        "regctl image tag registry.foo.com/team/app@sha256:0f3c... 1.0",
+    ],
+)
+@click.argument("image", shell_complete=images)
+@click.argument("new_tag")
+@change_options()
+@credential_options
+@registry_options
+@output_option("json", "yaml", "name")
+@pass_app
+def tag(
+    app: App, *, image: str, new_tag: str, change: ChangeFlags, credential: CredentialFlags
+) -> None:
+    """
+    Add a tag to an image in its repository, without uploading anything.
+
+    A tag that refers to another image is moved.
+    """
+    from regctl.images.tags import tag_image
+    from regctl.reference import ImageReference, check_tag
+
+    asked = ImageReference.parse(image)
+    check_tag(new_tag)
+    client = app.registry(asked.registry, credential)
+
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
+        yield [tag_image(client, asked, new_tag, dry_run=dry_run is not None)]
+
+    app.carry_out(run, change)

@@ -1,0 +1,105 @@
+"""`regctl image delete` names the tags that it deletes, and asks."""
+
+from pathlib import Path
+
+import pytest
+
+from regctl.cli.app import App
+from tests.cli.commands.image import pushed_digest, run, tags
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
+from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
+
+
+@pytest.fixture
+def two_tags(app: str, archive: Path) -> str:
+    """An image with the tags 1.0 and stable."""
+    run("push", archive, app)
+    run("tag", f"{app}:1.0", "stable")
+    return app
+
+
+def test_without_a_terminal_it_needs_yes(two_tags: str) -> None:
+    result = run("delete", f"{two_tags}:1.0")
+    assert result.exit_code == 1
+    assert "has the tags 1.0, stable" in result.stderr
+    assert "pass --yes" in result.stderr
+    assert tags(two_tags) == ["1.0", "stable"]
+
+
+def test_it_asks_on_a_terminal(two_tags: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(App, "interactive", True)
+    refused = run("delete", f"{two_tags}:1.0", "--all-tags", stdin="n\n")
+    assert refused.exit_code == 1
+    assert f"Delete the tags 1.0, stable of {two_tags}?" in refused.stderr
+    assert tags(two_tags) == ["1.0", "stable"]
+    assert run("delete", f"{two_tags}:1.0", "--all-tags", stdin="y\n").exit_code == 0
+    assert tags(two_tags) == []
+
+
+def test_other_tags_of_the_image_are_never_deleted_unasked(two_tags: str) -> None:
+    one = run("delete", f"{two_tags}:1.0", "--yes")
+    assert one.exit_code == 1
+    assert one.stderr.endswith(
+        f"error: cannot delete {two_tags}:1.0: the registry deletes by digest only, which also "
+        "deletes stable\nhint: pass --all-tags to delete all of them\n"
+    )
+    both = run("delete", f"{two_tags}:1.0", "--yes", "--all-tags")
+    assert both.stdout == f"image/{two_tags}:1.0 deleted\nimage/{two_tags}:stable deleted\n"
+    assert "garbage collection" in both.stderr
+    assert run("delete", f"{two_tags}:1.0", "--yes").exit_code == 1
+
+
+def test_a_dry_run_deletes_nothing(two_tags: str) -> None:
+    planned = run("delete", f"{two_tags}:1.0", "--all-tags", "--dry-run")
+    assert planned.exit_code == 0
+    assert planned.stdout == (
+        f"image/{two_tags}:1.0 deleted (dry run)\nimage/{two_tags}:stable deleted (dry run)\n"
+    )
+    assert "garbage collection" not in planned.stderr
+    assert tags(two_tags) == ["1.0", "stable"]
+
+
+def test_a_single_tag_is_deleted_with_its_digest(app: str, archive: Path) -> None:
+    digest = pushed_digest(run("push", archive, app))
+    assert run("delete", f"{app}:1.0", "--yes").exit_code == 0
+    assert run("inspect", f"{app}@{digest}").exit_code == 1
+
+
+def test_an_image_without_a_tag_or_digest_is_a_usage_error(app: str) -> None:
+    result = run("delete", app, "--yes")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        f"error: cannot delete {app}: it has no tag",
+        f"hint: name a tag, as in {app}:latest",
+    ]
+
+
+def test_only_the_tag_is_deleted_if_the_registry_can_do_that(serve: Servers) -> None:
+    registry = StandinRegistry()
+    deleted: list[str] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.method != "DELETE":
+            return None
+        deleted.append(request.path)
+        return Answer(202)
+
+    registry.script = script
+    registry.put_image("team/app", "1.0")
+    registry.put_image("team/app", "stable")
+    host = serve(standin_registry(registry)).host
+    result = run("delete", f"{host}/team/app:1.0", "--yes")
+    assert result.stdout == f"image/{host}/team/app:1.0 deleted\n", result.stderr
+    assert deleted == ["/v2/team/app/manifests/1.0"]
+
+
+def test_a_registry_that_deletes_nothing_says_what_to_set(
+    archive: Path, serve: Servers, tmp_path: Path
+) -> None:
+    registry = serve(docker_registry(tmp_path / "kept", delete=False))
+    run("push", archive, f"{registry.host}/team/app")
+    result = run("delete", f"{registry.host}/team/app:1.0", "--yes")
+    assert result.exit_code == 1
+    assert "deletion is disabled in this registry" in result.stderr
+    assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in result.stderr

@@ -1,0 +1,198 @@
+"""`regctl image prune` shows what it would delete, asks, and deletes what no rule keeps."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from regctl.cli.app import App
+from tests.cli.commands.image import run, tags
+from tests.conftest import Servers
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.standin_registry import (
+    Answer,
+    Manifest,
+    Request,
+    StandinRegistry,
+    standin_registry,
+)
+
+KEEP_NEWEST = ("--keep-last", "1")
+
+
+@pytest.fixture
+def aged(upstream: DockerRegistry, app: str) -> str:
+    """Three images built in 2019, 2021 and 2023; the oldest has two tags, 1 and lts."""
+    for tag, year in (("1", 2019), ("2", 2021), ("3", 2023)):
+        config = {"os": "linux", "architecture": "amd64", "created": f"{year}-01-01T00:00:00Z"}
+        upstream.push_image("team/app", tag, layers=[tag.encode()], config=config)
+    run("tag", f"{app}:1", "lts")
+    return app
+
+
+def by_tag(result: Result) -> dict[str, str]:
+    """What is printed behind the name of each tag."""
+    lines = (re.fullmatch(r"image/\S+:(\S+) (.*)", line) for line in result.stdout.splitlines())
+    return {match[1]: match[2] for match in lines if match}
+
+
+def test_a_dry_run_shows_every_tag_with_its_reason(aged: str) -> None:
+    result = run("prune", aged, *KEEP_NEWEST, "--dry-run")
+    assert result.exit_code == 0
+    assert by_tag(result) == {
+        "1": "deleted (built 2019-01-01) (dry run)",
+        "2": "deleted (built 2021-01-01) (dry run)",
+        "3": "unchanged (one of the last 1) (dry run)",
+        "lts": "deleted (built 2019-01-01) (dry run)",
+    }
+    assert tags(aged) == ["1", "2", "3", "lts"]
+
+
+def test_without_a_terminal_it_lists_the_deletions_and_needs_yes(aged: str) -> None:
+    result = run("prune", aged, *KEEP_NEWEST)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f"image/{aged}:1 deleted (built 2019-01-01) (dry run)",
+        f"image/{aged}:2 deleted (built 2021-01-01) (dry run)",
+        f"image/{aged}:lts deleted (built 2019-01-01) (dry run)",
+        "error: not confirmed: Delete 3 tags?",
+        "hint: pass --yes to confirm without a terminal",
+    ]
+    assert tags(aged) == ["1", "2", "3", "lts"]
+
+
+def test_on_a_terminal_it_lists_the_deletions_and_asks(
+    aged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(App, "interactive", True)
+    refused = run("prune", aged, *KEEP_NEWEST, stdin="n\n")
+    assert refused.exit_code == 1
+    assert refused.stderr.index("(dry run)") < refused.stderr.index("Delete 3 tags?")
+    assert tags(aged) == ["1", "2", "3", "lts"]
+    agreed = run("prune", aged, *KEEP_NEWEST, stdin="y\n")
+    assert agreed.exit_code == 0, agreed.stderr
+    assert tags(aged) == ["3"]
+
+
+def test_yes_deletes_what_no_rule_keeps(aged: str) -> None:
+    result = run("prune", aged, *KEEP_NEWEST, "--keep", "lts", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert by_tag(result) == {
+        "1": "unchanged (needed by lts)",
+        "2": "deleted (built 2021-01-01)",
+        "3": "unchanged (one of the last 1)",
+        "lts": "unchanged (matches lts)",
+    }
+    assert "garbage collection" in result.stderr
+    assert tags(aged) == ["1", "3", "lts"]
+    again = run("prune", aged, *KEEP_NEWEST, "--keep", "lts", "--yes")
+    assert set(by_tag(again).values()) == {
+        "unchanged (needed by lts)",
+        "unchanged (one of the last 1)",
+        "unchanged (matches lts)",
+    }
+
+
+def test_the_age_of_images_in_json(aged: str) -> None:
+    result = run("prune", aged, "--older-than", "30d", "--yes", "-o", "json")
+    outcomes = json.loads(result.stdout)["results"]
+    assert {one["result"] for one in outcomes} == {"deleted"}
+    first = outcomes[0]
+    assert first["name"] == f"{aged}:1"
+    assert first["created"] == "2019-01-01T00:00:00+00:00"
+    assert first["digest"].startswith("sha256:")
+    assert first["size"] > 0
+
+
+def test_a_check_exits_with_1_if_something_would_be_deleted(aged: str) -> None:
+    result = run("prune", aged, *KEEP_NEWEST, "--check")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0].split("\t") == [
+        "",
+        f"image/{aged}:1",
+        "deleted",
+        "no rule keeps it",
+    ]
+    assert "3 of 4 differ" in result.stderr
+    assert tags(aged) == ["1", "2", "3", "lts"]
+    nothing = run("prune", aged, "--keep-last", "9", "--check")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+
+
+def test_several_repositories_at_once(upstream: DockerRegistry, aged: str) -> None:
+    upstream.forget("team/other")
+    config = {"os": "linux", "architecture": "amd64", "created": "2019-01-01T00:00:00Z"}
+    upstream.push_image("team/other", "1", config=config)
+    other = f"{upstream.host}/team/other"
+    result = run("prune", aged, other, "--older-than", "52w", "--yes", "-o", "name")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == [
+        *(f"image/{aged}:{tag}" for tag in ("1", "lts", "2", "3")),
+        f"image/{other}:1",
+    ]
+    assert tags(aged) == []
+
+
+def test_an_image_that_cannot_be_read_is_kept_and_reported(serve: Servers) -> None:
+    registry = StandinRegistry(script=lambda r: Answer(202) if r.method == "DELETE" else None)
+    registry.put_image("team/app", "old", b"old")
+    registry.put_manifest("team/app", "broken", Manifest(b"{}"))
+    name = f"{serve(standin_registry(registry)).host}/team/app"
+    checked = run("prune", name, "--keep-last", "1", "--check")
+    assert checked.exit_code == 3, "not everything could be seen"
+    result = run("prune", name, "--older-than", "1h", "--yes")
+    assert result.exit_code == 3
+    assert by_tag(result) == {"old": "deleted (built 2026-01-02)"}
+    assert f"the manifest of {name} broken" in result.stderr
+
+
+def test_a_tag_that_was_moved_meanwhile_is_kept(serve: Servers) -> None:
+    registry = StandinRegistry()
+    for tag in ("1", "2"):
+        registry.put_image("team/app", tag, tag.encode())
+    deleted: list[str] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.method == "HEAD" and request.path.endswith("/2"):
+            registry.put_image("team/app", "2", b"pushed since")
+        if request.method == "DELETE":
+            deleted.append(request.path.rpartition("/")[2])
+            return Answer(202)
+        return None
+
+    registry.script = script
+    first = registry.manifests["team/app"]["1"].digest
+    name = f"{serve(standin_registry(registry)).host}/team/app"
+    result = run("prune", name, "--older-than", "1h", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert deleted == [first]
+    assert by_tag(result)["2"] == "skipped (its tags have changed since)"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["localhost:5000/a"], "no rule selects images to delete"),
+        (["localhost:5000/a", "--keep", "*"], "no rule selects images to delete"),
+        (["localhost:5000/a:1", *KEEP_NEWEST], "localhost:5000/a:1 is one image"),
+        ([*KEEP_NEWEST], "missing argument 'REPOSITORY...'"),
+        (["localhost:5000/a", "--older-than", "soon"], "'soon' is not a duration"),
+        (["localhost:5000/a", "--older-than", "30"], "'30' is less than 3600 s"),
+        (["localhost:5000/a", "--keep-last", "0"], "invalid value"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(args: list[str], message: str) -> None:
+    result = run("prune", *args)
+    assert result.exit_code == 2, result.stderr
+    assert message in result.stderr
+
+
+def test_a_registry_that_deletes_nothing_says_what_to_set(serve: Servers, tmp_path: Path) -> None:
+    registry = serve(docker_registry(tmp_path / "kept", delete=False))
+    registry.push_image("team/app", "1")
+    result = run("prune", f"{registry.host}/team/app", "--older-than", "1d", "--yes")
+    assert result.exit_code == 1
+    assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in result.stderr

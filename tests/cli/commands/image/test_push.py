@@ -1,0 +1,169 @@
+"""`regctl image push` to a real registry, read back with skopeo."""
+
+import gzip
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from regctl.authfile import hashes
+from regctl.cli.app import App
+from tests.cli.commands.image import LAYERS, pushed_digest, run, tags
+from tests.conftest import Servers
+from tests.saved_images import docker_archive, tar_of
+from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.process import find
+
+
+def skopeo(*args: str) -> str:
+    command = [find("skopeo"), *args]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_skopeo_reads_back_what_was_pushed_from_a_layout(
+    app: str, layout: Path, tmp_path: Path
+) -> None:
+    result = run("push", layout, app)
+    assert result.exit_code == 0, result.stderr
+    name, _, digest = result.stdout.strip().partition("@")
+    assert name == f"{app}:1.0"
+    assert "4 of 4 blobs" in result.stderr, "a layer of both platforms is uploaded once"
+    back = tmp_path / "back"
+    flags = ["--all", "--src-tls-verify=false", f"docker://{app}:1.0", f"oci:{back}:x"]
+    skopeo("copy", *flags)
+    (listed,) = json.loads((back / "index.json").read_bytes())["manifests"]
+    assert listed["digest"] == digest
+    record = json.loads(run("push", layout, app, "-o", "json").stdout)
+    assert (record["digest"], record["sent_bytes"]) == (digest, 0)
+    assert {blob["result"] for blob in record["blobs"]} == {"unchanged"}
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci", "oci-archive"])
+def test_what_skopeo_saved_is_pushed(
+    upstream: DockerRegistry, app: str, tmp_path: Path, form: str
+) -> None:
+    upstream.push_image("images/source", "2.0", layers=[b"layer" * 500])
+    target = tmp_path / "saved"
+    source = f"docker://{upstream.host}/images/source:2.0"
+    skopeo("copy", "--src-tls-verify=false", source, f"{form}:{target}:app:2.0")
+    digest = pushed_digest(run("push", target, f"{app}:2.0"))
+    flags = ["--tls-verify=false", "--format", "{{.Digest}}", f"docker://{app}:2.0"]
+    assert skopeo("inspect", *flags).strip() == digest
+
+
+def test_a_pipe_with_gzip_a_tag_and_a_digest(app: str, archive: Path) -> None:
+    compressed = gzip.compress(archive.read_bytes())
+    digest = pushed_digest(run("push", "-", f"{app}:mine", stdin=compressed))
+    assert run("push", archive, app).stdout == f"{app}:1.0@{digest}\n"
+    assert run("push", archive, f"{app}@{digest}").stdout == f"{app}@{digest}\n"
+    wrong = run("push", archive, f"{app}@sha256:{'0' * 64}")
+    assert wrong.exit_code == 1
+    assert "did not match" in wrong.stderr
+
+
+def test_one_platform(app: str, layout: Path) -> None:
+    result = run("push", layout, f"{app}:arm", "--platform", "linux/arm64")
+    assert result.exit_code == 0, result.stderr
+    shown = json.loads(run("inspect", f"{app}:arm", "-o", "json").stdout)
+    assert shown["platforms"] == ["linux/arm64"]
+
+
+def test_one_of_several_images_and_all(app: str, tmp_path: Path) -> None:
+    path = tmp_path / "several.tar"
+    path.write_bytes(tar_of(docker_archive((["a:1", "a:stable"], LAYERS), (["b:2"], LAYERS[:1]))))
+    unclear = run("push", path, app)
+    assert unclear.exit_code == 2
+    assert unclear.stderr.splitlines() == [
+        f"error: {path} has 2 images",
+        "hint: pass --select with one of: a:1, a:stable, b:2; or --all",
+    ]
+    assert run("push", path, app, "--select", "b:2").stdout.startswith(f"{app}:2@sha256:")
+    every = run("push", path, app, "--all", "-o", "name")
+    assert len(set(every.stdout.splitlines())) == 2
+    assert tags(app) == ["1", "2", "stable"]
+
+
+def test_all_images_need_tags_of_their_own(app: str, tmp_path: Path) -> None:
+    path = tmp_path / "several.tar"
+    path.write_bytes(tar_of(docker_archive((["a:1"], LAYERS), (["b:1"], LAYERS[:1]))))
+    result = run("push", path, app, "--all")
+    assert result.exit_code == 2
+    assert "each needs a tag that no other image has" in result.stderr
+    assert "pass --select with one of: a:1, b:1" in result.stderr
+
+
+def test_layers_are_mounted_from_another_repository(
+    upstream: DockerRegistry, app: str, archive: Path
+) -> None:
+    upstream.forget("team/base")
+    assert run("push", archive, f"{upstream.host}/team/base:1").exit_code == 0
+    result = run("push", archive, app, "--mount-from", "team/base", "-o", "json")
+    assert {blob["result"] for blob in json.loads(result.stdout)["blobs"]} == {"mounted"}
+
+
+def test_a_dry_run_uploads_nothing(upstream: DockerRegistry, app: str, archive: Path) -> None:
+    planned = run("push", archive, app, "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert "3 of 3 blobs uploaded" in planned.stderr
+    assert planned.stdout.endswith(" (dry run)\n")
+    repository = upstream.root / "docker" / "registry" / "v2" / "repositories" / "team" / "app"
+    assert not repository.exists()
+    record = json.loads(run("push", archive, app, "--dry-run", "-o", "json").stdout)
+    assert record["dry_run"] == "client"
+    assert run("push", archive, app).stdout == planned.stdout.replace(" (dry run)", "")
+
+
+def test_a_dry_run_mounts_nothing(upstream: DockerRegistry, app: str, archive: Path) -> None:
+    run("push", archive, f"{upstream.host}/team/base:1")
+    flags = ["--mount-from", "team/base", "--dry-run", "-o", "json"]
+    for _ in range(2):
+        record = json.loads(run("push", archive, app, *flags).stdout)
+        assert {blob["result"] for blob in record["blobs"]} == {"mounted"}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["nothing.tar", "APP"], 1, "cannot read nothing.tar: No such file or directory"),
+        (["ARCHIVE", "Not an image"], 2, "not an image"),
+        (["ARCHIVE", "APP", "--select", "other"], 1, "no other in"),
+        (["ARCHIVE", "APP", "--platform", "linux/s390x"], 1, "has no manifest for linux/s390x"),
+        (["ARCHIVE", "APP", "--platform", "linux"], 2, "not a platform"),
+        (["ARCHIVE", "APP:1", "--all"], 2, "--all takes the tags from SOURCE"),
+        (
+            ["-", "APP", "--username", "x", "--password-stdin"],
+            2,
+            "standard input cannot hold both the image and the password",
+        ),
+    ],
+)
+def test_what_cannot_be_pushed_says_why(
+    app: str, archive: Path, args: list[str], code: int, message: str
+) -> None:
+    names = {"APP": app, "APP:1": f"{app}:1", "ARCHIVE": str(archive)}
+    result = run("push", *(names.get(arg, arg) for arg in args))
+    assert result.exit_code == code, result.stderr
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_terminal_is_not_a_saved_image(app: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(App, "interactive", True)
+    result = run("push", "-", app)
+    assert result.exit_code == 2
+    assert "standard input is a terminal" in result.stderr
+
+
+def test_a_wrong_password_sends_nothing(archive: Path, serve: Servers, tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text(f"ci:{hashes.make('right', cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "closed", auth_file=auth))
+    secret = tmp_path / "password"
+    secret.write_text("wrong-one\n")
+    who = ["--username", "ci", "--password-file", str(secret)]
+    wrong = run("push", archive, f"{registry.host}/team/app:1", *who)
+    assert wrong.exit_code == 4
+    assert "the registry rejects the password of ci" in wrong.stderr
+    secret.write_text("right\n")
+    assert run("push", archive, f"{registry.host}/team/app:1", *who).exit_code == 0
