@@ -131,7 +131,13 @@ def test_a_slow_answer_is_waited_for_until_the_timeout(api: StandinApi, tmp_path
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(200, {}, "<html>proxy</html>"), Fault(200, {}, "[]"), Fault(404, {}, "<html>")]
+    "fault",
+    [
+        Fault(200, {}, "<html>proxy</html>"),
+        Fault(200, {}, "[]"),
+        Fault(200, {}, "[" * 9999),
+        Fault(404, {}, "<html>"),
+    ],
 )
 def test_what_is_no_api_server_is_named_and_its_words_not_shown(
     api: StandinApi, tmp_path: Path, fault: Fault

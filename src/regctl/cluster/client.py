@@ -28,9 +28,11 @@ from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
     ConflictError,
+    MalformedError,
     ObjectNotFoundError,
     RegctlError,
 )
+from regctl.jsontext import parse_json
 from regctl.retry import (
     RETRIED_STATUSES,
     Backoff,
@@ -413,9 +415,8 @@ def _api_response(attempt: str, answer: _Answer) -> ApiResponse:
     if answer.status >= 300:
         raise Status.parse(answer.status, answer.data).error(attempt)
     try:
-        return ApiResponse(answer.status, json.loads(answer.data))
-    except ValueError:
-        # Not chained: the cause would carry the response, which may be a Secret.
+        return ApiResponse(answer.status, parse_json(answer.data, source="the response"))
+    except MalformedError:
         raise ClusterError(_NO_API_SERVER.format(attempt)) from None
 
 

@@ -1,6 +1,5 @@
 """The `Status` with which the API server reports an error, and the exception for it."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from regctl.errors import (
     RegctlError,
     UnknownKindError,
 )
+from regctl.jsontext import json_object_or_empty
 
 _FORBIDDEN_USER = re.compile(r'User ("(?:[^"\\]|\\.)*") cannot')
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -59,11 +59,8 @@ class Status:
     @classmethod
     def parse(cls, code: int, body: bytes) -> "Status":
         """Return the Status in a response; a body of another kind leaves only its status *code*."""
-        try:
-            status = json.loads(body)
-        except ValueError:
-            return cls(code)
-        if not isinstance(status, dict) or status.get("kind") != "Status":
+        status = json_object_or_empty(body)
+        if status.get("kind") != "Status":
             return cls(code)
         details = status.get("details")
         details = details if isinstance(details, dict) else {}

@@ -28,6 +28,7 @@ from regctl.images.manifests import (
     parse_configuration,
     parse_manifest,
 )
+from regctl.jsontext import parse_json
 from regctl.wording import count
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -196,10 +197,8 @@ def _read(files: ImageFiles, name: str) -> bytes:
 
 
 def _docker_images(files: ImageFiles) -> tuple[SavedImage, ...]:
-    try:
-        entries = json.loads(_read(files, "manifest.json"))
-    except (ValueError, RecursionError) as error:
-        raise MalformedError(f"cannot read {files.source}: manifest.json is not JSON") from error
+    source = f"manifest.json in {files.source}"
+    entries = parse_json(_read(files, "manifest.json"), source=source)
     try:
         return tuple(
             SavedImage(

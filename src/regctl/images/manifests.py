@@ -5,13 +5,13 @@ The formats are those of the OCI image specification and of docker's manifest sc
 only in their media types.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from regctl.errors import InvalidInputError, MalformedError, UnknownManifestError
+from regctl.jsontext import parse_json_object
 
 DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -129,7 +129,7 @@ def parse_manifest(body: bytes, media_type: str, source: str) -> ImageManifest |
     The media type in the document, if it has one, takes precedence over *media_type*.
     Raises MalformedError, and UnknownManifestError for docker's schema 1 and for other types.
     """
-    document = _object(body, source)
+    document = parse_json_object(body, source=source)
     kind = str(document.get("mediaType") or media_type)
     if kind.startswith(_SCHEMA_1_PREFIX) or document.get("schemaVersion") == 1:
         raise UnknownManifestError(
@@ -155,7 +155,7 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
 
     Raises MalformedError if it is not a JSON object; *source* names it.
     """
-    document = _object(body, source)
+    document = parse_json_object(body, source=source)
     config = document.get("config")
     labels = config.get("Labels") if isinstance(config, dict) else None
     rootfs = document.get("rootfs")
@@ -166,16 +166,6 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
         {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
         tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else (),
     )
-
-
-def _object(body: bytes, source: str) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedError(f"cannot read {source}: not JSON") from error
-    if not isinstance(document, dict):
-        raise MalformedError(f"cannot read {source}: not a JSON object")
-    return document
 
 
 def _descriptors(document: Mapping[str, Any], key: str, source: str) -> tuple[Descriptor, ...]:

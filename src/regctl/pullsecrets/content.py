@@ -1,6 +1,5 @@
 """The credentials in a pull secret of the cluster."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,8 @@ from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
     decode_secret,
+    read_auths,
+    read_object,
 )
 from regctl.credentials.kubelet import PullSecretData, kubelet_key
 from regctl.errors import InvalidInputError, InvalidReferenceError, MalformedError
@@ -81,6 +82,6 @@ def raw_entries(secret: Secret) -> dict[str, Any]:
     """Return the entries by registry key, with the fields that regctl does not know."""
     credentials_of(secret)
     if secret.type == DOCKERCFG:
-        return dict(json.loads(secret.data[DOCKERCFG_KEY]) or {})
-    document = json.loads(secret.data[DOCKERCONFIGJSON_KEY]) or {}
-    return dict(document.get("auths") or {})
+        return read_object(secret.data[DOCKERCFG_KEY], source=secret.subject)
+    document = read_object(secret.data[DOCKERCONFIGJSON_KEY], source=secret.subject)
+    return read_auths(document, source=secret.subject)
