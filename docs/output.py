@@ -66,7 +66,7 @@ SCENE = (
     "regctl registry apply foo --host registry.foo.com -n {infra} --tls-secret foo-tls",
     "regctl registry list -n {infra}",
     "regctl registry delete foo -n {infra} --yes",
-    "regctl rbac secret create regcred -n {a} --to user:ci",
+    "regctl rbac secret create --name regcred -n {a} --to user:ci",
 )
 
 

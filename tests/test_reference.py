@@ -1,7 +1,7 @@
 import pytest
 
 from regctl.errors import InvalidReferenceError
-from regctl.reference import ImageReference, Registry
+from regctl.reference import ImageReference, Registry, parse_registry_or_image
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,35 @@ def test_an_image_is_requested_by_digest_then_tag_then_latest() -> None:
     assert ImageReference.parse(f"r.io/a:t@{DIGEST}").reference == DIGEST
     assert ImageReference.parse("r.io/a:t").reference == "t"
     assert ImageReference.parse("r.io/a").reference == "latest"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("registry.foo.com", Registry("registry.foo.com")),
+        ("registry.foo.com/", Registry("registry.foo.com")),
+        ("registry", Registry("registry")),
+        ("localhost:5000", Registry("localhost:5000")),
+        ("https://registry.foo.com/v2/", Registry("registry.foo.com")),
+        ("registry.foo.com/v2/_catalog", Registry("registry.foo.com")),
+        ("https://index.docker.io/v1/", Registry("docker.io")),
+        ("registry.foo.com/app", ImageReference(Registry("registry.foo.com"), "app")),
+        ("registry.foo.com/v2app:1", ImageReference(Registry("registry.foo.com"), "v2app", "1")),
+        (
+            "https://localhost:5000/team/app:1.0",
+            ImageReference(Registry("localhost:5000"), "team/app", "1.0"),
+        ),
+        ("team/app", ImageReference(Registry("docker.io"), "team/app")),
+    ],
+)
+def test_a_name_after_the_slash_makes_an_image(text: str, found: Registry | ImageReference) -> None:
+    assert parse_registry_or_image(text) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ftp://registry.foo.com/app", "https://ci:hunter2@registry.foo.com/app", "a b/c"]
+)
+def test_what_is_neither_a_registry_nor_an_image_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReferenceError) as caught:
+        parse_registry_or_image(text)
+    assert "hunter2" not in caught.value.message

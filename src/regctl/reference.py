@@ -125,3 +125,21 @@ class ImageReference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+def parse_registry_or_image(text: str) -> Registry | ImageReference:
+    """
+    Read a registry or an image: a name after the host's slash makes it an image.
+
+    A bare host is a registry, and so is one with the path `/v1/` or `/v2/`, as a browser has it.
+    Without a dot or a colon the first component is no host: `team/app` is on Docker Hub. Raises
+    InvalidReferenceError.
+    """
+    _, scheme, address = text.strip().rpartition("://")
+    host, _, path = address.partition("/")
+    if not path.strip("/") or re.match(r"v[12](?:/|$)", path):
+        return Registry.parse(text)
+    if scheme:
+        # Rejects other schemes, and a password before the host.
+        Registry.parse(text)
+    return ImageReference.parse(f"{host}/{path}")

@@ -61,9 +61,7 @@ def test_a_user_reaches_the_registry_and_every_namespace(
 
     # A Pod that would pull it
     image = f"{ingress.host}/team/app:1.0"
-    well = run_ok(
-        "doctor", "--image", image, "-n", team, "--plain-http", "--platform", "linux/amd64"
-    )
+    well = run_ok("doctor", image, "-n", team, "--plain-http", "--platform", "linux/amd64")
     assert "failure" not in well.stdout
 
 
@@ -101,7 +99,7 @@ def test_a_registry_of_a_team_and_an_image_pushed_without_docker(
     # kubectl create secret docker-registry, and a Pod that pulls
     account = ["--service-account", "default"]
     run_ok("secret", "create", "--server", host, "-n", namespace, *account)
-    pull = ["doctor", "--image", image, "-n", namespace, "--platform", "linux/amd64", *trust]
+    pull = ["doctor", image, "-n", namespace, "--platform", "linux/amd64", *trust]
     steps = dict(line.split("\t")[:2] for line in run_ok(*pull).stdout.splitlines())
     assert set(steps.values()) == {"ok"}
     spec = {"containers": [{"name": "app", "image": image}]}

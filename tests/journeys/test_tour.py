@@ -92,7 +92,7 @@ def test_the_tour_word_for_word(environment: dict[str, str], tmp_path: Path) -> 
         "regctl verify": "user/ci verified",
         f"regctl catalog {HOST} --long": "team/app\t",
         "regctl secret create": "team-b/serviceaccount/default configured",
-        "regctl doctor --image": "image\tok",
+        f"regctl doctor {HOST}/": "image\tok",
         "--grace 0": "user/ci deleted",
     }
     for line, wanted in outcomes.items():

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from regctl.cluster.serviceaccounts import Accounts
 from regctl.workflows.rbac import COMMANDS, Command, Permissions, Subject
 
 WRITING = {"create", "patch", "update", "delete"}
@@ -53,9 +54,14 @@ def test_create_needs_a_list_in_all_namespaces_and_none_in_one() -> None:
 def test_replacing_and_attaching_have_rights_of_their_own() -> None:
     plain = Permissions(("secret create",), "r.io", ("a",))
     assert verbs_of(plain, "serviceaccounts") == {}
-    more = Permissions(("secret create",), "r.io", ("a",), ("default",), replace=True)
+    more = Permissions(("secret create",), "r.io", ("a",), Accounts(("default",)), replace=True)
     assert verbs_of(more, "secrets") == {("r.io",): {"get", "create", "patch", "delete"}}
     assert verbs_of(more, "serviceaccounts") == {("default",): {"get", "patch"}}
+
+
+def test_attaching_to_all_accounts_lists_and_changes_them_all() -> None:
+    permissions = Permissions(("secret create",), "r.io", ("a",), Accounts(every=True))
+    assert verbs_of(permissions, "serviceaccounts") == {(): {"list", "get", "patch"}}
 
 
 def test_no_right_is_in_two_rules() -> None:

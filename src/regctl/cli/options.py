@@ -1,8 +1,10 @@
 """The options of commands as plain data: a NamedTuple for options that belong together."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from regctl.errors import InvalidInputError
 from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
@@ -108,3 +110,10 @@ class NamespacedName(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is typed."""
         return f"{self.namespace}/{self.name}"
+
+
+def at_most_one(flags: Mapping[str, object]) -> None:
+    """Raise InvalidInputError if more than one of *flags* has a value: they exclude each other."""
+    given = [flag for flag, value in flags.items() if value]
+    if len(given) > 1:
+        raise InvalidInputError(f"cannot combine {' and '.join(given)}", hint="pass one of them")

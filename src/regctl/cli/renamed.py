@@ -33,6 +33,7 @@ OPTIONS: Mapping[tuple[str, str], str] = {
     ("rbac", "--user"): "--to user:NAME",
     ("rbac", "--group"): "--to group:NAME",
     ("rbac", "--account"): "--to account:NS/NAME",
+    ("rbac", "--service-account"): "--attach NAME",
     ("registry apply", "--secret"): "--auth-secret NS/NAME",
     ("secret check", "--image"): "regctl doctor IMAGE -n NS",
     ("secret check", "--service-account"): "regctl doctor IMAGE -n NS --service-account NAME",

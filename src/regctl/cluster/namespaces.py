@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from regctl.cluster.client import Cluster
@@ -34,6 +34,10 @@ class Targets:
     def listed(self) -> bool:
         """Whether the cluster's namespaces must be listed to resolve the selection."""
         return self.everywhere or self.selector is not None
+
+    def or_everywhere(self) -> "Targets":
+        """Return these, or all namespaces if neither a name nor a selector is given."""
+        return self if self.named or self.listed else replace(self, everywhere=True)
 
     def offline(self) -> tuple[Namespace, ...]:
         """Return the named namespaces without the cluster, or raise InvalidInputError."""

@@ -1,156 +1,236 @@
 """
-Everything along the way of a password, looked at: the auth file, the Secret made of it, the
-registry, the pull secrets of all namespaces, and the rights of whoever asks.
+Checks of everything that a password passes through.
 
-Each part yields Checks of its own; what can't be looked at is skipped, with the reason.
+That is the auth file, the registry, the auth Secret, the pull secrets of all namespaces, and the
+rights of the user who asks. A part that does not exist is skipped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+from regctl import parallel
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import AuthFileReader
+from regctl.authfile.readers import DEFAULT, READERS, AuthFileReader
 from regctl.authsecret.compare import compare
 from regctl.authsecret.secret import fetch, read
-from regctl.checks import Check, State
+from regctl.checks import Check
 from regctl.cluster.client import Cluster
+from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import Namespace
+from regctl.credentials.credential import Credential
 from regctl.errors import RegctlError
 from regctl.pullsecrets import check as secretcheck
 from regctl.pullsecrets.check import Trial
 from regctl.pullsecrets.content import credentials_for
-from regctl.pullsecrets.inventory import Inventory
+from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
 from regctl.reference import Registry
+from regctl.registry.ping import diagnose
+from regctl.registry.transport import ConnectionSettings
 from regctl.wording import count, some_of
+from regctl.workflows.pull_diagnosis import Connect
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def auth_file(file: HtpasswdFile, consumer: AuthFileReader) -> Iterator[Check]:
-    """Look at the file as *consumer* reads it."""
-    users = file.users()
-    if malformed := file.malformed():
-        said = f"line {malformed[0].number} is not NAME:HASH: the registry reads none of the file"
-        yield Check("auth file", "failure", said, "`regctl auth fix` makes it a comment")
-    doubled = [user.name for user in users if len(user.lines) > 1]
-    if doubled:
-        said = f"on several lines: {some_of(doubled)}; readers differ on which one counts"
-        yield Check("auth file", "failure", said, "`regctl auth fix` leaves one")
-    odd = [u.name for u in users if not u.locked and u.scheme.name not in consumer.readable]
-    if odd:
-        said = f"{consumer.name} does not read the hash of {some_of(odd)}"
-        yield Check("auth file", "failure", said, f"`regctl adduser {odd[0]}` hashes it anew")
-    if not malformed and not doubled and not odd:
-        yield Check("auth file", "ok", count(len(users), "user"))
+@dataclass(frozen=True)
+class Doctor:
+    """
+    Checks an auth file, a registry and a cluster.
+
+    *connect* returns a client for a registry and a credential, with *settings*. *cluster* returns
+    the cluster, or raises why there is none. *targets* without namespaces are all of them.
+    *credential* is the one to try at *registry*, *auth_secret* a namespace and a name.
+    """
+
+    connect: Connect
+    settings: ConnectionSettings = field(repr=False)
+    cluster: Callable[[], Cluster]
+    targets: Targets = field(default_factory=Targets)
+    file: HtpasswdFile | None = None
+    registry: Registry | None = None
+    credential: Credential | None = None
+    auth_secret: tuple[str, str] | None = None
+
+    def checks(self) -> Iterator[Check]:
+        """Yield each check when it is done."""
+        if self.file is None:
+            yield Check("auth file", "skipped", "there is no auth file here", "pass -f")
+        else:
+            yield from check_auth_file(self.file, READERS["distribution"])
+        if self.registry is not None:
+            yield from self._check_registry(self.registry)
+        try:
+            cluster = self.cluster()
+        except RegctlError as error:
+            yield Check("cluster", "skipped", error.message, error.hint, error)
+            return
+        if self.auth_secret is not None:
+            yield check_auth_secret(cluster, *self.auth_secret, DEFAULT, self.file)
+        try:
+            yield from self._check_cluster(cluster)
+        except RegctlError as error:
+            yield Check("cluster", "failure", error.message, error.hint, error)
+
+    def _check_registry(self, registry: Registry) -> Iterator[Check]:
+        credential, user = self.credential, None
+        if credential is not None:
+            user = credential.username or "the token's user"
+        return diagnose(
+            lambda as_user: self.connect(registry, credential if as_user else None),
+            self.settings,
+            user=user,
+        )
+
+    def _check_cluster(self, cluster: Cluster) -> Iterator[Check]:
+        targets = self.targets.or_everywhere()
+        namespaces = targets.resolve(cluster)
+        found = list_pull_secrets(cluster, namespaces, everywhere=targets.listed)
+        yield from check_pull_secrets(found, self._try, self.registry, workers=cluster.workers)
+        if self.registry is not None:
+            yield check_coverage(found, namespaces, self.registry)
+        yield from check_rights(cluster, namespaces)
+
+    def _try(self, registry: Registry, credential: Credential) -> RegctlError | None:
+        try:
+            self.connect(registry, credential).ping()
+        except RegctlError as error:
+            return error
+        return None
 
 
-def auth_secret(
-    cluster: Cluster, namespace: str, name: str, consumer: AuthFileReader, file: HtpasswdFile | None
+def check_auth_file(file: HtpasswdFile, reader: AuthFileReader) -> Iterator[Check]:
+    """Yield what *reader* cannot read of the file as intended, or the number of users."""
+    name, users = "auth file", file.users()
+    malformed = file.malformed()
+    if malformed:
+        message = f"line {malformed[0].number} is not NAME:HASH: the registry rejects the file"
+        yield Check(name, "failure", message, "`regctl auth check --fix` makes it a comment")
+    repeated = [user.name for user in users if len(user.lines) > 1]
+    if repeated:
+        message = f"{some_of(repeated)} on several lines: readers differ in which one counts"
+        yield Check(name, "failure", message, "`regctl auth check --fix` leaves one line")
+    unreadable = [u.name for u in users if not u.locked and u.scheme.name not in reader.readable]
+    if unreadable:
+        message = f"{reader.name} does not read the hash of {some_of(unreadable)}"
+        yield Check(name, "failure", message, f"`regctl adduser {unreadable[0]}` replaces the hash")
+    if not malformed and not repeated and not unreadable:
+        yield Check(name, "ok", count(len(users), "user"))
+
+
+def check_auth_secret(
+    cluster: Cluster, namespace: str, name: str, reader: AuthFileReader, file: HtpasswdFile | None
 ) -> Check:
-    """Look whether the Secret that a registry's users are read from lets in whom the file does."""
+    """Return whether the auth Secret is readable, and has the users of *file* if there is one."""
     subject = f"{namespace}/secret/{name}"
     try:
-        live = read(fetch(cluster, namespace, name), consumer)
+        live = read(fetch(cluster, namespace, name), reader)
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
         return Check("auth secret", "ok", f"{subject} has {count(len(live.users()), 'user')}")
     changes = compare(live, HtpasswdFile(file.published()))
-    if changes:
-        named = some_of([f"{user.name} ({user.change})" for user in changes])
-        return Check(
-            "auth secret",
-            "failure",
-            f"{subject} is not what the auth file would make of it: {named}",
-            f"`regctl auth push -n {namespace} --secret {name}`",
-        )
-    return Check("auth secret", "ok", f"{subject} lets in whom the auth file lets in")
+    if not changes:
+        return Check("auth secret", "ok", f"{subject} has the users of the auth file")
+    users = some_of([f"{user.name} ({user.change})" for user in changes])
+    return Check(
+        "auth secret",
+        "failure",
+        f"{subject} differs from the auth file: {users}",
+        f"`regctl auth push --auth-secret {namespace}/{name}` updates it",
+    )
 
 
-def pull_secrets(
-    found: Inventory, trial: Trial | None, registry: Registry | None
+def check_pull_secrets(
+    found: Inventory,
+    trial: Trial | None,
+    registry: Registry | None,
+    *,
+    workers: int = parallel.DEFAULT_WORKERS,
 ) -> Iterator[Check]:
-    """Look at every pull secret that was *found*: does it work, and is it the same everywhere?"""
+    """
+    Yield a check for each problem of the pull secrets that were *found*.
+
+    *trial* tries their credentials. A user whose password differs between namespaces is a warning,
+    for *registry* only if it is given.
+    """
+    name = "pull secrets"
     for namespace, error in sorted(found.errors.items()):
-        said = f"{namespace} is not looked at: {error.message}"
-        yield Check("pull secrets", "failure", said, error.hint, error)
+        message = f"cannot check namespace {namespace}: {error.message}"
+        yield Check(name, "failure", message, error.hint, error)
     if found.accounts is None:
-        said = "service accounts may not be listed: one may name a Secret that is not there"
-        yield Check("accounts", "failure", said, "`regctl rbac --for doctor` prints the Role")
-    findings = secretcheck.check(found, trial)
-    good = [finding for finding in findings if finding.verdict == "ok"]
+        message = "service accounts may not be listed: one may name a Secret that does not exist"
+        yield Check("accounts", "failure", message, "`regctl rbac doctor` prints the Role")
+    findings = secretcheck.check(found, trial, workers=workers)
     for finding in findings:
         if finding.verdict != "ok":
-            state: State = "failure" if finding.verdict == "problem" else "warning"
-            said = f"{finding.namespace}/{finding.subject}: {finding.message}"
             yield Check(
-                "pull secrets", state, said, f"`regctl secret check -n {finding.namespace}`"
+                name,
+                "failure" if finding.verdict == "problem" else "warning",
+                f"{finding.namespace}/{finding.subject}: {finding.message}",
+                f"`regctl secret check -n {finding.namespace}` lists its findings",
             )
-    if good or not findings:
-        entries = "1 entry works" if len(good) == 1 else f"{len(good)} entries work"
-        yield Check("pull secrets", "ok", entries)
-    yield from _differing(found, registry)
+    working = sum(finding.verdict == "ok" for finding in findings)
+    if working or not findings:
+        entries = "1 entry works" if working == 1 else f"{working} entries work"
+        yield Check(name, "ok", entries)
+    yield from _different_passwords(found, registry)
 
 
-def _differing(found: Inventory, registry: Registry | None) -> Iterator[Check]:
-    """Yield a warning for each user whose password is not the same everywhere."""
-    seen: dict[tuple[str, str], dict[str, list[str]]] = {}
+def _different_passwords(found: Inventory, registry: Registry | None) -> Iterator[Check]:
+    """Yield a warning for each user whose password is not the same in every namespace."""
+    namespaces: dict[tuple[str, str], dict[str, list[str]]] = {}
     for item in found.items:
         for key, credential in credentials_for(item.secret, registry).items():
-            passwords = seen.setdefault((key, credential.username), {})
+            passwords = namespaces.setdefault((key, credential.username), {})
             passwords.setdefault(credential.password, []).append(item.secret.namespace)
-    for (key, user), passwords in sorted(seen.items()):
+    for (key, user), passwords in sorted(namespaces.items()):
         if len(passwords) > 1:
-            fewest = min(passwords.values(), key=len)
+            rarest = min(passwords.values(), key=len)
             yield Check(
                 "pull secrets",
                 "warning",
-                f"{user} at {key} has {len(passwords)} different passwords; another one in "
-                f"{some_of(sorted(fewest))}",
-                f"`regctl secret create --server {key} --username {user} -A` makes them one",
+                f"{user} at {key} has {len(passwords)} different passwords; the rarest is in "
+                f"{some_of(sorted(rarest))}",
+                f"`regctl secret create --server {key} --username {user} -A` sets the same one",
             )
 
 
-def coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
-    """Look which namespaces have a pull secret for *registry*, and which lack one."""
-    having = {
+def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
+    """Return which namespaces have no pull secret for *registry*."""
+    covered = {
         item.secret.namespace for item in found.items if credentials_for(item.secret, registry)
     }
-    lacking = sorted({namespace.name for namespace in namespaces} - having - found.errors.keys())
-    if not lacking:
+    missing = sorted({namespace.name for namespace in namespaces} - covered - found.errors.keys())
+    if not missing:
         return Check("namespaces", "ok", f"all {len(namespaces)} have a pull secret for {registry}")
     return Check(
         "namespaces",
         "warning",
-        f"no pull secret for {registry} in {some_of(lacking)}",
-        f"`regctl secret create --server {registry} -n {lacking[0]}`",
+        f"no pull secret for {registry} in {some_of(missing)}",
+        f"`regctl secret create --server {registry} -n {missing[0]}` creates one",
     )
 
 
-def rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]:
-    """Ask the API server whether pull secrets may be read and changed where they are wanted."""
-    for verb in ("get", "patch"):
+def check_rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]:
+    """Yield whether the user may read and change pull secrets in *namespaces*."""
+    for verb, action in (("get", "read"), ("patch", "change")):
         if _may(cluster, verb, None):
             continue
-        refused = [one.name for one in namespaces if not _may(cluster, verb, one.name)]
-        if refused:
-            yield Check(
-                "rights",
-                "warning",
-                f"secrets may not be {'read' if verb == 'get' else 'changed'} in "
-                f"{some_of(refused)}",
-                "`regctl rbac` prints the Role to ask for",
-            )
+        denied = [one.name for one in namespaces if not _may(cluster, verb, one.name)]
+        if denied:
+            message = f"you may not {action} Secrets in {some_of(denied)}"
+            yield Check("rights", "warning", message, "`regctl rbac` prints the Role to ask for")
             return
-    yield Check("rights", "ok", "pull secrets may be read and changed")
+    yield Check("rights", "ok", "you may read and change pull secrets")
 
 
 def _may(cluster: Cluster, verb: str, namespace: str | None) -> bool:
-    """Whether the asker may do that with Secrets of a namespace, or None: of all at once."""
+    """Whether the user may do *verb* with Secrets in *namespace*; None: in all namespaces."""
     where = {"namespace": namespace} if namespace else {}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {**where, "verb": verb, "resource": "secrets"}},
     }
-    answer = cluster.create(_REVIEWS, body, "cannot ask for one's own rights")
+    answer = cluster.create(_REVIEWS, body, "cannot check your rights")
     return bool((answer.get("status") or {}).get("allowed"))

@@ -6,10 +6,11 @@ even `create` can be limited to one Secret by `resourceNames`. A LIST cannot be 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 from regctl.authsecret import DEFAULT_NAME
+from regctl.cluster.serviceaccounts import Accounts
 
 Command = Literal[
     "secret create",
@@ -66,7 +67,7 @@ class Permissions:
     commands: tuple[Command, ...]
     name: str | None = None
     namespaces: tuple[str, ...] = ()
-    accounts: tuple[str, ...] = ()
+    accounts: Accounts = field(default=Accounts())
     replace: bool = False
     check: bool = False
 
@@ -106,6 +107,10 @@ def _named(asked: Permissions) -> Sequence[str]:
     return (asked.name,) if asked.name else ()
 
 
+def _accounts(asked: Permissions) -> Sequence[str]:
+    return () if asked.accounts.every else asked.accounts.named
+
+
 class _Right(NamedTuple):
     """Verbs on a resource, for the objects that *names* returns (none: all), if *when* is true."""
 
@@ -130,6 +135,7 @@ def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
 
 _LIST_NAMESPACES = _Right("namespaces", "list", when=lambda p: p.everywhere)
 _LIST_ACCOUNTS = _Right("serviceaccounts", "list")
+_ATTACH = _Right("serviceaccounts", "get patch", _accounts, when=lambda p: p.accounts)
 _READ_PULL_SECRETS = (
     _LIST_NAMESPACES,
     _Right("secrets", "list", when=lambda p: p.everywhere or not p.name),
@@ -144,8 +150,12 @@ _RIGHTS: Mapping[Command, tuple[_Right, ...]] = {
         _Right("secrets", "get", _named, when=lambda p: not (p.everywhere and p.check)),
         _Right("secrets", "create patch", _named),
         _Right("secrets", "delete", _named, when=lambda p: p.replace),
-        _Right("serviceaccounts", "list", when=lambda p: p.everywhere and p.accounts),
-        _Right("serviceaccounts", "get patch", lambda p: p.accounts, when=lambda p: p.accounts),
+        _Right(
+            "serviceaccounts",
+            "list",
+            when=lambda p: p.accounts.every or (p.everywhere and p.accounts),
+        ),
+        _ATTACH,
     ),
     "secret list": _READ_PULL_SECRETS,
     "secret check": _READ_PULL_SECRETS,
@@ -160,7 +170,7 @@ _RIGHTS: Mapping[Command, tuple[_Right, ...]] = {
         _Right("secrets", "list"),
         _Right("secrets", "get create patch delete", _named),
         _LIST_ACCOUNTS,
-        _Right("serviceaccounts", "get patch", lambda p: p.accounts, when=lambda p: p.accounts),
+        _ATTACH,
     ),
     "auth push": (_Right("secrets", "get create patch", _named),),
     "auth pull": (_Right("secrets", "get", _named),),

@@ -156,12 +156,20 @@ class UserRotation(Rotation):
     """
     Replaces user *old* by user *new*.
 
-    *keep_old* leaves the old user; *finish* does nothing but remove it.
+    *keep_old* leaves the old user, *finish* only removes it. Raises InvalidInputError if both
+    users are the same.
     """
 
     new: str
     keep_old: bool = False
     finish: bool = False
+
+    def __post_init__(self) -> None:
+        if self.new == self.old:
+            raise InvalidInputError(
+                f"cannot rotate {self.old} to itself",
+                hint=f"`{InPlaceRotation(self.context, self.old).command}` changes its password",
+            )
 
     @property
     def user(self) -> str:

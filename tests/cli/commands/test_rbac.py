@@ -5,17 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from regctl.authfile import hashes
-from regctl.cli.main import main
+from tests.cli import run, run_ok
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
-
-
-def run(*args: str) -> Result:
-    return CliRunner().invoke(main, args, prog_name="regctl")
 
 
 def grant(kubernetes: ApiServer, *args: str) -> None:
@@ -36,6 +32,9 @@ def grant(kubernetes: ApiServer, *args: str) -> None:
         kubernetes.until_allowed("carol", space, rules)
 
 
+TO_CAROL = ["--to", "user:carol"]
+
+
 @pytest.fixture(autouse=True)
 def carol(kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody without any right, in a namespace with an account."""
@@ -50,8 +49,9 @@ def test_what_it_prints_for_create_is_enough_for_create_and_for_no_other_name(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     flags = ["-n", namespace, "--service-account", "default"]
+    attach = ["-n", namespace, "--attach", "default"]
     assert run("secret", "create", *flags).exit_code == 4
-    grant(kubernetes, "--for", "secret create", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "secret", "create", "--name", "r.io", *attach, *TO_CAROL)
     assert run("secret", "create", *flags).exit_code == 0
     assert run("secret", "diff", *flags).exit_code == 0
     assert run("secret", "create", *flags, "--username", "bob").exit_code == 0
@@ -63,37 +63,52 @@ def test_what_it_prints_for_delete_and_list_is_enough(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     flags = ["-n", namespace]
-    grant(kubernetes, "--for", "secret create", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "secret", "create", "--name", "r.io", *flags, *TO_CAROL)
     assert run("secret", "create", *flags).exit_code == 0
     assert run("secret", "list", *flags).exit_code == 4
-    grant(kubernetes, "--for", "secret list", *flags, "--user", "carol")
+    grant(kubernetes, "secret", "list", *flags, *TO_CAROL)
     assert run("secret", "list", *flags).stdout.startswith(f"{namespace}\tr.io\t")
-    grant(kubernetes, "--for", "secret delete", "r.io", *flags, "--user", "carol")
+    grant(kubernetes, "secret", "delete", "--name", "r.io", *flags, *TO_CAROL)
     assert run("secret", "delete", "r.io", *flags, "--yes").exit_code == 0
 
 
-def test_it_binds_users_groups_and_accounts_one_at_a_time() -> None:
-    [role, binding] = yaml.safe_load_all(
-        run("rbac", "--for", "secret sync", "--account", "a/b").stdout
-    )
+@pytest.mark.parametrize(
+    ("to", "subject"),
+    [
+        ("account:a/b", {"kind": "ServiceAccount", "name": "b", "namespace": "a"}),
+        ("user:ci", {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ci"}),
+        (
+            "group:system:masters",
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:masters"},
+        ),
+    ],
+)
+def test_it_binds_users_groups_and_accounts(to: str, subject: dict[str, str]) -> None:
+    [role, binding] = yaml.safe_load_all(run_ok("rbac", "secret", "sync", "--to", to).stdout)
     assert role["kind"] == "ClusterRole"
-    subject = {"kind": "ServiceAccount", "name": "b", "namespace": "a"}
     assert binding["subjects"] == [subject]
-    listing = ["rbac", "--for", "secret list"]
-    [_, binding] = yaml.safe_load_all(run(*listing, "--group", "ops").stdout)
-    assert binding["subjects"][0]["kind"] == "Group"
-    for wrong in (
-        [*listing, "--group", "x", "--user", "y"],
-        [*listing, "--account", "b"],
-        [*listing, "-n", "Bad_Name"],
-        ["rbac", "--for", "secret craete"],
-        ["rbac", "some-secret"],
-    ):
-        assert run(*wrong).exit_code == 2, wrong
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["secret", "list", "--to", "bob"], "'bob' is not user:NAME"),
+        (["secret", "list", "--to", "account:b"], "'account:b' is not user:NAME"),
+        (["secret", "list", "--to", "user:"], "'user:' is not user:NAME"),
+        (["secret", "list", "-n", "Bad_Name"], "Bad_Name"),
+        (["secret", "craete"], "no command 'secret craete' needs rights in the cluster"),
+        (["--name", "some-secret"], "--name needs a command"),
+        (["secret", "create", "--attach", "policy"], "cannot attach to 'policy'"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(args: list[str], message: str) -> None:
+    result = run("rbac", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_without_a_command_it_is_everything_at_once() -> None:
-    (whole,) = yaml.safe_load_all(run("rbac", "-n", "team-a").stdout)
+    (whole,) = yaml.safe_load_all(run_ok("rbac", "-n", "team-a").stdout)
     verbs = {rule["resources"][0]: set(rule["verbs"]) for rule in whole["rules"]}
     assert whole["metadata"]["name"] == "regctl"
     assert verbs == {
@@ -119,7 +134,7 @@ NEEDS: dict[str, list[list[str]]] = {
     "auth push": [["auth", "push", "--auth-secret", "NAMESPACE/users", "--yes"]],
     "auth pull": [["auth", "pull", "--auth-secret", "NAMESPACE/users", "--yes"]],
     "auth push --check": [["auth", "push", "--auth-secret", "NAMESPACE/users", "--check"]],
-    "rotate": [["rotate", "alice", "--plain-http", "--grace", "0", "--wait", "0"]],
+    "rotate": [["rotate", "alice", "--plain-http", "--grace", "0", "--wait=0"]],
     "secret create": [["secret", "create", PULL, *ACCOUNT, "--username", "alice"]],
     "secret create --check": [["secret", "diff", PULL, *ACCOUNT, "--username", "alice"]],
     "secret list": [["secret", "list"]],
@@ -127,8 +142,8 @@ NEEDS: dict[str, list[list[str]]] = {
     "secret delete": [["secret", "delete", PULL, "--yes"]],
     "doctor": [
         ["doctor", "--plain-http"],
-        ["doctor", "--pod", "web", "--plain-http", "--platform", "linux/amd64"],
-        ["doctor", "--image", "HOST/team/app:1.0", "--plain-http", "--platform", "linux/amd64"],
+        ["doctor", "pod/web", "--plain-http", "--platform", "linux/amd64"],
+        ["doctor", "HOST/team/app:1.0", "--plain-http", "--platform", "linux/amd64"],
     ],
 }
 NAMES = {
@@ -219,7 +234,7 @@ def test_each_right_is_needed_and_all_are_enough(
 
 def _single_rules(need: str, name: str | None, namespace: str) -> list[dict[str, Any]]:
     """The rules of the Role, each with one verb only."""
-    line = ["rbac", "--for", need, *([name] if name else []), "-n", namespace]
-    line += ACCOUNT if need in {"secret create", "secret create --check"} else []
-    (role,) = yaml.safe_load_all(run(*line).stdout)
+    line = ["rbac", *need.split(), *(["--name", name] if name else []), "-n", namespace]
+    line += ["--attach", "default"] if "secret create" in need else []
+    (role,) = yaml.safe_load_all(run_ok(*line).stdout)
     return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]

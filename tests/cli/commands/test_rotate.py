@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from regctl.authfile import hashes
-from regctl.cli.main import main
+from tests.cli import run, run_ok
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
@@ -32,7 +32,7 @@ class Site:
     def rotate(self, name: str, *args: str, password: str | None = None) -> Result:
         command = ["rotate", name, "--server", self.registry.host, "--plain-http", "--grace", "0"]
         command += ["-n", ",".join(self.namespaces)]
-        return run(*command, *args, password=password)
+        return run(*command, *args, stdin=password)
 
     def held(self, namespace: str) -> dict[str, Any]:
         data = self.kubernetes.secret(namespace, NAME)["data"][".dockerconfigjson"]
@@ -40,11 +40,7 @@ class Site:
         return auths
 
     def users(self) -> list[str]:
-        return run("users", "-f", str(self.auth), "-o", "name").stdout.split()
-
-
-def run(*args: str, password: str | None = None) -> Result:
-    return CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
+        return run_ok("users", "-f", str(self.auth), "-o", "name").stdout.split()
 
 
 @pytest.fixture
@@ -64,8 +60,7 @@ def site(
     create = ["secret", "create", NAME, "--username", "ci", "--password-stdin"]
     create += ["-n", ",".join(namespaces)]
     for server in ("other.io", registry.host):
-        made = run(*create, "--server", server, "--merge", password="old")
-        assert made.exit_code == 0, made.stderr
+        run_ok(*create, "--server", server, "--merge", stdin="old")
     return Site(kubernetes, registry, auth, namespaces)
 
 
@@ -138,7 +133,7 @@ def test_a_registry_that_does_not_let_the_new_user_in_stops_it(site: Site, tmp_p
     """It reads another file: nothing that pulls is touched."""
     other = tmp_path / "other"
     other.write_bytes(site.auth.read_bytes())
-    told = site.rotate("ci", "-f", str(other), "--wait", "0")
+    told = site.rotate("ci", "-f", str(other), "--wait=0")
     assert told.exit_code == 3
     assert "did not accept ci-2 within 0 s" in told.stderr
     assert "`regctl rotate ci` continues" in told.stderr
@@ -162,8 +157,7 @@ def test_the_old_user_stays_where_not_all_can_be_seen(
 
 def test_a_lost_password_is_made_anew(site: Site) -> None:
     """The run before was ended after it had added the user and before any Secret had it."""
-    added = run("adduser", "ci-2", "--password-stdin", password="nobody knows it any more")
-    assert added.exit_code == 0
+    run_ok("adduser", "ci-2", "--password-stdin", stdin="nobody knows it any more")
     told = site.rotate("ci")
     assert told.stdout.splitlines()[0] == "user/ci-2 configured"
     password = site.held(site.namespaces[0])[site.registry.host]["password"]
@@ -173,7 +167,7 @@ def test_a_lost_password_is_made_anew(site: Site) -> None:
 def test_a_secret_with_a_password_that_opens_nothing_is_mended(site: Site) -> None:
     """Somebody gave the new user another password between two runs."""
     assert site.rotate("ci", "--keep-old").exit_code == 0
-    assert run("adduser", "ci-2", "--password-stdin", password="another").exit_code == 0
+    run_ok("adduser", "ci-2", "--password-stdin", stdin="another")
     told = site.rotate("ci")
     assert told.exit_code == 0, told.stderr
     password = site.held(site.namespaces[1])[site.registry.host]["password"]
@@ -196,10 +190,10 @@ def test_a_password_changed_in_place_says_what_the_gap_is(site: Site) -> None:
 
 def test_a_change_in_place_that_was_interrupted_is_finished(site: Site) -> None:
     """The file and the first Secret have the new password, the second has the old one."""
-    assert run("adduser", "ci", "--password-stdin", password="half-way").exit_code == 0
+    run_ok("adduser", "ci", "--password-stdin", stdin="half-way")
     create = ["secret", "create", NAME, "--server", site.registry.host, "--merge"]
     create += ["--username", "ci", "--password-stdin", "-n", site.namespaces[0]]
-    assert run(*create, password="half-way").exit_code == 0
+    run_ok(*create, stdin="half-way")
     told = site.rotate("ci", "--same-name")
     assert told.exit_code == 0, told.stderr
     assert "user/ci" not in told.stdout
@@ -216,15 +210,14 @@ def test_a_given_password_is_used_and_never_shown(site: Site) -> None:
 def test_users_in_a_secret_and_in_both_places(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ingress reads the Secret; here the registry's file stands for what it mounts."""
     (where, _) = site.namespaces
-    pushed = run("auth", "push", "--auth-secret", f"{where}/users")
-    assert pushed.exit_code == 0, pushed.stderr
+    run_ok("auth", "push", "--auth-secret", f"{where}/users")
     both = site.rotate("ci", "-f", str(site.auth), "--auth-secret", f"{where}/users")
     assert both.exit_code == 0, both.stderr
     live = base64.b64decode(site.kubernetes.secret(where, "users")["data"]["auth"]).decode()
     assert [line.partition(":")[0] for line in live.splitlines()] == ["ci-2"]
     monkeypatch.delenv("REGCTL_AUTH_FILE")
     monkeypatch.chdir(site.auth.parent)
-    alone = site.rotate("ci-2", "--auth-secret", f"{where}/users", "--wait", "0")
+    alone = site.rotate("ci-2", "--auth-secret", f"{where}/users", "--wait=0")
     assert alone.exit_code == 3, "the registry reads the file, which was not asked for"
     live = base64.b64decode(site.kubernetes.secret(where, "users")["data"]["auth"]).decode()
     assert [line.partition(":")[0] for line in live.splitlines()] == ["ci-2", "ci-3"]
@@ -251,7 +244,7 @@ def test_json_has_every_step(site: Site) -> None:
     [
         (["nobody"], 1, "there is no such user"),
         (["ci", "--to", "ci"], 2, "to itself"),
-        (["ci", "--keep-old", "--finish"], 2, "at once"),
+        (["ci", "--keep-old", "--finish"], 2, "cannot combine --keep-old and --finish"),
         (["ci", "--auth-secret", "no-slash"], 2, "NAMESPACE/NAME"),
         (["ci", "--auth-secret", "default/never-there"], 1, "it does not exist"),
         (["ci", "--to", "a:b"], 2, "colon"),
@@ -269,6 +262,6 @@ def test_what_can_not_be_is_refused_and_changes_nothing(
 
 
 def test_a_registry_that_is_down_is_told_after_the_limit(site: Site) -> None:
-    told = site.rotate("ci", "--server", f"127.0.0.1:{free_port()}", "--wait", "0")
+    told = site.rotate("ci", "--server", f"127.0.0.1:{free_port()}", "--wait=0")
     assert told.exit_code == 3
     assert "connection refused" in told.stderr

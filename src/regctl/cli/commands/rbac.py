@@ -1,121 +1,124 @@
-"""`regctl rbac`: the rights that a command needs."""
+"""`regctl rbac`: the rights that a command needs in the cluster."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.old.option_groups import output_option
-from regctl.cli.old.params import Command
+from regctl.cli.command import Command, option
+from regctl.cli.completers import namespaces
+from regctl.cli.options import TargetFlags
+from regctl.cli.params import output_option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.workflows.rbac import Command as RegctlCommand
+    from regctl.workflows.rbac import Command as CommandName
     from regctl.workflows.rbac import Subject
+
+
+class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
+    """Who gets the rights, typed as `user:NAME`, `group:NAME` or `account:NAMESPACE/NAME`."""
+
+    name = "subject"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Subject":
+        """Return the subject of a binding."""
+        from regctl.workflows.rbac import Subject
+
+        kind, _, name = str(value).partition(":")
+        namespace, _, account = name.partition("/")
+        complete = bool(namespace and account) if kind == "account" else bool(name)
+        if kind not in {"user", "group", "account"} or not complete:
+            self.fail(
+                f"{value!r} is not user:NAME, group:NAME or account:NAMESPACE/NAME", param, ctx
+            )
+        if kind == "account":
+            return Subject("ServiceAccount", account, namespace)
+        return Subject("User" if kind == "user" else "Group", name)
 
 
 @click.command(
     cls=Command,
     examples=[
-        "regctl rbac --for 'secret create' registry.foo.com -n team-a --user ci",
-        "regctl rbac --for 'secret sync' --account infra/regctl | kubectl apply -f -",
-        "regctl rbac --for 'secret create' --service-account default -n team-a,team-b",
-        "regctl rbac --account infra/regctl",
+        "regctl rbac secret create -n team-a --name registry.foo.com --to user:ci",
+        "regctl rbac secret create --attach default -n team-a,team-b",
+        "regctl rbac secret sync --to account:infra/regctl | kubectl apply -f -",
+        "regctl rbac --to group:platform",
     ],
 )
-@click.argument("name", required=False)
-@click.option(
-    "--for",
-    "need",
-    metavar="COMMAND",
-    help="The command, as 'secret create' or 'doctor'.  [default: all]",
-)
-@click.option(
+@click.argument("command", nargs=-1)
+@option(
     "-n",
     "--namespace",
     multiple=True,
     metavar="NS[,NS...]",
-    help="A Role in this namespace; repeatable.  [default: a ClusterRole for all]",
+    shell_complete=namespaces,
+    help="Print a Role for this namespace; repeatable.  [default: a ClusterRole]",
 )
-@click.option(
-    "--service-account",
+@option("--name", help="Limit the rights to this pull secret, auth Secret or registry.")
+@option(
+    "--to",
+    type=SubjectType(),
+    metavar="SUBJECT",
+    help="Bind the Role to user:NAME, group:NAME or account:NS/NAME.",
+)
+@option(
+    "--attach",
     multiple=True,
-    metavar="NAME",
-    help="The command's own --service-account; repeatable.",
+    metavar="NAME[,NAME]|all",
+    help="The command's own --attach; repeatable.",
 )
-@click.option("--replace", is_flag=True, help="The command's own --replace.")
-@click.option("--user", help="Bind the Role to this user.")
-@click.option("--group", help="Bind the Role to this group.")
-@click.option("--account", metavar="NS/NAME", help="Bind the Role to this service account.")
+@option("--check", is_flag=True, help="The command's own --check: rights to read only.")
+@option("--replace", is_flag=True, help="The command's own --replace.")
 @output_option("json", "yaml")
 @pass_app
 def rbac(
     app: App,
     *,
-    need: str | None,
-    name: str | None,
+    command: tuple[str, ...],
     namespace: tuple[str, ...],
-    service_account: tuple[str, ...],
+    name: str | None,
+    to: "Subject | None",
+    attach: tuple[str, ...],
+    check: bool,
     replace: bool,
-    user: str | None,
-    group: str | None,
-    account: str | None,
 ) -> None:
     """
     Print the least Role or ClusterRole that a command needs, and its binding.
 
-    NAME is the Secret or registry that the command is about. `rotate --auth-secret` needs what
-    'auth push' needs too. Without --for it is all that regctl ever does.
+    Without a command it is for all commands. `rotate --auth-secret` needs the rights of
+    `auth push` too.
     """
-    from regctl.cluster.resource import check_namespace, check_object_name
+    from regctl.cluster.resource import check_object_name
+    from regctl.cluster.serviceaccounts import Accounts
     from regctl.workflows.rbac import Permissions
 
-    names = tuple(dict.fromkeys(one for text in namespace for one in text.split(",")))
-    for one in names:
-        check_namespace(one)
     if name is not None:
         check_object_name(name, "Secret")
-    check = need is not None and need.split()[-1:] == ["--check"]
-    commands = _commands(need, name)
-    asked = Permissions(commands, name, names, service_account, replace=replace, check=check)
-    if app.output.format is None:
-        app.output.format = "yaml"
-    app.output.manifests(asked.manifests(_subject(user, group, account)))
+    permissions = Permissions(
+        _commands(" ".join(command), name),
+        name,
+        app.targets(TargetFlags(namespace)).named,
+        Accounts.parse(word for text in attach for word in text.split(",")),
+        replace=replace,
+        check=check,
+    )
+    app.output.format = app.output.format or "yaml"
+    app.output.manifests(permissions.manifests(to))
 
 
-def _commands(typed: str | None, name: str | None) -> "tuple[RegctlCommand, ...]":
+def _commands(typed: str, name: str | None) -> "tuple[CommandName, ...]":
     from regctl.workflows.rbac import COMMANDS
 
-    if typed is None:
-        if name is not None:
-            raise InvalidInputError(
-                f"which command is to work on {name}?", hint="pass --for COMMAND, or leave NAME out"
-            )
+    if not typed and name is None:
         return COMMANDS
-    words = " ".join(word for word in typed.split() if word != "--check")
-    found = next((command for command in COMMANDS if command == words), None)
-    if found is None:
+    found = tuple(command for command in COMMANDS if command == typed)
+    if not found:
+        message = f"no command {typed!r} needs rights in the cluster"
         raise InvalidInputError(
-            f"no rights are known for {typed!r}", hint=f"pass one of: {', '.join(COMMANDS)}"
+            message if typed else "--name needs a command",
+            hint=f"pass one of: {', '.join(COMMANDS)}",
         )
-    return (found,)
-
-
-def _subject(user: str | None, group: str | None, account: str | None) -> "Subject | None":
-    from regctl.workflows.rbac import Subject
-
-    given = [one for one in (user, group, account) if one is not None]
-    if len(given) > 1:
-        raise InvalidInputError("a Role is bound to one user, group or account at a time")
-    if user is not None:
-        return Subject("User", user)
-    if group is not None:
-        return Subject("Group", group)
-    if account is not None:
-        namespace, slash, name = account.partition("/")
-        if not (namespace and slash and name):
-            raise InvalidInputError(
-                f"not a service account: {account!r}", hint="pass --account NAMESPACE/NAME"
-            )
-        return Subject("ServiceAccount", name, namespace)
-    return None
+    return found

@@ -1,39 +1,44 @@
-"""`regctl rotate`: a new password at both ends."""
+"""`regctl rotate`: a new password for a user and its pull secrets."""
 
 import time
+from collections.abc import Iterator
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from regctl.cli.app import App, old_cluster, old_registry_as, pass_app
-from regctl.cli.completers import users as users_there
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.completers import registries, users
 from regctl.cli.listings import error_record
-from regctl.cli.old.credential_options import PasswordOptions, password_options
-from regctl.cli.old.option_groups import (
-    ClusterOptions,
-    TargetOptions,
-    TransportOptions,
+from regctl.cli.options import (
+    ChangeFlags,
+    NamespacedName,
+    PasswordFlags,
+    TargetFlags,
+    at_most_one,
+)
+from regctl.cli.params import (
+    DURATION,
+    auth_secret_option,
+    change_options,
     cluster_options,
-    dry_run_flag,
     file_option,
     output_option,
+    password_options,
+    reader_option,
+    registry_options,
     target_options,
-    transport_options,
     workers_option,
 )
-from regctl.cli.old.params import Command
-from regctl.errors import InvalidInputError, RegctlError
+from regctl.errors import RegctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from regctl.authsecret.store import UserStore
-    from regctl.cluster.client import Cluster
-    from regctl.credentials.credential import Credential
     from regctl.pullsecrets.inventory import Inventory
-    from regctl.registry.client import RegistryClient
+    from regctl.workflows.rotation import Rotation
     from regctl.workflows.rotation_steps import StepResult
 
 
@@ -46,45 +51,44 @@ if TYPE_CHECKING:
         "regctl rotate ci --server registry.foo.com --finish",
     ],
 )
-@click.argument("name", shell_complete=users_there)
-@click.option("--to", metavar="NAME", help="The new user.  [default: NAME-2, then NAME-3]")
-@click.option(
+@click.argument("name", shell_complete=users)
+@option("--to", metavar="NAME", help="The new user.  [default: NAME-2, then NAME-3]")
+@option(
     "--same-name",
     is_flag=True,
-    help="Change the password in place; pulls fail until each Secret has it.",
+    help="Change the password in place. Pulls fail until each pull secret has it.",
 )
-@click.option("--server", metavar="REGISTRY", help="The registry.  [default: $REGCTL_REGISTRY]")
+@option(
+    "--server",
+    metavar="REGISTRY",
+    shell_complete=registries,
+    help="The registry.  [default: $REGCTL_REGISTRY]",
+)
 @file_option
-@click.option(
-    "--auth-secret",
-    metavar="NS/NAME",
-    help="The Secret that the registry's users are read from; with -f it is pushed from the file.",
-)
-@click.option("--for", "consumer", metavar="CONSUMER", help="Who reads that Secret.")
-@click.option("--adopt", is_flag=True, help="Take over a Secret that somebody made by hand.")
-@click.option("--keep-old", is_flag=True, help="Leave the old user; --finish removes it later.")
-@click.option("--finish", is_flag=True, help="Remove the old user that --keep-old left.")
-@click.option(
+@auth_secret_option
+@reader_option
+@option("--keep-old", is_flag=True, help="Keep the old user; --finish removes it later.")
+@option("--finish", is_flag=True, help="Remove the old user that --keep-old kept.")
+@option(
     "--grace",
-    type=click.FloatRange(0),
-    default=30,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the old user stays after the last Secret changed.",
+    type=DURATION,
+    default=30.0,
+    metavar="DURATION",
+    help="Keep the old user this long after the last update.  [default: 30s]",
 )
-@click.option(
+@option(
     "--wait",
-    type=click.FloatRange(0),
-    default=300,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait until the registry lets the new user in.",
+    type=DURATION,
+    default=300.0,
+    bare="5m",
+    metavar="[=DURATION]",
+    help="Wait this long for the registry to accept the new user.  [default: 5m]",
 )
-@dry_run_flag
+@change_options("adopt")
 @password_options
 @target_options
 @workers_option
-@transport_options
+@registry_options
 @cluster_options
 @output_option("json", "yaml")
 @pass_app
@@ -96,139 +100,103 @@ def rotate(
     same_name: bool,
     server: str | None,
     path: "Path | None",
-    auth_secret: str | None,
-    consumer: str | None,
-    adopt: bool,
+    auth_secret: NamespacedName | None,
+    reader: str | None,
     keep_old: bool,
     finish: bool,
     grace: float,
     wait: float,
-    dry_run: bool,
-    password_options: PasswordOptions,
-    target_options: TargetOptions,
-    workers: int,
-    transport: TransportOptions,
-    cluster_options: ClusterOptions,
+    change: ChangeFlags,
+    password_flags: PasswordFlags,
+    targets: TargetFlags,
 ) -> None:
     """
-    Give a user's pull secrets a new password, without a pull that fails.
+    Rotate a user's password without a failed pull.
 
-    A new user is added beside the old one; when the registry lets it in, every pull secret that
-    holds the old one gets it, is read again and tried, and after a while the old user is removed.
-    Run again after an interruption, it goes on where it stopped. All namespaces but the system's
-    are looked through unless some are named.
+    Adds a new user beside the old one and waits until the registry accepts it. Then updates and
+    verifies every pull secret that has the old user. After a grace period it removes the old user.
+    An interrupted rotation continues when you run it again. Without namespaces it searches all of
+    them, except kube-* and openshift-*. With --auth-secret and -f it changes the file and uploads
+    it to the Secret.
     """
-    from regctl.cluster.namespaces import Targets
-    from regctl.pullsecrets import inventory
     from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.workflows.rotation import InPlaceRotation, UserRotation, next_username
     from regctl.workflows.rotation_steps import RotationContext
 
-    if keep_old and finish:
-        raise InvalidInputError("--keep-old and --finish at once", hint="pass one of them")
-    registry = app.named_registry(server)
-    password = password_options.given(app)
-    cluster = old_cluster(app, cluster_options)
-    cluster.workers = workers
-    targets = target_options.targets()
-    if not targets.named and not targets.listed:
-        targets = Targets(everywhere=True, exclude=targets.exclude)
-    if same_name and (to or keep_old or finish):
-        raise InvalidInputError(
-            "--same-name with --to, --keep-old or --finish: there is no second user then"
-        )
-    new = name if same_name else to or next_username(name)
-    if new == name and not same_name:
-        raise InvalidInputError(
-            f"cannot rotate {name} to itself", hint="--same-name changes its password in place"
-        )
-
-    def look() -> "Inventory":
-        return inventory.list_pull_secrets(
-            cluster, targets.resolve(cluster), everywhere=targets.listed
-        )
-
-    def connect(credential: "Credential") -> "RegistryClient":
-        for secret in credential.sensitive_values:
-            app.output.redact(secret)
-        return old_registry_as(app, registry, credential, transport)
-
+    at_most_one({"--same-name": same_name, "--to": to})
+    at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
+    registry, password = app.named_registry(server), app.password(password_flags)
     context = RotationContext(
-        _users(app, path, auth_secret, consumer, cluster, adopt=adopt),
-        cluster,
+        _store(app, path, auth_secret, reader, adopt=change.adopt),
+        app.cluster,
         registry,
-        look,
-        connect,
-        policy=TakeoverPolicy(adopt=adopt),
+        find=lambda: _pull_secrets(app, targets),
+        connect=lambda credential: app.registry_as(registry, credential),
+        policy=TakeoverPolicy(adopt=change.adopt),
         grace=grace,
         timeout=wait,
-        sleep=lambda seconds: _rest(app, seconds),
+        sleep=lambda seconds: _sleep(app, seconds),
     )
-    rotation = (
-        InPlaceRotation(context, name)
-        if same_name
-        else UserRotation(context, name, new, keep_old=keep_old, finish=finish)
-    )
-    _tell(app, rotation.dry_run() if dry_run else rotation.run(password), dry_run=dry_run)
+    rotation: Rotation = InPlaceRotation(context, name)
+    if not same_name:
+        new = to or next_username(name)
+        rotation = UserRotation(context, name, new, keep_old=keep_old, finish=finish)
+    results = rotation.dry_run() if change.dry_run else rotation.run(password)
+    _print_steps(app, results, dry_run=change.dry_run is not None)
 
 
-def _rest(app: App, seconds: float) -> None:
-    """Wait; where that takes a while, with something to look at."""
-    if seconds < 1:
-        time.sleep(seconds)
-        return
-    with app.output.progress("seconds waited", ceil(seconds)) as advance:
+def _store(
+    app: App,
+    path: "Path | None",
+    auth_secret: NamespacedName | None,
+    reader: str | None,
+    *,
+    adopt: bool,
+) -> "UserStore":
+    """Return the store of the users: the file, the Secret, or the Secret with its file."""
+    from regctl.authfile import readers
+    from regctl.authsecret.store import FileStore, SecretStore
+
+    file = FileStore(app.auth_file(path))
+    if auth_secret is None:
+        return file
+    source = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None
+    reads = readers.DEFAULT if reader is None else readers.named(reader)
+    return SecretStore(app.cluster, *auth_secret, reads, source, adopt)
+
+
+def _pull_secrets(app: App, flags: TargetFlags) -> "Inventory":
+    from regctl.pullsecrets.inventory import list_pull_secrets
+
+    targets = app.targets(flags).or_everywhere()
+    namespaces = targets.resolve(app.cluster)
+    return list_pull_secrets(app.cluster, namespaces, everywhere=targets.listed)
+
+
+def _sleep(app: App, seconds: float) -> None:
+    """Sleep, with a progress bar if it takes a second or more."""
+    with app.output.progress("seconds waited", ceil(seconds), shown=seconds >= 1) as advance:
         while seconds > 0:
             time.sleep(min(1, seconds))
             seconds -= 1
             advance()
 
 
-def _users(
-    app: App,
-    path: "Path | None",
-    auth_secret: str | None,
-    consumer: str | None,
-    cluster: "Cluster",
-    *,
-    adopt: bool,
-) -> "UserStore":
-    """Return where the users are: the file, the Secret, or the file and the Secret made of it."""
-    from regctl.authfile import readers as consumers
-    from regctl.authsecret.store import FileStore, SecretStore
-
-    file = FileStore(app.auth_file(path))
-    if auth_secret is None:
-        return file
-    namespace, slash, secret = auth_secret.partition("/")
-    if not slash or not namespace or not secret:
-        raise InvalidInputError(
-            f"not a Secret: {auth_secret!r}", hint="--auth-secret takes NAMESPACE/NAME"
-        )
-    reader = consumers.DEFAULT if consumer is None else consumers.named(consumer)
-    taken = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None
-    return SecretStore(cluster, namespace, secret, reader, taken, adopt)
-
-
-def _tell(app: App, events: "Iterator[StepResult]", *, dry_run: bool) -> None:
-    """Print each event as it comes, or all of them as one document."""
-    told: list[dict[str, Any]] = []
-    failure: RegctlError | None = None
+def _print_steps(app: App, results: "Iterator[StepResult]", *, dry_run: bool) -> None:
+    """Print each result when its step is done, or all of them as one document."""
+    steps: list[dict[str, Any]] = []
+    document: dict[str, Any] = {"steps": steps}
     try:
-        for event in events:
-            told.append(event.__dict__ | {"dry_run": dry_run})
+        for result in results:
+            steps.append(result.__dict__ | {"dry_run": dry_run})
             if not app.output.structured and not app.output.quiet:
-                note = f" ({event.note})" if event.note else ""
-                app.output.line(
-                    f"{event.subject} {event.result}{note}{' (dry run)' if dry_run else ''}"
-                )
+                note = f" ({result.note})" if result.note else ""
+                suffix = " (dry run)" if dry_run else ""
+                app.output.line(f"{result.subject} {result.result}{note}{suffix}")
                 app.output.flush()
     except RegctlError as error:
-        failure = error
-    if app.output.structured:
-        document: dict[str, Any] = {"steps": told}
-        if failure is not None:
-            document["error"] = error_record(failure)
-        app.output.document(document)
-    if failure is not None:
-        raise failure
+        document["error"] = error_record(error)
+        raise
+    finally:
+        if app.output.structured:
+            app.output.document(document)

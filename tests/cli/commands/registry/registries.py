@@ -79,6 +79,6 @@ MANAGED = {"labels": {"app.kubernetes.io/managed-by": "regctl"}}
 
 def single_rules(command: str, namespace: str) -> list[dict[str, Any]]:
     """Return the rules that `regctl rbac` prints, each with one verb only."""
-    printed = cli.run("rbac", "--for", command, "foo", "-n", namespace)
+    printed = cli.run("rbac", *command.split(), "--name", "foo", "-n", namespace)
     (role,) = yaml.safe_load_all(printed.stdout)
     return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]

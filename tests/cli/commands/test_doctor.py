@@ -1,0 +1,81 @@
+"""`regctl doctor`: what its argument means. The causes of failed pulls are in tests/journeys."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli import run, run_ok
+from tests.servers.docker_registry import DockerRegistry
+from tests.servers.kubernetes import ApiServer
+
+
+@pytest.fixture
+def cluster(kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A namespace with a service account; returns its name."""
+    kubernetes.create_service_account(namespace)
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    return namespace
+
+
+def names(output: str) -> list[str]:
+    return [line.split("\t")[0] for line in output.splitlines()]
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v2/", "/v2/_catalog"])
+def test_a_host_is_a_registry(registry: DockerRegistry, suffix: str) -> None:
+    result = run_ok("doctor", f"{registry.host}{suffix}", "--plain-http")
+    assert names(result.stdout)[:3] == ["auth file", "name", "connection"]
+
+
+def test_a_name_after_the_host_is_an_image(cluster: str, registry: DockerRegistry) -> None:
+    registry.push_image("team/app", "latest")
+    line = ["doctor", f"{registry.host}/team/app", "-n", cluster, "--platform", "linux/amd64"]
+    result = run_ok(*line, "--plain-http")
+    assert names(result.stdout) == ["credential", "image", "platform"]
+    assert f"{registry.host}/team/app is sha256:" in result.stdout
+
+
+def test_without_an_argument_it_checks_the_registry_of_the_environment(
+    registry: DockerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "connection" not in names(run_ok("doctor", "--plain-http").stdout)
+    monkeypatch.setenv("REGCTL_REGISTRY", registry.host)
+    assert "connection" in names(run_ok("doctor", "--plain-http").stdout)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("flags", [["-n", "a,b"], ["-A"], ["-l", "team=a"]])
+def test_a_pull_is_in_one_namespace(flags: list[str]) -> None:
+    for subject in ("pod/web", "r.io/team/app"):
+        result = run("doctor", subject, *flags)
+        assert result.exit_code == 2
+        assert "a pull is in one namespace" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        ("pod/never-there", "there is no pod never-there"),
+        ("r.io/app", "there is no service account build"),
+    ],
+)
+def test_an_object_that_does_not_exist_is_named(cluster: str, subject: str, message: str) -> None:
+    result = run("doctor", subject, "-n", cluster, "--service-account", "build")
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_an_auth_file_is_checked_line_by_line(tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text("ci:{SHA}x\nci:{SHA}y\nnonsense\n")
+    result = run("doctor", "-f", auth, "-o", "json")
+    assert result.exit_code == 1
+    checks = json.loads(result.stdout)["checks"]
+    messages = [check["message"] for check in checks if check["state"] == "failure"]
+    assert messages == [
+        "line 3 is not NAME:HASH: the registry rejects the file",
+        "ci on several lines: readers differ in which one counts",
+        "distribution does not read the hash of ci",
+    ]
+    assert [check["name"] for check in checks] == ["auth file"] * 3 + ["cluster"]

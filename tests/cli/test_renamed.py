@@ -1,0 +1,23 @@
+"""The names of 1.0: each is a usage error whose hint is the new name."""
+
+import pytest
+
+from tests.cli import run
+
+
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [
+        (["doctor", "--image", "r.io/app"], "regctl doctor IMAGE -n NS"),
+        (["doctor", "--pod", "web"], "regctl doctor pod/NAME -n NS"),
+        (["rbac", "--for", "secret list"], "regctl rbac COMMAND..."),
+        (["rbac", "--user", "ci"], "--to user:NAME"),
+        (["rbac", "--group", "ops"], "--to group:NAME"),
+        (["rbac", "--account", "a/b"], "--to account:NS/NAME"),
+        (["rbac", "--service-account", "default"], "--attach NAME"),
+    ],
+)
+def test_an_old_name_is_a_usage_error_that_names_the_new_one(line: list[str], new: str) -> None:
+    result = run(*line)
+    assert result.exit_code == 2
+    assert f"hint: `{new}` replaces it" in result.stderr
