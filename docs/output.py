@@ -57,7 +57,7 @@ SCENE = (
     "regctl secret sync pull-secrets.yaml",
     "regctl doctor {host} -n {a}",
     "regctl doctor {host}/team/app:1.0 -n {a} --platform linux/amd64",
-    "regctl image prune {host}/team/app --keep-last 1",
+    "regctl image prune {host}/team/app --keep-last 1 --dry-run",
     "regctl image delete {host}/team/app:1.0 --all-tags --yes",
     "regctl rotate alice --server {host} -n {a} --grace 0",
     "regctl secret delete regcred -n {a} --yes",

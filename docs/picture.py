@@ -26,7 +26,7 @@ SCENE = (
     "regctl secret create -n team-a,team-b --server {host} --username ci",
     "regctl secret list -n team-a,team-b",
     "regctl tags {host}/team/app --long",
-    "regctl image prune {host}/team/app --keep-last 1",
+    "regctl image prune {host}/team/app --keep-last 1 --dry-run",
     "regctl verify ci --password-stdin < wrong",
 )
 

@@ -10,7 +10,7 @@ leaves no tag behind.
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -48,6 +48,7 @@ _CHUNK_SIZE_AFTER_LOSS = 16 * _MIB
 _LOST_UPLOAD_CODES = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
 # The client has already tried again after a 429.
 _BUSY_STATUSES = frozenset({500, *RETRIED_STATUSES}) - {HTTPStatus.TOO_MANY_REQUESTS}
+_RECEIVED = frozenset({HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 _BACKOFF = Backoff(tries=12, base=0.2, cap=10.0)
 
 
@@ -322,12 +323,8 @@ class _BlobUpload:
 
     def _begin(self) -> str:
         self._offset, self._committing = 0, False
-        reply = self._session.send(
-            Request("POST", self._pusher.uploads, self._attempt, repeatable=True)
-        )
-        if reply.status != HTTPStatus.ACCEPTED:
-            raise self._error_for(reply)
-        return self._next_location(reply)
+        begin = Request("POST", self._pusher.uploads, self._attempt, repeatable=True)
+        return self._next_location(self._send(begin, {HTTPStatus.ACCEPTED}))
 
     def _next_location(self, reply: Response) -> str:
         """Return where to send the next request to: each response may name another location."""
@@ -345,13 +342,11 @@ class _BlobUpload:
         if count < self._blob.size or self._interrupted:
             headers["Content-Range"] = f"{self._offset}-{self._offset + count - 1}"
         body = _Chunk(stream, self._digest, self._offset, count)
-        reply = self._session.send(Request("PATCH", location, self._attempt, headers, body))
-        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            error = self._session.error_for(reply, self._attempt)
+        try:
+            reply = self._send(Request("PATCH", location, self._attempt, headers, body), _RECEIVED)
+        except BodyTooLargeError as error:
             self._pusher.chunk_size.reduce_below(count, error)
             return location
-        if reply.status not in {HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT, HTTPStatus.CREATED}:
-            raise self._error_for(reply)
         self._offset = _received_bytes(reply, default=self._offset + count)
         return self._next_location(reply)
 
@@ -359,11 +354,8 @@ class _BlobUpload:
         self._committing = True
         joiner = "&" if "?" in location else "?"
         query = urlencode({"digest": self._blob.digest})
-        reply = self._session.send(
-            Request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
-        )
-        if reply.status not in {HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}:
-            raise self._error_for(reply)
+        commit = Request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
+        self._send(commit, _RECEIVED)
 
     def _is_committed(self) -> bool:
         """Tell whether a commit succeeded although its response was lost."""
@@ -394,6 +386,12 @@ class _BlobUpload:
                 self._session.send(Request("DELETE", location, self._attempt))
             except RegctlError:
                 return
+
+    def _send(self, request: Request, accepted: Set[int]) -> Response:
+        reply = self._session.send(request)
+        if reply.status not in accepted:
+            raise self._error_for(reply)
+        return reply
 
     def _error_for(self, reply: Response) -> RegctlError:
         """Return the error for a response; a RegistryUnreachableError if `run` is to try again."""

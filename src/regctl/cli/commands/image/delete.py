@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @change_options("yes")
 @credential_options
 @registry_options
-@output_option("json", "yaml", "name")
+@output_option("table", "json", "yaml", "name")
 @pass_app
 def delete(
     app: App, *, image: str, all_tags: bool, change: ChangeFlags, credential: CredentialFlags

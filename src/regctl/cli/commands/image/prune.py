@@ -93,7 +93,7 @@ rule_options = option_group(
 @credential_options
 @registry_options
 @workers_option
-@output_option("json", "yaml", "name")
+@output_option("table", "json", "yaml", "name")
 @pass_app
 def prune(
     app: App,

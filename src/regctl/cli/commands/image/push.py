@@ -88,7 +88,7 @@ archive_options = option_group(
 @change_options()
 @credential_options
 @registry_options
-@output_option("json", "yaml", "name")
+@output_option("table", "json", "yaml", "name")
 @pass_app
 def push(
     app: App,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @change_options()
 @credential_options
 @registry_options
-@output_option("json", "yaml", "name")
+@output_option("table", "json", "yaml", "name")
 @pass_app
 def tag(
     app: App, *, image: str, new_tag: str, change: ChangeFlags, credential: CredentialFlags
