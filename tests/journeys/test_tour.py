@@ -1,4 +1,4 @@
-"""The README's five minutes, word for word, from an empty home and an empty folder."""
+"""The README's five minutes, word for word, with an empty home and an empty folder."""
 
 import os
 import re
@@ -22,7 +22,7 @@ HOST = "registry.foo.com"
 
 
 def commands() -> list[str]:
-    """Return what the tour types, in its order."""
+    """Return the command lines of the tour, in their order."""
     blocks = re.findall(r"```console\n(.*?)```", TOUR, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     assert lines
@@ -32,7 +32,7 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def cluster(serve: Servers, tmp_path: Path) -> ApiServer:
-    """A cluster with the namespaces of the tour, and a default service account in each."""
+    """Run a cluster with the tour's namespaces, and a default service account in each."""
     server = serve(api_server(tmp_path / "cluster"))
     for name in ("registry", "team-a", "team-b"):
         server.create_namespace(name)
@@ -42,13 +42,13 @@ def cluster(serve: Servers, tmp_path: Path) -> ApiServer:
 
 @pytest.fixture
 def environment(serve: Servers, tmp_path: Path, cluster: ApiServer) -> Iterator[dict[str, str]]:
-    """Empty folders, and HTTPS to registry.foo.com, which reads the file `auth` of the folder."""
+    """Create empty folders, and serve registry.foo.com, which reads the folder's file `auth`."""
     home, folder = tmp_path / "empty-home", tmp_path / "folder"
     home.mkdir()
     folder.mkdir()
     (folder / "app.tar").write_bytes(tar_of(docker_archive((["team/app:1.0"], [b"layer"]))))
     certificate = make_certificate(tmp_path / "tls", HOST)
-    # A registry that finds no file at its start makes one, with a user of its own.
+    # A registry that finds no auth file at its start creates one, with its own user.
     mounted = tmp_path / "auth"
     mounted.write_text("# nobody yet\n")
     running = serve(docker_registry(tmp_path / "data", auth_file=mounted, certificate=certificate))
@@ -74,7 +74,7 @@ def test_the_tour_word_for_word(environment: dict[str, str], tmp_path: Path) -> 
     script = "set -e -o pipefail\n" + "".join(
         f"echo; echo {_quoted('$ ' + line)}\n{line}\n" for line in commands()
     )
-    told = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path / "folder",
         env=environment,
@@ -83,23 +83,23 @@ def test_the_tour_word_for_word(environment: dict[str, str], tmp_path: Path) -> 
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert told.returncode == 0, f"{told.stdout}\n{told.stderr}"
-    said = {
-        step.partition("\n")[0]: step.partition("\n")[2] for step in told.stdout.split("\n$ ")[1:]
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    printed = {
+        step.partition("\n")[0]: step.partition("\n")[2] for step in result.stdout.split("\n$ ")[1:]
     }
     outcomes = {
         "regctl users": "ci\t",
         "regctl verify": "user/ci verified",
         f"regctl catalog {HOST} --long": "team/app\t",
         "regctl secret create": "team-b/serviceaccount/default configured",
-        f"regctl doctor {HOST}/": "image\tok",
+        f"regctl doctor {HOST}/team/app:1.0": "image\tok",
         "--grace 0": "user/ci deleted",
     }
     for line, wanted in outcomes.items():
-        shown = next(text for command, text in said.items() if line in command)
+        shown = next(text for command, text in printed.items() if line in command)
         assert wanted in shown, f"{line}:\n{shown}"
-    assert "Warning" not in told.stderr
-    assert "Traceback" not in told.stderr
+    assert "Warning" not in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def _quoted(text: str) -> str:
