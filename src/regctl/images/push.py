@@ -10,7 +10,7 @@ leaves no tag behind.
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -387,7 +387,7 @@ class _BlobUpload:
             except RegctlError:
                 return
 
-    def _send(self, request: Request, accepted: Set[int]) -> Response:
+    def _send(self, request: Request, accepted: Collection[int]) -> Response:
         reply = self._session.send(request)
         if reply.status not in accepted:
             raise self._error_for(reply)

@@ -46,20 +46,20 @@ def delete(
     from regctl.images.tags import plan_deletion
     from regctl.reference import ImageReference
 
-    asked = ImageReference.parse(image)
-    if not asked.tag and not asked.digest:
+    reference = ImageReference.parse(image)
+    if not reference.tag and not reference.digest:
         raise InvalidInputError(
             f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"
         )
-    client = app.registry(asked.registry, credential)
-    deletion = plan_deletion(client, asked, all_tags=all_tags)
+    client = app.registry(reference.registry, credential)
+    deletion = plan_deletion(client, reference, all_tags=all_tags)
 
     def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         if dry_run is None:
             deletion.run(client)
         yield deletion.outcomes
 
-    name = f"{asked.registry}/{asked.repository}"
+    name = f"{reference.registry}/{reference.repository}"
     every = sorted((*deletion.tags, *deletion.kept_tags))
     app.output.note(f"{name}@{deletion.digest} has {_tags_text(every)}")
     question = f"Delete {_tags_text(deletion.tags)} of {name}?"

@@ -67,10 +67,10 @@ def inspect(
     from regctl.images.reader import ImageReader
     from regctl.reference import ImageReference
 
-    asked = ImageReference.parse(image)
-    reader = ImageReader(app.registry(asked.registry, credential))
-    found = reader.image(asked.repository, asked.reference, platform=platform)
-    name = f"{asked.registry}/{asked.repository}"
+    reference = ImageReference.parse(image)
+    reader = ImageReader(app.registry(reference.registry, credential))
+    found = reader.image(reference.repository, reference.reference, platform=platform)
+    name = f"{reference.registry}/{reference.repository}"
     if app.output.structured:
         variants = [variant_record(variant) for variant in found.variants]
         app.output.document({"image": name, **image_record(found), "variants": variants})

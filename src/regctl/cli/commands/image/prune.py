@@ -110,9 +110,9 @@ def prune(
     no build date. The registry's garbage collection frees the disk afterwards.
     """
     wanted = rules.rules()
-    asked = [parse_repository(name, command="image delete") for name in names]
-    clients = {one.registry: app.registry(one.registry, credential) for one in asked}
-    plans = [_plan(app, clients[one.registry], one, wanted) for one in asked]
+    parsed = [parse_repository(name, command="image delete") for name in names]
+    clients = {one.registry: app.registry(one.registry, credential) for one in parsed}
+    plans = [_plan(app, clients[one.registry], one, wanted) for one in parsed]
     tags = sum(len(plan.deletions) for plan in plans)
     outcomes = app.carry_out(
         lambda dry_run: chain.from_iterable(p.run(dry_run=dry_run is not None) for p in plans),

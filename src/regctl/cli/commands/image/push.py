@@ -113,23 +113,23 @@ def push(
     from regctl.images.push import ImagePusher
     from regctl.reference import ImageReference
 
-    asked = ImageReference.parse(image)
-    if selected.all_images and (selected.select is not None or asked.tag or asked.digest):
+    reference = ImageReference.parse(image)
+    if selected.all_images and (selected.select is not None or reference.tag or reference.digest):
         raise InvalidInputError(
             "--all takes the tags from SOURCE: it needs IMAGE without a tag, and no --select"
         )
     stdin = _stdin(app, source)
     pusher = ImagePusher(
-        app.registry(asked.registry, credential),
-        asked.repository,
+        app.registry(reference.registry, credential),
+        reference.repository,
         mount_from=mount_from,
         workers=workers,
         dry_run=change.dry_run is not None,
     )
     with open_archive(source, stdin) as saved:
         records = [
-            _push(app, pusher, one, asked, tags)
-            for one, tags in selected.images(saved, source, asked)
+            _push(app, pusher, one, reference, tags)
+            for one, tags in selected.images(saved, source, reference)
         ]
     if app.output.structured:
         app.output.document({"images": records} if selected.all_images else records[0])
@@ -141,7 +141,7 @@ def _stdin(app: App, source: str) -> "IO[bytes]":
     if app.interactive:
         raise InvalidInputError(
             "standard input is a terminal, not a saved image",
-            hint="`docker save IMAGE | regctl image push - IMAGE` uploads an image of docker",
+            hint="`docker save IMAGE | regctl image push - IMAGE` uploads an image from docker",
         )
     return app.stdin("the image")
 

@@ -41,11 +41,11 @@ def tag(
     from regctl.images.tags import tag_image
     from regctl.reference import ImageReference, check_tag
 
-    asked = ImageReference.parse(image)
+    reference = ImageReference.parse(image)
     check_tag(new_tag)
-    client = app.registry(asked.registry, credential)
+    client = app.registry(reference.registry, credential)
 
     def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
-        yield [tag_image(client, asked, new_tag, dry_run=dry_run is not None)]
+        yield [tag_image(client, reference, new_tag, dry_run=dry_run is not None)]
 
     app.carry_out(run, change)
