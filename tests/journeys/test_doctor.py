@@ -38,7 +38,7 @@ class Setup:
     def secret(self, *more: str, server: str | None = None, password: str = PASSWORD) -> None:
         command = ["secret", "create", "regcred", "--server", server or self.registry.host]
         command += ["--username", USER, "--password-stdin", "-n", self.namespace]
-        run_ok(*command, "--service-account", "default", *more, stdin=password)
+        run_ok(*command, "--attach", "default", *more, stdin=password)
 
     def diagnose(self, *more: str) -> Result:
         image = f"{self.registry.host}/{self.image}"

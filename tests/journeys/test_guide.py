@@ -48,7 +48,7 @@ def test_a_user_reaches_the_registry_and_every_namespace(
     # kubectl create secret docker-registry, once for every namespace
     run_ok(
         *["secret", "create", "--server", ingress.host],
-        *["-n", f"{namespace},{team}", "--service-account", "default"],
+        *["-n", f"{namespace},{team}", "--attach", "default"],
     )
     name = ingress.host.replace(":", "-")
     for space in (namespace, team):
@@ -97,7 +97,7 @@ def test_a_registry_of_a_team_and_an_image_pushed_without_docker(
     assert pushed.stdout.startswith(f"{image}@sha256:")
 
     # kubectl create secret docker-registry, and a Pod that pulls
-    account = ["--service-account", "default"]
+    account = ["--attach", "default"]
     run_ok("secret", "create", "--server", host, "-n", namespace, *account)
     pull = ["doctor", image, "-n", namespace, "--platform", "linux/amd64", *trust]
     steps = dict(line.split("\t")[:2] for line in run_ok(*pull).stdout.splitlines())

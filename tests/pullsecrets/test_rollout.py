@@ -229,7 +229,7 @@ def test_twenty_processes_at_once_on_one_account_lose_nothing(
         "REGCTL_USERNAME": "alice",
         "REGCTL_PASSWORD": "secret",
     }
-    flags = ["--server", "r.io", "-n", namespace, "--service-account", "default"]
+    flags = ["--server", "r.io", "-n", namespace, "--attach", "default"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "regctl", "secret", "create", f"pull-{number}", *flags],

@@ -226,6 +226,14 @@ class App:
             ),
         )
 
+    def try_credential(self, registry: "Registry", credential: "Credential") -> RegctlError | None:
+        """Return the error with which *registry* rejects a credential, or None."""
+        try:
+            self.registry_as(registry, credential).ping()
+        except RegctlError as error:
+            return error
+        return None
+
     @property
     def registry_settings(self) -> "ConnectionSettings":
         """How to connect to registries, as the library takes it."""

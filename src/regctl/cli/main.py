@@ -48,12 +48,11 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
     },
     "Pull secrets in the cluster": {
         "secret": command_group(
-            "Pull secrets: the registry's password in every namespace that pulls from it.",
+            "Create, list, check and delete pull secrets in the cluster.",
             create="secret.create:create",
-            diff="secret.create:diff",
-            list="secret.create:list_",
+            list="secret.list:list_",
             check="secret.check:check",
-            delete="secret.create:delete",
+            delete="secret.delete:delete",
             sync="secret.sync:sync",
         ),
         "rotate": "rotate:rotate",

@@ -27,6 +27,7 @@ from regctl.cli.listings import (
 )
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
 from regctl.outcome import DryRun, Outcome
+from regctl.wording import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -373,6 +374,20 @@ class Output:
             )
         if failed:
             raise PartlyDoneError(f"{len(failed)} of {len(outcomes)} could not be compared")
+
+    def unreadable_namespaces(self, errors: Mapping[str, RegctlError], *, others: bool) -> None:
+        """
+        Print why namespaces could not be read, after a listing; then raise if there are any.
+
+        Raises PartlyDoneError, or the only error if there was nothing to list in *others*.
+        """
+        by_namespace = [error for _, error in sorted(errors.items())]
+        if len(by_namespace) == 1 and not others:
+            raise by_namespace[0]
+        for error in by_namespace:
+            self.error(error)
+        if by_namespace:
+            raise PartlyDoneError(f"{count(len(by_namespace), 'namespace')} could not be read")
 
     # For people
 

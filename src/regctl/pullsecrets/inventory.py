@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
+from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import foreign_object
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import ServiceAccount, detach, list_service_accounts
+from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
     ConflictError,
     ForeignObjectError,
@@ -78,6 +80,25 @@ class Inventory:
     items: tuple[PullSecretUse, ...] = ()
     errors: Mapping[str, RegctlError] = field(default_factory=dict)
     accounts: tuple[ServiceAccount, ...] | None = None
+
+    def for_registry(self, key: str) -> "Inventory":
+        """Return only the Secrets with a key that the kubelet reads as *key*."""
+        wanted = kubelet_key(key)
+        items = tuple(item for item in self.items if wanted in map(kubelet_key, item.registries))
+        return replace(self, items=items)
+
+    def unread(self, name: str) -> tuple[Outcome, ...]:
+        """Return the outcome of the Secret *name* in each namespace that cannot be read."""
+        return tuple(
+            Outcome("secret", name, "failed", namespace, error=error)
+            for namespace, error in sorted(self.errors.items())
+        )
+
+
+def find_pull_secrets(cluster: Cluster, targets: Targets, name: str | None = None) -> Inventory:
+    """Return the pull secrets in the selected namespaces, as `list_pull_secrets` does."""
+    spaces = targets.resolve(cluster)
+    return list_pull_secrets(cluster, spaces, everywhere=targets.listed, name=name)
 
 
 def list_pull_secrets(
@@ -182,8 +203,12 @@ def _read_accounts(cluster: Cluster, namespace: str | None) -> tuple[ServiceAcco
 # Deletion
 
 
-def deletion_refusal(use: PullSecretUse, *, adopt: bool) -> ForeignObjectError | None:
-    """Return why the Secret must not be deleted, or None."""
+def deletable(uses: Iterable[PullSecretUse], *, adopt: bool) -> list[PullSecretUse]:
+    """Return those that `delete` would delete, not refuse."""
+    return [use for use in uses if _refusal(use, adopt=adopt) is None]
+
+
+def _refusal(use: PullSecretUse, *, adopt: bool) -> ForeignObjectError | None:
     return foreign_object(use.secret.subject, use.secret.ownership, verb="delete", adopt=adopt)
 
 
@@ -216,7 +241,7 @@ def _detach_and_delete(
     cluster: Cluster, use: PullSecretUse, *, adopt: bool, dry_run: DryRun | None
 ) -> Iterator[Outcome]:
     secret = use.secret
-    if refusal := deletion_refusal(use, adopt=adopt):
+    if refusal := _refusal(use, adopt=adopt):
         yield _failed(use, refusal)
         return
     for account in use.accounts or ():

@@ -190,7 +190,10 @@ class Rollout:
         if not changed:
             return outcome
         return replace(
-            outcome, result="configured", differences=(f"does not use {self.desired.name}",)
+            outcome,
+            result="configured",
+            note="for new Pods",
+            differences=(f"does not use {self.desired.name}",),
         )
 
 

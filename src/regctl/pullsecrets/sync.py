@@ -1,8 +1,9 @@
 """The file of `regctl secret sync`, which declares pull secrets."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import MANAGED_BY, OUR_LABELS, PART_OF
+from regctl.cluster.resource import Namespace
 from regctl.cluster.serviceaccounts import Accounts
 from regctl.credentials.credential import Credential, check_username
 from regctl.credentials.dockerconfig import DockerConfig
@@ -20,8 +22,9 @@ from regctl.errors import (
     NoCredentialError,
     RegctlError,
 )
+from regctl.outcome import DryRun, Outcome
 from regctl.pullsecrets import schema
-from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
+from regctl.pullsecrets.inventory import PullSecretUse, delete, list_pull_secrets
 from regctl.pullsecrets.plan import (
     LEAVE_FOREIGN,
     PullSecret,
@@ -135,58 +138,129 @@ def _registry(item: Mapping[str, Any]) -> DeclaredRegistry:
 
 @dataclass(frozen=True)
 class Sync:
-    """A file, and the cluster that its Secrets go to."""
+    """
+    A file, and the cluster that its Secrets go to.
+
+    *on_credential* gets each credential that is read. *notice* gets a text for the user.
+    """
 
     file: SyncFile
     cluster: Cluster = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
     policy: TakeoverPolicy = LEAVE_FOREIGN
+    on_credential: Callable[[Credential], object] = field(default=lambda _: None, repr=False)
+    notice: Callable[[str], object] = field(default=lambda _: None, repr=False)
 
-    def rollouts(self) -> Iterator[tuple[DeclaredSecret, Rollout | RegctlError]]:
-        """Yield each declared Secret with its rollout, or with the error that prevents one."""
-        docker = DockerConfig.load(self.environ)
+    def prepare(self, *, prune: bool = False) -> "SyncPlan":
+        """Find the namespaces of each declared Secret, and with *prune* the Secrets to delete."""
+        spaces: dict[str, tuple[Namespace, ...] | RegctlError] = {}
         for declared in self.file.secrets:
             try:
-                yield declared, self._rollout(declared, docker)
+                spaces[declared.name] = declared.targets.resolve(self.cluster)
             except RegctlError as error:
-                yield declared, error
+                spaces[declared.name] = error
+        complete = all(isinstance(found, tuple) for found in spaces.values())
+        prunable = tuple(self._prunable(spaces)) if prune and complete else ()
+        return SyncPlan(self, spaces, prunable, prune=prune)
 
-    def _rollout(self, declared: DeclaredSecret, docker: DockerConfig) -> Rollout:
-        credentials = {
-            registry.key: self._credential(registry, docker) for registry in declared.registries
+    def _prunable(
+        self, spaces: Mapping[str, tuple[Namespace, ...] | RegctlError]
+    ) -> Iterator[PullSecretUse]:
+        """Yield the Secrets with this file's label that the file does not declare."""
+        declared = {
+            (space.name, name)
+            for name, found in spaces.items()
+            if isinstance(found, tuple)
+            for space in found
         }
+        labels = f"{MANAGED_BY}={OUR_LABELS[MANAGED_BY]},{PART_OF}={self.file.name}"
+        found = list_pull_secrets(self.cluster, None, everywhere=True, label_selector=labels)
+        for use in found.items:
+            if (use.secret.namespace, use.secret.name) not in declared:
+                yield use
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """
+    The namespaces of each declared Secret, and the Secrets to delete.
+
+    Credentials are read when their Secret's turn comes: one may be in a Secret that the same file
+    declares before it.
+    """
+
+    sync: Sync
+    spaces: Mapping[str, tuple[Namespace, ...] | RegctlError] = field(repr=False)
+    prunable: tuple[PullSecretUse, ...]
+    prune: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many groups of outcomes `run` yields."""
+        sizes = (len(found) if isinstance(found, tuple) else 1 for found in self.spaces.values())
+        return sum(sizes) + len(self.prunable)
+
+    def run(self, dry_run: DryRun | None = None) -> Iterator[tuple[Outcome, ...]]:
+        """
+        Create or update the declared Secrets, then delete the prunable ones.
+
+        Yields outcomes as Rollout.run does. Nothing is deleted if a declared Secret failed before
+        its rollout, for example without a credential.
+        """
+        complete = True
+        for declared in self.sync.file.secrets:
+            try:
+                rollout = self._rollout(declared)
+            except RegctlError as error:
+                complete = False
+                yield (Outcome("secret", declared.name, "failed", error=error),)
+            else:
+                yield from rollout.run(dry_run)
+        if complete:
+            yield from delete(self.sync.cluster, self.prunable, dry_run=dry_run)
+        elif self.prune:
+            self.sync.notice("nothing is pruned: part of the file failed")
+
+    def _rollout(self, declared: DeclaredSecret) -> Rollout:
+        spaces = self.spaces[declared.name]
+        if isinstance(spaces, RegctlError):
+            raise spaces
+        desired = PullSecret(
+            declared.name,
+            {registry.key: self._credential(registry) for registry in declared.registries},
+            merge=declared.merge,
+            labels={PART_OF: self.sync.file.name},
+        )
         return prepare(
-            self.cluster,
-            PullSecret(
-                declared.name,
-                credentials,
-                merge=declared.merge,
-                labels={PART_OF: self.file.name},
-            ),
-            declared.targets.resolve(self.cluster),
-            policy=self.policy,
+            self.sync.cluster,
+            desired,
+            spaces,
+            policy=self.sync.policy,
             accounts=declared.accounts,
         )
 
-    def _credential(self, registry: DeclaredRegistry, docker: DockerConfig) -> Credential:
-        found = self._found(registry, docker)
+    def _credential(self, registry: DeclaredRegistry) -> Credential:
+        found = self._from_source(registry)
+        self.sync.on_credential(found)
         return found if registry.email is None else replace(found, email=registry.email)
 
-    def _found(self, registry: DeclaredRegistry, docker: DockerConfig) -> Credential:
+    def _from_source(self, registry: DeclaredRegistry) -> Credential:
         value = registry.source.value
         match registry.source.kind:
             case "env":
-                return Credential(
-                    check_username(self._variable(value["username"])),
+                username, password = (
+                    self._variable(value["username"]),
                     self._variable(value["password"]),
                 )
+                return Credential(check_username(username), password)
             case "file":
-                return Credential(check_username(value["username"]), self._password(value["path"]))
+                path = self.sync.file.folder / value["path"]
+                return Credential(check_username(value["username"]), _read_password(path))
             case "secret":
                 namespace, _, name = value.partition("/")
-                found = read_credentials(self.cluster, namespace, name, registry.key)
+                found = read_credentials(self.sync.cluster, namespace, name, registry.key)
                 return next(iter(found.values()))
-        credential = docker.credential_for(Registry.parse(registry.key.replace("*", "x")))
+        credential = self._docker.credential_for(Registry.parse(registry.key.replace("*", "x")))
         if credential is None:
             raise NoCredentialError(
                 f"docker's config has no credential for {registry.key}",
@@ -194,41 +268,27 @@ class Sync:
             )
         return credential
 
+    @cached_property
+    def _docker(self) -> DockerConfig:
+        return DockerConfig.load(self.sync.environ)
+
     def _variable(self, name: str) -> str:
-        value = self.environ.get(name)
+        value = self.sync.environ.get(name)
         if not value:
             raise NoCredentialError(f"the environment variable {name} is empty or not set")
         return value
 
-    def _password(self, name: str) -> str:
-        path = self.file.folder / name
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise FileAccessError(
-                f"cannot read the password file {path}: {error.strerror}"
-            ) from error
-        except UnicodeDecodeError:
-            # Not chained: the cause carries the content of the file.
-            raise MalformedError(f"cannot read the password file {path}: not UTF-8") from None
-        password = text.removesuffix("\n").removesuffix("\r")
-        if not password or "\n" in password:
-            raise MalformedError(f"the password file {path} must have exactly one line")
-        return password
 
-    def prunable(self, rollouts: Sequence[Rollout]) -> list[PullSecretUse]:
-        """Return the Secrets with this file's label that are in none of its *rollouts*."""
-        kept = {
-            (space.name, rollout.desired.name)
-            for rollout in rollouts
-            for space in rollout.observed.namespaces
-        }
-        found = list_pull_secrets(
-            self.cluster,
-            None,
-            everywhere=True,
-            label_selector=f"{MANAGED_BY}={OUR_LABELS[MANAGED_BY]},{PART_OF}={self.file.name}",
-        )
-        return [
-            item for item in found.items if (item.secret.namespace, item.secret.name) not in kept
-        ]
+def _read_password(path: Path) -> str:
+    """Return the one line in a file. Raises FileAccessError, MalformedError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileAccessError(f"cannot read the password file {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        # Not chained: the cause carries the content of the file.
+        raise MalformedError(f"cannot read the password file {path}: not UTF-8") from None
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password or "\n" in password:
+        raise MalformedError(f"the password file {path} must have exactly one line")
+    return password

@@ -9,7 +9,6 @@ from regctl.cli.command import Command
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import TargetFlags
 from regctl.cli.params import cluster_options, output_option, target_options
-from regctl.cli.pull_secrets import raise_if_unreadable
 
 
 def _count(names: tuple[str, ...] | None) -> str:
@@ -59,4 +58,4 @@ def list_(app: App, *, targets: TargetFlags) -> None:
     app.output.listing(found.items, _REGISTRIES)
     if not found.items and not found.errors:
         app.output.note("no registries found")
-    raise_if_unreadable(app, found)
+    app.output.unreadable_namespaces(found.errors, others=bool(found.items))

@@ -1,1 +1,1 @@
-"""`regctl secret …`: pull secrets in the cluster."""
+"""`regctl secret ...`: pull secrets in the cluster."""

@@ -1,0 +1,112 @@
+"""`secret sync` on the real API server."""
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.commands.secret import PASSWORD, create, decoded, refused, run
+from tests.servers.kubernetes import ApiServer
+
+
+def sync_file(folder: Path, namespaces: Sequence[str], name: str = "pull") -> str:
+    path = folder / "sync.yaml"
+    document = {
+        "name": f"set-{namespaces[0]}",
+        "secrets": [
+            {
+                "name": name,
+                "registries": [
+                    {
+                        "server": "registry.foo.com",
+                        "credential": {
+                            "env": {"username": "REGCTL_USERNAME", "password": "REGCTL_PASSWORD"}
+                        },
+                    },
+                    {
+                        "server": "b.io",
+                        "credential": {"file": {"username": "bob", "path": "word"}},
+                    },
+                ],
+                "targets": {"namespaces": list(namespaces)},
+                "attach": ["default"],
+            }
+        ],
+    }
+    path.write_text(yaml.safe_dump(document))
+    (folder / "word").write_text("from a file\n")
+    return str(path)
+
+
+def test_sync_creates_what_the_file_declares_and_prunes_the_rest(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    there = kubernetes.create_namespace(f"{namespace}-there")
+    for one in (namespace, there):
+        kubernetes.create_service_account(one)
+    path = sync_file(tmp_path, [namespace, there])
+    drift = run("secret", "sync", path, "--check")
+    assert drift.exit_code == 1
+    assert drift.stdout.count("missing") == 2
+    done = run("secret", "sync", path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("created") == 2
+    auths = decoded(kubernetes.secret(namespace, "pull"))["auths"]
+    assert auths["b.io"]["password"] == "from a file"
+    assert auths["registry.foo.com"]["password"] == PASSWORD
+    assert run("secret", "sync", path, "--check").exit_code == 0
+    assert run("secret", "sync", path).stdout.count("unchanged") == 4
+    # Made otherwise, with our label too: not this file's to prune.
+    assert create("-n", there).exit_code == 0
+    path = sync_file(tmp_path, [namespace])
+    assert run("secret", "sync", path).stdout.count("unchanged") == 2
+    refused(
+        run("secret", "sync", path, "--prune"), 1, "not confirmed", f"{there}/secret/pull deleted"
+    )
+    assert run("secret", "sync", path, "--prune", "--check").exit_code == 1
+    pruned = run("secret", "sync", path, "--prune", "--yes")
+    assert f"{there}/secret/pull deleted" in pruned.stdout
+    assert kubernetes.secret(there, "registry.foo.com")
+    account = kubernetes.get(f"/api/v1/namespaces/{there}/serviceaccounts/default")
+    assert not account.get("imagePullSecrets")
+
+
+def test_sync_prunes_nothing_if_a_credential_is_missing(namespace: str, tmp_path: Path) -> None:
+    path = sync_file(tmp_path, [namespace])
+    (tmp_path / "word").unlink()
+    refused(run("secret", "sync", path, "--prune", "--yes"), 1, "word", "No such file")
+
+
+def test_a_mistake_in_the_file_is_reported_with_its_line(
+    kubernetes: ApiServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "sync.yaml"
+    path.write_text("name: x\nsecrets:\n  - registry: a.io\n")
+    mark = kubernetes.audit_mark()
+    refused(run("secret", "sync", str(path)), 1, "line 3", "registry: is not a known key")
+    assert kubernetes.audit(mark) == []
+
+
+def test_sync_reads_credentials_from_docker_and_from_other_secrets(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert create("source", "--server", "a.io", "-n", namespace).exit_code == 0
+    auth = base64.b64encode(b"docker:from-docker").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"b.io": {"auth": auth}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    registries = [
+        {"server": "a.io", "credential": {"secret": f"{namespace}/source"}, "email": "a@b.c"},
+        {"server": "b.io"},
+    ]
+    secrets = [{"registries": registries, "targets": {"namespaces": [namespace]}}]
+    path = tmp_path / "sync.yaml"
+    path.write_text(yaml.safe_dump({"name": "x", "secrets": secrets}))
+    assert run("secret", "sync", str(path)).stdout == f"{namespace}/secret/a.io created\n"
+    auths = decoded(kubernetes.secret(namespace, "a.io"))["auths"]
+    assert (auths["a.io"]["password"], auths["a.io"]["email"]) == (PASSWORD, "a@b.c")
+    assert auths["b.io"]["password"] == "from-docker"
+    (tmp_path / "config.json").unlink()
+    refused(run("secret", "sync", str(path)), 1, "no credential for b.io")
