@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from regctl.cli.app import App
+from regctl.cli.renamed import NEXT_WORD
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -142,6 +143,13 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
 class CommandGroup(click.Group):
     """A group of commands about one noun: `regctl secret ...`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command as click does, and keep the word after its name."""
+        ctx.meta[NEXT_WORD] = next(iter(args[1:]), None)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, each with its whole first sentence."""

@@ -43,11 +43,17 @@ OPTIONS: Mapping[tuple[str, str], str] = {
 }
 
 
+NEXT_WORD = "regctl.next_word"
+"""The key in `click.Context.meta` of the word after a command's name."""
+
+
 def hint_for_old_name(error: click.UsageError, context: click.Context) -> str | None:
     """Return the hint for a usage error about a name of 1.0, or None for any other."""
     command = " ".join(context.command_path.split()[1:])
     if isinstance(error, click.exceptions.NoSuchCommand):
-        new = COMMANDS.get(f"{command} {error.command_name}".strip())
+        name = f"{command} {error.command_name}".strip()
+        # A group of 1.0 is no group any more, so its commands come as the words after it.
+        new = COMMANDS.get(f"{name} {context.meta.get(NEXT_WORD)}") or COMMANDS.get(name)
         return f"`regctl {new}` replaces it" if new else None
     if isinstance(error, click.NoSuchOption):
         new = OPTIONS.get((command, error.option_name))

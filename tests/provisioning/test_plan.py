@@ -1,0 +1,71 @@
+"""Changes that are carried out together or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import NAMESPACES
+from regctl.errors import ForeignObjectError, NotPermittedError
+from regctl.provisioning.objects import SERVICES
+from regctl.provisioning.plan import Change, Plan, refusal
+from tests.servers.kubernetes import ApiServer
+
+METADATA = {"name": "foo", "namespace": "team", "uid": "1"}
+MANAGED = {**METADATA, "labels": {"app.kubernetes.io/managed-by": "regctl"}}
+FOREIGN = ForeignObjectError("no")
+
+
+@pytest.fixture
+def no_cluster(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
+    """Return a cluster that fails the test on any request."""
+
+    def fail(_request: object) -> None:
+        pytest.fail("a request was sent")
+
+    return Cluster.from_environment(
+        {"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig, on_request=fail
+    )
+
+
+def test_one_refused_change_prevents_all_others(no_cluster: Cluster) -> None:
+    changes = (
+        Change(SERVICES, "team", "foo", "create"),
+        Change(SERVICES, "team", "bar", "refuse", error=FOREIGN),
+    )
+    outcomes = list(Plan(no_cluster, changes).run())
+    assert [(outcome.subject, outcome.result) for outcome in outcomes] == [
+        ("team/service/bar", "refused")
+    ]
+
+
+def test_a_client_dry_run_sends_no_request(no_cluster: Cluster) -> None:
+    changes = (
+        Change(SERVICES, "team", "foo", "create"),
+        Change(SERVICES, "team", "bar", "delete", "no longer needed"),
+        Change(SERVICES, "team", "baz", "keep"),
+    )
+    plan = Plan(no_cluster, changes, namespace=Change(NAMESPACES, None, "team", "create"))
+    assert [(outcome.subject, outcome.result) for outcome in plan.run("client")] == [
+        ("namespace/team", "created"),
+        ("team/service/foo", "created"),
+        ("team/service/bar", "deleted"),
+        ("team/service/baz", "skipped"),
+    ]
+
+
+def test_a_namespace_that_cannot_be_created_ends_the_plan(no_cluster: Cluster) -> None:
+    namespace = Change(NAMESPACES, None, "team", "create", error=NotPermittedError("no"))
+    plan = Plan(no_cluster, (Change(SERVICES, "team", "foo", "create"),), namespace)
+    assert [outcome.result for outcome in plan.run()] == ["failed"]
+
+
+def test_objects_of_others_are_refused_unless_adopted() -> None:
+    assert refusal(SERVICES, {"metadata": MANAGED}, adopt=False) is None
+    assert refusal(SERVICES, {"metadata": METADATA}, adopt=True) is None
+    error = refusal(SERVICES, {"metadata": METADATA}, adopt=False)
+    assert error is not None
+    assert error.message.startswith("cannot change service foo in namespace team")
+    deletion = refusal(SERVICES, {"metadata": METADATA}, adopt=False, delete=True)
+    assert deletion is not None
+    assert deletion.message.startswith("cannot delete service foo")

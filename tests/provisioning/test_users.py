@@ -1,0 +1,53 @@
+"""The users in a registry's auth Secret."""
+
+from typing import Any
+
+import pytest
+
+from regctl.authfile import hashes
+from regctl.cluster.client import Cluster
+from regctl.cluster.ownership import Ownership
+from regctl.cluster.secret import Secret
+from regctl.errors import MalformedError, UnsuitableAuthFileError
+from regctl.provisioning.spec import RegistrySpec
+from regctl.provisioning.users import AuthUsers, FirstUser, read_users
+from tests.provisioning.specs import registry
+
+MANAGED = Ownership(managed=True, controller=None)
+
+
+def users(data: dict[str, bytes], **options: Any) -> AuthUsers:
+    secret = Secret("team", "users", "uid", "1", "Opaque", data, ownership=MANAGED)
+    return AuthUsers(registry(**options), secret)
+
+
+def test_without_a_secret_there_are_no_users(cluster: Cluster, spec: RegistrySpec) -> None:
+    found = read_users(cluster, spec)
+    found.check()
+    assert (found.secret, found.names) == (None, ())
+
+
+def test_users_are_read_where_their_reader_reads_them() -> None:
+    line = f"a:{hashes.make('x', cost=4)}\n".encode()
+    assert users({"auth": line}).names == ("a",)
+    for auth in ("ingress", "registry"):
+        with pytest.raises(MalformedError, match="reads key auth"):
+            _ = users({"users": line}, auth=auth).names
+
+
+def test_users_that_the_reader_rejects_are_an_error() -> None:
+    line = f"a:{hashes.make('x', 'apr1')}\n".encode()
+    users({"auth": line}).check()
+    with pytest.raises(UnsuitableAuthFileError, match="not suitable for distribution"):
+        users({"auth": line}, auth="registry").check()
+
+
+def test_a_first_user_is_added_and_the_others_are_kept(
+    cluster: Cluster, spec: RegistrySpec
+) -> None:
+    for name in ("alice", "ci"):
+        push = read_users(cluster, spec).push_with(cluster, FirstUser(name, "secret"))
+        assert [outcome.note for outcome in push.run()] == [f"added {name}"]
+    found = read_users(cluster, spec)
+    assert found.names == ("alice", "ci")
+    found.file.verify("ci", "secret")
