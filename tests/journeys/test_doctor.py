@@ -66,9 +66,9 @@ def setup(
 
 def test_a_pull_that_works_passes_every_check(setup: Setup) -> None:
     setup.secret()
-    told = setup.diagnose()
-    assert told.exit_code == 0, told.stderr
-    rows = [line.split("\t")[:2] for line in told.stdout.splitlines()]
+    result = setup.diagnose()
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("\t")[:2] for line in result.stdout.splitlines()]
     assert rows == [
         ["pull secret", "ok"],
         ["credential 1", "ok"],
@@ -164,17 +164,17 @@ TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
 def test_the_true_cause_is_named_first(setup: Setup, name: str) -> None:
     break_it, cause, repair = TWELVE[name]
     break_it(setup)
-    told = setup.diagnose()
-    assert told.exit_code == 1, told.stdout
-    states = [line.split("\t")[1] for line in told.stdout.splitlines()]
+    result = setup.diagnose()
+    assert result.exit_code == 1, result.stdout
+    states = [line.split("\t")[1] for line in result.stdout.splitlines()]
     assert states.count("failure") == 1
     assert states[-1] == "failure"
-    first, second = told.stderr.splitlines()[-2:]
+    first, second = result.stderr.splitlines()[-2:]
     assert first.startswith("error: ")
     assert cause in first
     assert second.startswith("hint: ")
     assert repair in second
-    assert "hunter2" not in told.stdout + told.stderr
+    assert "hunter2" not in result.stdout + result.stderr
 
 
 def test_an_expired_certificate_is_the_twelfth(
@@ -187,9 +187,9 @@ def test_an_expired_certificate_is_the_twelfth(
     )
     setup.flags = ["--ca-file", str(certificate.ca_file)]
     setup.secret()
-    told = setup.diagnose()
-    assert told.exit_code == 1
-    assert "certificate has expired" in told.stderr
+    result = setup.diagnose()
+    assert result.exit_code == 1
+    assert "certificate has expired" in result.stderr
 
 
 def test_a_pod_has_the_list_that_it_was_made_with(setup: Setup) -> None:
@@ -205,9 +205,9 @@ def test_a_pod_has_the_list_that_it_was_made_with(setup: Setup) -> None:
     setup.secret()
     assert setup.diagnose().exit_code == 0
     command = ["doctor", "pod/web", "-n", setup.namespace, *setup.flags]
-    told = run(*command)
-    assert told.exit_code == 1
-    assert "pod web does not list it" in told.stderr
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "pod web does not list it" in result.stderr
 
 
 def test_all_checks_pass_until_a_password_changes_at_one_end(setup: Setup) -> None:
@@ -216,8 +216,8 @@ def test_all_checks_pass_until_a_password_changes_at_one_end(setup: Setup) -> No
     command = ["doctor", setup.registry.host, "-f", str(setup.auth), "-n", setup.namespace]
     command += ["--auth-secret", f"{setup.namespace}/users", *setup.flags]
     login = ["--username", USER, "--password-stdin"]
-    well = run_ok(*command, *login, "-o", "json", stdin=PASSWORD)
-    checks = json.loads(well.stdout)["checks"]
+    healthy = run_ok(*command, *login, "-o", "json", stdin=PASSWORD)
+    checks = json.loads(healthy.stdout)["checks"]
     assert [list(check) for check in checks] == [["name", "state", "message", "hint"]] * len(checks)
     assert {check["state"] for check in checks} == {"ok"}
     assert {check["name"] for check in checks} >= {
@@ -230,16 +230,18 @@ def test_all_checks_pass_until_a_password_changes_at_one_end(setup: Setup) -> No
         "rights",
     }
     run_ok("adduser", USER, "-f", setup.auth, "--password-stdin", stdin="new")
-    ill = run(*command, *login, stdin="new")
-    assert ill.exit_code == 1
-    assert f"{setup.namespace}/secret/users differs from the auth file: ci (changed)" in ill.stdout
-    assert f"{setup.namespace}/secret/regcred" in ill.stdout
+    broken = run(*command, *login, stdin="new")
+    assert broken.exit_code == 1
+    assert (
+        f"{setup.namespace}/secret/users differs from the auth file: ci (changed)" in broken.stdout
+    )
+    assert f"{setup.namespace}/secret/regcred" in broken.stdout
 
 
 def test_what_is_not_there_is_skipped(registry: DockerRegistry) -> None:
-    told = run_ok("doctor", registry.host, "--plain-http")
-    assert "auth file\tskipped" in told.stdout
-    assert "cluster\tskipped" in told.stdout
+    result = run_ok("doctor", registry.host, "--plain-http")
+    assert "auth file\tskipped" in result.stdout
+    assert "cluster\tskipped" in result.stdout
 
 
 def test_the_readme_lists_the_twelve() -> None:
@@ -258,6 +260,6 @@ def test_a_secret_that_cannot_be_decoded_is_the_cause(setup: Setup) -> None:
     }
     setup.kubernetes.create_secret(setup.namespace, broken)
     attach(setup, "broken")
-    told = setup.diagnose()
-    assert told.exit_code == 1
-    assert "broken breaks every pull" in told.stderr
+    result = setup.diagnose()
+    assert result.exit_code == 1
+    assert "broken breaks every pull" in result.stderr

@@ -1,5 +1,6 @@
 """
-Work at all ends at once: rotating a password, checking everything, why a pull fails, and rights.
+Work on several systems at once: rotation, checks of a whole setup, failed pulls, and rights.
 
-It uses the packages below it; only the command line uses it.
+Combines the packages of users, pull secrets, images and the registry's API. It must not know the
+command line.
 """

@@ -202,7 +202,8 @@ def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: 
     }
     missing = sorted({namespace.name for namespace in namespaces} - covered - found.errors.keys())
     if not missing:
-        return Check("namespaces", "ok", f"all {len(namespaces)} have a pull secret for {registry}")
+        spaces = count(len(namespaces), "namespace")
+        return Check("namespaces", "ok", f"{spaces}, each with a pull secret for {registry}")
     return Check(
         "namespaces",
         "warning",

@@ -37,7 +37,7 @@ TO_CAROL = ["--to", "user:carol"]
 
 @pytest.fixture(autouse=True)
 def carol(kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody without any right, in a namespace with an account."""
+    """A user without rights, in a namespace with a service account."""
     kubernetes.create_service_account(namespace)
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("carol")))
     monkeypatch.setenv("REGCTL_REGISTRY", "r.io")
@@ -45,7 +45,7 @@ def carol(kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("REGCTL_PASSWORD", "secret")
 
 
-def test_what_it_prints_for_create_is_enough_for_create_and_for_no_other_name(
+def test_the_role_for_create_allows_create_with_that_name_only(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     flags = ["-n", namespace, "--attach", "default"]
@@ -58,9 +58,7 @@ def test_what_it_prints_for_create_is_enough_for_create_and_for_no_other_name(
     assert run("secret", "delete", "r.io", "-n", namespace, "--yes").exit_code != 0
 
 
-def test_what_it_prints_for_delete_and_list_is_enough(
-    kubernetes: ApiServer, namespace: str
-) -> None:
+def test_the_roles_for_delete_and_list_are_enough(kubernetes: ApiServer, namespace: str) -> None:
     flags = ["-n", namespace]
     grant(kubernetes, "secret", "create", "--name", "r.io", *flags, *TO_CAROL)
     assert run("secret", "create", *flags).exit_code == 0
@@ -100,13 +98,13 @@ def test_it_binds_users_groups_and_accounts(to: str, subject: dict[str, str]) ->
         (["secret", "create", "--attach", "policy"], "cannot attach to 'policy'"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(args: list[str], message: str) -> None:
+def test_an_impossible_command_line_is_a_usage_error(args: list[str], message: str) -> None:
     result = run("rbac", *args)
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_without_a_command_it_is_everything_at_once() -> None:
+def test_without_a_command_the_role_is_for_all_commands() -> None:
     (whole,) = yaml.safe_load_all(run_ok("rbac", "-n", "team-a").stdout)
     verbs = {rule["resources"][0]: set(rule["verbs"]) for rule in whole["rules"]}
     assert whole["metadata"]["name"] == "regctl"
@@ -128,7 +126,7 @@ def test_without_a_command_it_is_everything_at_once() -> None:
 PULL = "regcred"
 ACCOUNT = ["--attach", "default"]
 
-# The command lines that a need is for: with all rights each ends well, without one some do not.
+# The command lines of each command: with all rights each succeeds, without one some fail.
 NEEDS: dict[str, list[list[str]]] = {
     "auth push": [["auth", "push", "--auth-secret", "NAMESPACE/users", "--yes"]],
     "auth pull": [["auth", "pull", "--auth-secret", "NAMESPACE/users", "--yes"]],
@@ -163,7 +161,7 @@ def at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """
-    A registry whose users are in a file and in the Secret `users`, and who pulls with one.
+    Create a registry, its users in a file and in the Secret `users`, and a pod that pulls.
 
     Returns the registry's host.
     """
@@ -193,7 +191,7 @@ def test_each_right_is_needed_and_all_are_enough(
     at_work: str,
     need: str,
 ) -> None:
-    """With one right less the command is not permitted what it wants; with all of them it is."""
+    """Without one of its rights the command is not permitted something; with all of them it is."""
     named = NAMES.get(need)
     rules = _single_rules(need, named, namespace)
     lines = [
@@ -201,7 +199,7 @@ def test_each_right_is_needed_and_all_are_enough(
         for line in NEEDS[need]
     ]
 
-    def told_as(user: str, granted: list[dict[str, Any]]) -> list[Result]:
+    def run_as(user: str, granted: list[dict[str, Any]]) -> list[Result]:
         if need == "secret delete":
             admin = ["--kubeconfig", str(kubernetes.kubeconfig), "-n", namespace]
             assert run("secret", "create", PULL, *ACCOUNT, *admin).exit_code == 0
@@ -220,16 +218,16 @@ def test_each_right_is_needed_and_all_are_enough(
             ["serviceaccounts"],
             ["get"],
         ):
-            continue  # an account is read again only where somebody changes it at the same moment
+            continue  # an account is read again only after a conflict
         left = [other for number, other in enumerate(rules) if number != missing]
-        results = told_as(f"clerk-{missing}", left)
-        said = "".join(one.stdout + one.stderr for one in results)
+        results = run_as(f"clerk-{missing}", left)
+        output = "".join(one.stdout + one.stderr for one in results)
         if any(one.exit_code != 0 for one in results):
-            assert "forbidden" in said or "may not be" in said
+            assert "forbidden" in output or "may not be" in output
         else:
-            # It goes as far as it may, and says what it could not see.
-            assert any(words in said for words in UNSEEN), (rule, said)
-    for result in told_as(f"clerk-{len(rules)}", rules):
+            # It does what it may, and reports what it could not see.
+            assert any(words in output for words in UNSEEN), (rule, output)
+    for result in run_as(f"clerk-{len(rules)}", rules):
         assert result.exit_code == 0, (result.stdout, result.stderr)
 
 

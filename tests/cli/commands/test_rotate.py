@@ -22,7 +22,7 @@ NAME = "regcred"
 
 @dataclass
 class Site:
-    """A registry that lets ci in with "old", and two namespaces that pull with it."""
+    """A registry that accepts ci with the password "old", and two namespaces that pull with it."""
 
     kubernetes: ApiServer
     registry: DockerRegistry
@@ -64,18 +64,18 @@ def site(
     return Site(kubernetes, registry, auth, namespaces)
 
 
-def test_a_new_user_takes_the_place_of_the_old_one_everywhere(site: Site) -> None:
-    told = site.rotate("ci")
-    assert told.exit_code == 0, told.stderr
+def test_a_new_user_replaces_the_old_one_everywhere(site: Site) -> None:
+    result = site.rotate("ci")
+    assert result.exit_code == 0, result.stderr
     host = site.registry.host
-    said = told.stdout.splitlines()
-    assert said[:2] == ["user/ci-2 created", f"registry/{host} works (accepts ci-2)"]
+    lines = result.stdout.splitlines()
+    assert lines[:2] == ["user/ci-2 created", f"registry/{host} works (accepts ci-2)"]
     # Several at once: in the order in which they were done.
-    assert set(said[2:4]) == {
+    assert set(lines[2:4]) == {
         f"{namespace}/secret/{NAME} configured (ci replaced by ci-2)"
         for namespace in site.namespaces
     }
-    assert said[4:] == [
+    assert lines[4:] == [
         *(f"{namespace}/secret/{NAME} works" for namespace in site.namespaces),
         "kubelets waited (0 s with the old password)",
         "user/ci deleted",
@@ -87,20 +87,20 @@ def test_a_new_user_takes_the_place_of_the_old_one_everywhere(site: Site) -> Non
         assert held[host]["username"] == "ci-2"
         assert site.registry.allows("ci-2", held[host]["password"])
         assert held["other.io"]["username"] == "ci", "another registry's entry stays"
-        assert held[host]["password"] not in told.stdout + told.stderr
+        assert held[host]["password"] not in result.stdout + result.stderr
     assert not site.registry.allows("ci", "old")
     again = site.rotate("ci")
     assert again.stdout == "user/ci unchanged (replaced by ci-2)\n"
     assert site.rotate("ci-2").stdout.splitlines()[0] == "user/ci-3 created"
 
 
-def test_a_dry_run_says_the_same_and_does_nothing(site: Site) -> None:
+def test_a_dry_run_prints_the_same_and_changes_nothing(site: Site) -> None:
     before = site.auth.read_bytes()
     mark = site.kubernetes.audit_mark()
-    told = site.rotate("ci", "--dry-run")
-    assert told.exit_code == 0
-    assert "user/ci-2 created (dry run)\n" in told.stdout
-    assert told.stdout.splitlines()[-1] == "user/ci deleted (dry run)"
+    result = site.rotate("ci", "--dry-run")
+    assert result.exit_code == 0
+    assert "user/ci-2 created (dry run)\n" in result.stdout
+    assert result.stdout.splitlines()[-1] == "user/ci deleted (dry run)"
     assert site.auth.read_bytes() == before
     assert {event.verb for event in site.kubernetes.audit(mark)} <= {"get", "list"}
 
@@ -113,15 +113,15 @@ def test_the_old_user_stays_until_finish(site: Site) -> None:
     assert site.users() == ["robot"]
 
 
-def test_a_secret_of_somebody_else_keeps_the_old_user_alive(site: Site) -> None:
-    """And one command more, once it may be changed, ends the rotation."""
+def test_a_foreign_secret_keeps_the_old_user(site: Site) -> None:
+    """Another run that may change the Secret finishes the rotation."""
     held = site.kubernetes.secret(site.namespaces[1], NAME)
     theirs = {"metadata": {"name": "theirs"}, "type": held["type"], "data": held["data"]}
     site.kubernetes.create_secret(site.namespaces[1], theirs)
-    told = site.rotate("ci")
-    assert told.exit_code == 3
-    assert "not by regctl" in told.stderr
-    assert "1 of 3 pull secrets still need ci, which stays" in told.stderr
+    result = site.rotate("ci")
+    assert result.exit_code == 3
+    assert "not by regctl" in result.stderr
+    assert "1 of 3 pull secrets still need ci, which stays" in result.stderr
     assert site.users() == ["ci", "ci-2"]
     assert site.registry.allows("ci", "old")
     done = site.rotate("ci", "--adopt")
@@ -129,55 +129,57 @@ def test_a_secret_of_somebody_else_keeps_the_old_user_alive(site: Site) -> None:
     assert site.users() == ["ci-2"]
 
 
-def test_a_registry_that_does_not_let_the_new_user_in_stops_it(site: Site, tmp_path: Path) -> None:
-    """It reads another file: nothing that pulls is touched."""
+def test_a_registry_that_rejects_the_new_user_stops_the_rotation(
+    site: Site, tmp_path: Path
+) -> None:
+    """It reads another file: no pull secret changes."""
     other = tmp_path / "other"
     other.write_bytes(site.auth.read_bytes())
-    told = site.rotate("ci", "-f", str(other), "--wait=0")
-    assert told.exit_code == 3
-    assert "did not accept ci-2 within 0 s" in told.stderr
-    assert "`regctl rotate ci` continues" in told.stderr
+    result = site.rotate("ci", "-f", str(other), "--wait=0")
+    assert result.exit_code == 3
+    assert "did not accept ci-2 within 0 s" in result.stderr
+    assert "`regctl rotate ci` continues" in result.stderr
     for namespace in site.namespaces:
         assert site.held(namespace)[site.registry.host]["username"] == "ci"
 
 
-def test_the_old_user_stays_where_not_all_can_be_seen(
+def test_the_old_user_stays_if_a_namespace_cannot_be_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody may look into one of the namespaces only: the other may hold the old user."""
+    """A pull secret in it may have the old user."""
     rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "patch"]}
     site.kubernetes.grant("bob", site.namespaces[0], [rule])
     monkeypatch.setenv("KUBECONFIG", str(site.kubernetes.kubeconfig_for("bob")))
     before = site.auth.read_bytes()
-    told = site.rotate("ci")
-    assert (told.exit_code, told.stdout) == (4, "")
-    assert site.namespaces[1] in told.stderr
+    result = site.rotate("ci")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert site.namespaces[1] in result.stderr
     assert site.auth.read_bytes() == before
 
 
-def test_a_lost_password_is_made_anew(site: Site) -> None:
-    """The run before was ended after it had added the user and before any Secret had it."""
+def test_a_lost_password_is_replaced(site: Site) -> None:
+    """The last run was killed after it added the user and before it updated a Secret."""
     run_ok("adduser", "ci-2", "--password-stdin", stdin="nobody knows it any more")
-    told = site.rotate("ci")
-    assert told.stdout.splitlines()[0] == "user/ci-2 configured"
+    result = site.rotate("ci")
+    assert result.stdout.splitlines()[0] == "user/ci-2 configured"
     password = site.held(site.namespaces[0])[site.registry.host]["password"]
     assert site.registry.allows("ci-2", password)
 
 
-def test_a_secret_with_a_password_that_opens_nothing_is_mended(site: Site) -> None:
-    """Somebody gave the new user another password between two runs."""
+def test_a_secret_whose_password_is_rejected_is_updated(site: Site) -> None:
+    """Another person changed the new user's password between two runs."""
     assert site.rotate("ci", "--keep-old").exit_code == 0
     run_ok("adduser", "ci-2", "--password-stdin", stdin="another")
-    told = site.rotate("ci")
-    assert told.exit_code == 0, told.stderr
+    result = site.rotate("ci")
+    assert result.exit_code == 0, result.stderr
     password = site.held(site.namespaces[1])[site.registry.host]["password"]
     assert site.registry.allows("ci-2", password)
 
 
-def test_a_password_changed_in_place_says_what_the_gap_is(site: Site) -> None:
-    told = site.rotate("ci", "--same-name")
-    assert told.exit_code == 0, told.stderr
-    assert told.stdout.splitlines()[0] == (
+def test_a_rotation_in_place_warns_about_failing_pulls(site: Site) -> None:
+    result = site.rotate("ci", "--same-name")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0] == (
         "user/ci configured (pulls fail until each pull secret has the new password)"
     )
     host = site.registry.host
@@ -188,27 +190,27 @@ def test_a_password_changed_in_place_says_what_the_gap_is(site: Site) -> None:
     assert site.users() == ["ci"]
 
 
-def test_a_change_in_place_that_was_interrupted_is_finished(site: Site) -> None:
+def test_an_interrupted_rotation_in_place_is_finished(site: Site) -> None:
     """The file and the first Secret have the new password, the second has the old one."""
     run_ok("adduser", "ci", "--password-stdin", stdin="half-way")
     create = ["secret", "create", NAME, "--server", site.registry.host, "--merge"]
     create += ["--username", "ci", "--password-stdin", "-n", site.namespaces[0]]
     run_ok(*create, stdin="half-way")
-    told = site.rotate("ci", "--same-name")
-    assert told.exit_code == 0, told.stderr
-    assert "user/ci" not in told.stdout
+    result = site.rotate("ci", "--same-name")
+    assert result.exit_code == 0, result.stderr
+    assert "user/ci" not in result.stdout
     assert site.held(site.namespaces[1])[site.registry.host]["password"] == "half-way"
 
 
 def test_a_given_password_is_used_and_never_shown(site: Site) -> None:
-    told = site.rotate("ci", "--password-stdin", "-v", password="correct horse")
-    assert told.exit_code == 0
+    result = site.rotate("ci", "--password-stdin", "-v", password="correct horse")
+    assert result.exit_code == 0
     assert site.registry.allows("ci-2", "correct horse")
-    assert "correct horse" not in told.stdout + told.stderr
+    assert "correct horse" not in result.stdout + result.stderr
 
 
 def test_users_in_a_secret_and_in_both_places(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ingress reads the Secret; here the registry's file stands for what it mounts."""
+    """An ingress would read the Secret; here the registry reads the file."""
     (where, _) = site.namespaces
     run_ok("auth", "push", "--auth-secret", f"{where}/users")
     both = site.rotate("ci", "-f", str(site.auth), "--auth-secret", f"{where}/users")
@@ -225,8 +227,8 @@ def test_users_in_a_secret_and_in_both_places(site: Site, monkeypatch: pytest.Mo
 
 
 def test_json_has_every_step(site: Site) -> None:
-    told = json.loads(site.rotate("ci", "-o", "json").stdout)
-    assert [step["step"] for step in told["steps"]] == [
+    result = json.loads(site.rotate("ci", "-o", "json").stdout)
+    assert [step["step"] for step in result["steps"]] == [
         "add",
         "wait",
         "update",
@@ -236,11 +238,11 @@ def test_json_has_every_step(site: Site) -> None:
         "grace",
         "remove",
     ]
-    assert set(told["steps"][0]) == {"step", "subject", "result", "note", "dry_run"}
+    assert set(result["steps"][0]) == {"step", "subject", "result", "note", "dry_run"}
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["nobody"], 1, "there is no such user"),
         (["ci", "--to", "ci"], 2, "to itself"),
@@ -251,17 +253,17 @@ def test_json_has_every_step(site: Site) -> None:
         (["ci", "--finish"], 2, "still has ci"),
     ],
 )
-def test_what_can_not_be_is_refused_and_changes_nothing(
-    site: Site, args: list[str], code: int, said: str
+def test_an_impossible_rotation_changes_nothing(
+    site: Site, args: list[str], code: int, message: str
 ) -> None:
     before = site.auth.read_bytes()
-    told = site.rotate(args[0], *args[1:])
-    assert (told.exit_code, told.stdout) == (code, "")
-    assert said in told.stderr
+    result = site.rotate(args[0], *args[1:])
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in result.stderr
     assert site.auth.read_bytes() == before
 
 
-def test_a_registry_that_is_down_is_told_after_the_limit(site: Site) -> None:
-    told = site.rotate("ci", "--server", f"127.0.0.1:{free_port()}", "--wait=0")
-    assert told.exit_code == 3
-    assert "connection refused" in told.stderr
+def test_a_registry_that_is_down_is_reported_after_the_timeout(site: Site) -> None:
+    result = site.rotate("ci", "--server", f"127.0.0.1:{free_port()}", "--wait=0")
+    assert result.exit_code == 3
+    assert "connection refused" in result.stderr
