@@ -121,7 +121,7 @@ def test_a_repository_adds_its_images_up(registry: StandinRegistry) -> None:
     assert not repository.ghost
 
 
-def test_ghosts_and_unreadable_repositories_are_told_apart(registry: StandinRegistry) -> None:
+def test_a_ghost_is_not_an_unreadable_repository(registry: StandinRegistry) -> None:
     registry.tags["ghost"] = []
     registry.script = lambda r: Answer(500) if r.path == "/v2/broken/tags/list" else None
     names = ["broken", "ghost", "missing", "team/app"]

@@ -118,7 +118,7 @@ def select_image(images: Sequence[SavedImage], source: str, name: str | None = N
     """
     Return the only image in *source*, or the one with *name*, which is a name or a tag.
 
-    Raises NotInRegistryError if there is none, InvalidInputError if there are several.
+    Raises NotInRegistryError if no image matches, InvalidInputError if several do.
     """
     found = [one for one in images if name is None or name in {*one.names, *one.tags}]
     if not found:
