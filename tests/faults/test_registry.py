@@ -1,7 +1,8 @@
-"""Registries that misbehave: what is said of each, and that no password ever leaves for another."""
+"""Faulty and hostile registries: each has its error, and no other server gets a password."""
 
 import base64
 import contextlib
+import dataclasses
 import gzip
 import json
 import socket
@@ -12,18 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from regctl import errors
-from regctl.cli.main import main
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.session import Callbacks
 from regctl.registry.session import Request as ApiRequest
 from regctl.registry.transport import ConnectionSettings
-from regctl.retry import Backoff
+from tests.cli import run
 from tests.conftest import Servers
+from tests.registry import CI, PLAIN, connect
 from tests.servers import products
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import docker_registry
@@ -47,19 +46,6 @@ from tests.servers.standin_registry import (
 )
 
 SECRET = "hunter2"
-CI = Credential("ci", SECRET)
-
-
-def client(
-    host: str, *, credential: Credential | None = CI, read_seconds: float = 30.0
-) -> RegistryClient:
-    return RegistryClient(
-        Registry.parse(host),
-        credential=credential,
-        settings=ConnectionSettings(
-            plain_http=True, read_seconds=read_seconds, backoff=Backoff(tries=3, base=0)
-        ),
-    )
 
 
 def page(*names: object, link: str | None = None) -> Answer:
@@ -68,14 +54,14 @@ def page(*names: object, link: str | None = None) -> Answer:
 
 
 def bomb() -> bytes:
-    """40 MiB of blanks in a JSON document, as 40 KiB."""
+    """Return 40 MiB of blanks, compressed to 40 KiB."""
     packer = zlib.compressobj(wbits=31)
     blanks = b" " * (1024 * 1024)
     return b"".join([*(packer.compress(blanks) for _ in range(40)), packer.flush()])
 
 
-# What a registry answers to a request for its list: the names that come of it, or the error and
-# a part of its message.
+# The response to a request for the list, and the names that are listed, or the error with a part
+# of its message.
 LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]] = {
     "nothing in it": (page(), []),
     "null for a list": (Answer.of({"repositories": None}), []),
@@ -160,41 +146,41 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_from_a_registry_that_misbehaves(serve: Servers, name: str) -> None:
+def test_a_list_from_a_faulty_registry(serve: Servers, name: str) -> None:
     answer, expected = LISTS[name]
 
     def script(request: Request) -> Answer | None:
         return answer if request.path == "/v2/_catalog" else None
 
     registry = serve(standin_registry(StandinRegistry(script=script)))
-    names = client(registry.host).repositories()
+    names = connect(registry.host, CI).repositories()
     if isinstance(expected, list):
         assert list(names) == expected
         return
-    error, said = expected
-    with pytest.raises(error, match=said) as caught:
+    error, message = expected
+    with pytest.raises(error, match=message) as caught:
         list(names)
     assert SECRET not in f"{caught.value}{caught.value.hint}{caught.value.__cause__}"
 
 
 @pytest.mark.parametrize(
-    ("manifest", "headers", "said"),
+    ("manifest", "headers", "message"),
     [
         (b"{}", {"Docker-Content-Digest": f"sha256:{'0' * 64}"}, "its content has the digest"),
         (b"x" * 5_000_000, {}, "longer than 4 MiB"),
     ],
 )
-def test_a_manifest_that_is_not_what_it_says(
-    serve: Servers, manifest: bytes, headers: dict[str, str], said: str
+def test_a_manifest_with_a_wrong_digest_or_size_is_an_error(
+    serve: Servers, manifest: bytes, headers: dict[str, str], message: str
 ) -> None:
     registry = serve(
         standin_registry(StandinRegistry(script=in_turn(Answer(200, manifest, headers))))
     )
-    with pytest.raises(errors.RegistryError, match=said):
-        client(registry.host).manifest("a", "1.0")
+    with pytest.raises(errors.RegistryError, match=message):
+        connect(registry.host, CI).manifest("a", "1.0")
 
 
-def test_a_blob_or_manifest_under_a_false_digest_is_refused(serve: Servers) -> None:
+def test_a_blob_or_manifest_under_a_wrong_digest_is_an_error(serve: Servers) -> None:
     state = StandinRegistry()
     state.put_image("a", "1.0", b"layer")
     false = f"sha256:{'f' * 64}"
@@ -202,13 +188,13 @@ def test_a_blob_or_manifest_under_a_false_digest_is_refused(serve: Servers) -> N
     state.manifests["a"][false] = Manifest(b"{}")
     host = serve(standin_registry(state)).host
     with pytest.raises(errors.DigestMismatchError):
-        client(host).blob("a", false)
+        connect(host, CI).blob("a", false)
     with pytest.raises(errors.DigestMismatchError):
-        client(host).manifest("a", false)
+        connect(host, CI).manifest("a", false)
 
 
-def test_a_list_that_breaks_off_says_where_to_go_on(serve: Servers) -> None:
-    """On its third page; nothing that came is lost, and the rest is a request away."""
+def test_an_incomplete_list_says_where_to_continue(serve: Servers) -> None:
+    """The third page fails: the names before it are listed, and `--last` lists the rest."""
     state = StandinRegistry(tags={f"name-{n}": [] for n in range(9)}, page=2)
     broken = Answer(500, b"disk")
 
@@ -219,47 +205,32 @@ def test_a_list_that_breaks_off_says_where_to_go_on(serve: Servers) -> None:
     names: list[str] = []
     host = serve(standin_registry(state)).host
     with pytest.raises(errors.IncompleteListError) as caught:
-        names.extend(client(host).repositories())
+        names.extend(connect(host, CI).repositories())
     assert caught.value.exit_code == 3
     assert caught.value.last == "name-3"
     assert "--last name-3" in (caught.value.hint or "")
     state.script = None
-    assert list(client(host).repositories(last="name-3")) == [f"name-{n}" for n in range(4, 9)]
+    assert list(connect(host, CI).repositories(last="name-3")) == [f"name-{n}" for n in range(4, 9)]
 
 
-def test_a_silent_registry_is_given_up() -> None:
-    """Against a server that takes connections and never answers."""
+def test_a_registry_that_never_answers_times_out() -> None:
+    """A server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
-            client(host, read_seconds=0.05).ping()
+            connect(host, CI, dataclasses.replace(PLAIN, read_seconds=0.05)).ping()
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(serve: Servers) -> None:
+def test_a_truncated_response_is_requested_again(serve: Servers) -> None:
     half = Answer(200, b'{"repos', {"Content-Length": "100"}, hang_up=True)
     state = StandinRegistry(tags={"a": []}, script=in_turn(half, half))
-    assert list(client(serve(standin_registry(state)).host).repositories()) == ["a"]
+    assert list(connect(serve(standin_registry(state)).host, CI).repositories()) == ["a"]
     assert len(state.requests) == 3
 
 
-def test_the_pause_that_a_registry_asks_for_is_told(serve: Servers) -> None:
-    state = StandinRegistry(
-        tags={"a": []}, script=in_turn(Answer(429, headers={"Retry-After": "0"}))
-    )
-    told: list[float] = []
-    host = serve(standin_registry(state)).host
-    waiting = RegistryClient(
-        Registry.parse(host),
-        settings=ConnectionSettings(plain_http=True),
-        callbacks=Callbacks(on_wait=told.append),
-    )
-    assert list(waiting.repositories()) == ["a"]
-    assert told == [0.0]
-
-
-def test_what_is_not_safe_is_never_sent_twice(serve: Servers) -> None:
+def test_an_unsafe_request_is_never_sent_twice(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: Answer(503))
-    session = client(serve(standin_registry(state)).host).session
+    session = connect(serve(standin_registry(state)).host, CI).session
     reply = session.send(ApiRequest("POST", "/v2/a/blobs/uploads/", "x"))
     assert reply.status == 503
     assert len(state.requests) == 1
@@ -270,14 +241,14 @@ def test_what_is_not_safe_is_never_sent_twice(serve: Servers) -> None:
 
 @pytest.fixture
 def foreign(serve: Servers) -> StandinRegistry:
-    """Another server, which keeps what it is sent."""
+    """Another server, which records what it gets."""
     state = filled()
     state.tags["stolen"] = []
     return serve(standin_registry(state))
 
 
 def carried(requests: list[Request]) -> str:
-    """Everything in which a password could have come along."""
+    """Return everything in *requests* that can contain a password."""
     return json.dumps([[r.path, r.query, r.headers, r.body.decode("latin-1")] for r in requests])
 
 
@@ -302,11 +273,11 @@ ASKS: dict[str, Callable[[RegistryClient], object]] = {
 
 
 @pytest.mark.parametrize("ask", ASKS)
-def test_a_redirect_to_another_host_goes_without_credentials(
+def test_a_redirect_to_another_host_is_followed_without_credentials(
     serve: Servers, foreign: StandinRegistry, ask: str
 ) -> None:
     state = StandinRegistry(script=redirect_away(foreign.url))
-    ASKS[ask](client(serve(standin_registry(state)).host))
+    ASKS[ask](connect(serve(standin_registry(state)).host, CI))
     assert foreign.requests
     assert basic(state.requests[0]) == ("ci", SECRET)
     assert all("authorization" not in request.headers for request in foreign.requests)
@@ -319,15 +290,17 @@ def test_a_challenge_of_another_host_gets_no_password(
     foreign.script = lambda _request: challenge(REFUSED, 'Basic realm="give me"')
     state = StandinRegistry(script=redirect_away(foreign.url))
     with pytest.raises(errors.NotAuthenticatedError):
-        client(serve(standin_registry(state)).host).ping()
+        connect(serve(standin_registry(state)).host, CI).ping()
     assert all("authorization" not in request.headers for request in foreign.requests)
 
 
-def test_a_link_to_another_host_is_asked_of_ours(serve: Servers, foreign: StandinRegistry) -> None:
+def test_a_link_to_another_host_is_requested_from_ours(
+    serve: Servers, foreign: StandinRegistry
+) -> None:
     state = filled()
     registry = serve(standin_registry(state))
     state.script = link_away(foreign.url)
-    names = list(client(registry.host).repositories())
+    names = list(connect(registry.host, CI).repositories())
     assert names == ["a", "team/app", "team/db", "tools"]
     assert foreign.requests == []
 
@@ -335,24 +308,24 @@ def test_a_link_to_another_host_is_asked_of_ours(serve: Servers, foreign: Standi
 def test_a_redirected_upload_is_not_followed(serve: Servers, foreign: StandinRegistry) -> None:
     state = StandinRegistry(script=redirect_away(foreign.url))
     registry = serve(standin_registry(state))
-    reply = client(registry.host).session.send(
+    reply = connect(registry.host, CI).session.send(
         ApiRequest("PUT", "/v2/a/manifests/1", "x", body=b"{}")
     )
     assert reply.status == 307
     assert foreign.requests == []
 
 
-def test_a_realm_that_must_not_see_the_password_does_not(
+def test_an_untrusted_token_server_gets_no_password(
     serve: Servers, foreign: StandinRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The registry is a public one by its name; a proxy, which is ours, answers for it."""
+    """The registry has a public name; a proxy of the test answers for it."""
     header = f'Bearer realm="{foreign.url}/token",service="x"'
     proxy = serve(standin_registry(StandinRegistry(script=lambda _r: challenge(REFUSED, header))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     with pytest.raises(
         errors.UntrustedRealmError, match="which is on this machine: no password was sent"
     ):
-        client("registry.example").ping()
+        connect("registry.example", CI).ping()
     assert foreign.requests == []
 
 
@@ -361,26 +334,26 @@ def test_a_proxy_is_used_unless_no_proxy_names_the_registry(
 ) -> None:
     proxy, registry = serve(standin_registry()), serve(standin_registry())
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    client(registry.host).ping()
+    connect(registry.host, CI).ping()
     assert (len(proxy.requests), len(registry.requests)) == (1, 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    client(registry.host).ping()
+    connect(registry.host, CI).ping()
     assert (len(proxy.requests), len(registry.requests)) == (1, 1)
 
 
 def test_netrc_is_never_read(serve: Servers, isolated_home: Path) -> None:
     (isolated_home / ".netrc").write_text("default login eve password mallory\n")
     registry = serve(standin_registry())
-    client(registry.host, credential=None).ping()
+    connect(registry.host).ping()
     assert "authorization" not in registry.requests[0].headers
-    client(registry.host).ping()
+    connect(registry.host, CI).ping()
     assert basic(registry.requests[1]) == ("ci", SECRET)
 
 
-def test_through_a_proxy_the_password_goes_to_the_registry_alone(
+def test_a_proxy_never_gets_the_registry_password(
     serve: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy carries bytes that it can't read: TLS is between us and the registry."""
+    """The proxy relays bytes that it cannot read: TLS is between regctl and the registry."""
     certificate = make_certificate(tmp_path / "tls")
     registry = serve(docker_registry(tmp_path / "registry", certificate=certificate))
     with tunnel(lambda: registry.host) as proxy:
@@ -397,17 +370,17 @@ def test_through_a_proxy_the_password_goes_to_the_registry_alone(
     assert base64.b64encode(f"ci:{SECRET}".encode()) not in head
 
 
-def test_a_registry_in_public_does_not_make_us_ask_this_machine(
+def test_a_public_registry_cannot_redirect_to_this_machine(
     serve: Servers, foreign: StandinRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     with pytest.raises(errors.RegistryError, match="is not followed: that host is on this machine"):
-        client("registry.example").manifest("team/app", "1.0")
+        connect("registry.example", CI).manifest("team/app", "1.0")
     assert foreign.requests == []
 
 
-def test_a_token_server_that_redirects_shows_the_password_to_nobody_else(
+def test_a_redirect_of_a_token_server_is_not_followed(
     serve: Servers, foreign: StandinRegistry
 ) -> None:
     tokens = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
@@ -415,12 +388,12 @@ def test_a_token_server_that_redirects_shows_the_password_to_nobody_else(
         script=lambda _r: challenge(REFUSED, f'Bearer realm="{tokens.url}/token"')
     )
     with pytest.raises(errors.RegistryError, match=r"token server .* answers 307"):
-        client(serve(standin_registry(state)).host).ping()
+        connect(serve(standin_registry(state)).host, CI).ping()
     assert foreign.requests == []
 
 
-def test_a_token_goes_to_the_registry_alone(serve: Servers, foreign: StandinRegistry) -> None:
-    """By a link and by a redirect to another host, of a registry that takes tokens."""
+def test_a_token_is_sent_to_the_registry_only(serve: Servers, foreign: StandinRegistry) -> None:
+    """Neither a link nor a redirect to another host takes the token there."""
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
 
@@ -432,7 +405,7 @@ def test_a_token_goes_to_the_registry_alone(serve: Servers, foreign: StandinRegi
         return link_away(foreign.url)(request)
 
     host = serve(standin_registry(filled(script))).host
-    right = client(host, credential=Credential(USER, PASSWORD))
+    right = connect(host, Credential(USER, PASSWORD))
     assert list(right.repositories()) == ["a", "team/app", "team/db", "tools"]
     right.manifest("team/app", "1.0")
     assert [request.path for request in foreign.requests] == ["/v2/team/app/manifests/1.0"]
@@ -440,12 +413,12 @@ def test_a_token_goes_to_the_registry_alone(serve: Servers, foreign: StandinRegi
     assert all("authorization" not in request.headers for request in foreign.requests)
 
 
-def test_a_wrong_password_goes_to_the_token_server_once(serve: Servers) -> None:
-    """However many threads want a token: more tries may lock the user out."""
+def test_a_wrong_password_is_sent_to_the_token_server_once(serve: Servers) -> None:
+    """However many threads want a token: several tries may lock the user."""
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
     state = filled(lambda _r: challenge(REFUSED, f'Bearer realm="{tokens.server.url}/token"'))
-    wrong = client(serve(standin_registry(state)).host, credential=Credential("ci", "wrong"))
+    wrong = connect(serve(standin_registry(state)).host, Credential("ci", "wrong"))
 
     def ask(_number: int) -> type[BaseException]:
         with pytest.raises(errors.NotAuthenticatedError) as caught:
@@ -457,8 +430,8 @@ def test_a_wrong_password_goes_to_the_token_server_once(serve: Servers) -> None:
     assert len(tokens.server.requests) == 1
 
 
-def test_a_refusal_without_a_challenge_is_looked_up_at_the_door(serve: Servers) -> None:
-    """Where a proxy in front takes the challenge away, or a registry forgets it."""
+def test_a_401_without_a_challenge_uses_the_challenge_of_v2(serve: Servers) -> None:
+    """A proxy in front may remove the challenge, or the registry may forget it."""
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
 
@@ -469,12 +442,12 @@ def test_a_refusal_without_a_challenge_is_looked_up_at_the_door(serve: Servers) 
         return challenge(REFUSED, header) if request.path == "/v2/" else REFUSED
 
     host = serve(standin_registry(filled(script))).host
-    right = client(host, credential=Credential(USER, PASSWORD))
+    right = connect(host, Credential(USER, PASSWORD))
     assert right.tags("team/app") == ["1.0", "2.0"]
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "does not speak HTTP"),
@@ -487,7 +460,7 @@ def test_a_refusal_without_a_challenge_is_looked_up_at_the_door(serve: Servers) 
         (b"", "connection broke before the response ended"),
     ],
 )
-def test_what_is_no_http_is_told(sent: bytes, said: str) -> None:
+def test_a_server_that_does_not_speak_http_is_named(sent: bytes, message: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -498,79 +471,79 @@ def test_what_is_no_http_is_told(sent: bytes, said: str) -> None:
 
         threading.Thread(target=answer, daemon=True).start()
         host = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(errors.RegistryError, match=said):
-            client(host).ping()
+        with pytest.raises(errors.RegistryError, match=message):
+            connect(host, CI).ping()
 
 
-def test_a_list_that_goes_on_and_on_without_a_name_ends(serve: Servers) -> None:
+def test_a_list_without_new_names_ends(serve: Servers) -> None:
     def script(request: Request) -> Answer | None:
         number = int(request.query.get("page", 0)) + 1
         return page("a", link=f'</v2/_catalog?page={number}>; rel="next"')
 
     state = StandinRegistry(script=script)
-    names = client(serve(standin_registry(state)).host).repositories()
+    names = connect(serve(standin_registry(state)).host, CI).repositories()
     assert next(names) == "a"
     with pytest.raises(errors.IncompleteListError, match="no new name in the last 101 pages"):
         next(names)
     assert len(state.requests) < 200
 
 
-def test_a_limit_asks_for_no_more_than_it_needs(serve: Servers) -> None:
+def test_a_limit_requests_no_more_names_than_needed(serve: Servers) -> None:
     state = StandinRegistry(tags={f"name-{n}": [] for n in range(9)}, page=2)
     host = serve(standin_registry(state)).host
-    assert list(client(host).repositories(limit=3)) == ["name-0", "name-1", "name-2"]
+    assert list(connect(host, CI).repositories(limit=3)) == ["name-0", "name-1", "name-2"]
     assert [request.query["n"] for request in state.requests] == ["3", "2"]
-    assert list(client(host).repositories(last="name-4", limit=2)) == ["name-5", "name-6"]
+    assert list(connect(host, CI).repositories(last="name-4", limit=2)) == ["name-5", "name-6"]
 
 
-def test_a_registry_that_ignores_where_to_go_on_is_read_past_it(serve: Servers) -> None:
+def test_a_registry_that_ignores_last_is_read_from_the_beginning(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: page("a", "b", "c", "d"))
     host = serve(standin_registry(state)).host
-    assert list(client(host).repositories(last="b")) == ["c", "d"]
-    assert list(client(host).repositories(last="bb")) == ["c", "d"]
+    assert list(connect(host, CI).repositories(last="b")) == ["c", "d"]
+    assert list(connect(host, CI).repositories(last="bb")) == ["c", "d"]
 
 
-def test_control_characters_in_an_error_stay_text(serve: Servers) -> None:
+def test_control_characters_in_an_error_are_escaped(serve: Servers) -> None:
     answer = Answer.of(
         {"errors": [{"code": "X", "message": "\x1b]0;owned\x07 red\n\x1b[31m"}]}, 500
     )
     host = serve(standin_registry(StandinRegistry(script=lambda _request: answer))).host
-    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
-    assert run.exit_code == 1
-    assert "\x1b" not in run.stderr
-    assert "\x07" not in run.stderr
-    assert run.stderr.count("\n") == 1
+    result = run("catalog", host, "--plain-http")
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stderr
+    assert "\x07" not in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
-def test_control_characters_in_a_name_stay_text(serve: Servers) -> None:
+def test_control_characters_in_a_name_are_escaped(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: page("a\x1b[31m", "b\nc", "d\te"))
     host = serve(standin_registry(state)).host
-    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
-    assert run.exit_code == 0
-    assert "\x1b" not in run.stdout
-    assert len(run.stdout.splitlines()) == 3
+    result = run("catalog", host, "--plain-http")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert len(result.stdout.splitlines()) == 3
 
 
-def test_nobody_is_told_that_a_user_may_see_more(serve: Servers) -> None:
-    """zot and Quay show an empty list to nobody."""
+def test_an_empty_list_for_anonymous_clients_has_a_note(serve: Servers) -> None:
+    """zot and Quay show an empty list to anonymous clients."""
     host = serve(standin_registry()).host
-    run = CliRunner().invoke(main, ["catalog", host, "--plain-http"])
-    assert (run.exit_code, run.stdout) == (0, "")
-    assert "shows no repository to anonymous clients: a user may see more" in run.stderr
+    result = run("catalog", host, "--plain-http")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "shows no repository to anonymous clients: a user may see more" in result.stderr
 
 
-def test_harbor_is_listed_by_its_own_interface_and_says_so(serve: Servers) -> None:
+def test_harbor_is_listed_by_its_own_api_with_a_note(serve: Servers) -> None:
     host = serve(products.harbor()).host
     command = ["catalog", host, "--plain-http", "--username", USER, "--password-stdin"]
-    run = CliRunner().invoke(main, command, input=PASSWORD)
-    assert (run.exit_code, run.stdout.split()) == (0, ["team/app", "team/db", "tools"])
-    assert "Harbor refuses its catalog" in run.stderr
-    run = CliRunner().invoke(main, command, input="wrong")
-    assert (run.exit_code, run.stdout) == (4, "")
-    assert "rejects the password of robot$ci" in run.stderr
+    result = run(*command, stdin=PASSWORD)
+    assert (result.exit_code, result.stdout.split()) == (0, ["team/app", "team/db", "tools"])
+    assert "Harbor refuses its catalog" in result.stderr
+    result = run(*command, stdin="wrong")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "rejects the password of robot$ci" in result.stderr
 
 
-def test_a_right_password_that_may_not_list_is_told_so(serve: Servers) -> None:
+def test_a_user_without_permission_to_list_is_not_called_wrong(serve: Servers) -> None:
     def script(request: Request) -> Answer | None:
         return challenge(REFUSED, 'Basic realm="x"') if request.path == "/v2/_catalog" else None
 
@@ -579,4 +552,4 @@ def test_a_right_password_that_may_not_list_is_told_so(serve: Servers) -> None:
         errors.NotPermittedError,
         match="password of ci is correct, but the registry refuses the list",
     ):
-        list(client(host).repositories())
+        list(connect(host, CI).repositories())

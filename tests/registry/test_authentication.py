@@ -1,4 +1,4 @@
-"""Who the client says it is: tokens asked for once, kept while they last, and never given away."""
+"""Tokens and passwords: requested once, cached until they expire, sent to nobody else."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,8 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.transport import ConnectionSettings
-from regctl.retry import Backoff
 from tests.conftest import Servers
+from tests.registry import PLAIN
 from tests.servers.products import (
     PASSWORD,
     REFUSED,
@@ -42,12 +41,7 @@ class Clock:
 def client(
     host: str, credential: Credential | None = ALICE, clock: Callable[[], float] = time.monotonic
 ) -> RegistryClient:
-    return RegistryClient(
-        Registry.parse(host),
-        credential=credential,
-        settings=ConnectionSettings(plain_http=True, backoff=Backoff(base=0)),
-        clock=clock,
-    )
+    return RegistryClient(Registry.parse(host), credential=credential, settings=PLAIN, clock=clock)
 
 
 def asked(product: Product) -> list[Request]:
@@ -55,7 +49,7 @@ def asked(product: Product) -> list[Request]:
     return product.tokens.server.requests
 
 
-def test_sixteen_threads_ask_for_one_token_once(serve: Servers) -> None:
+def test_sixteen_threads_request_one_token_once(serve: Servers) -> None:
     product = serve(token_registry())
     shared = client(product.host)
     with ThreadPoolExecutor(16) as pool:
@@ -79,10 +73,10 @@ def test_a_token_is_for_its_scope(serve: Servers) -> None:
 
 
 @pytest.mark.parametrize(("expires_in", "life"), [(300, 300), (None, 60), (5, 60)])
-def test_a_token_is_asked_for_again_when_it_expires(
+def test_a_token_is_requested_again_when_it_expires(
     serve: Servers, expires_in: int | None, life: int
 ) -> None:
-    """And one that says nothing, or less, lives for a minute, as the specification has it."""
+    """A token lives at least a minute, also without `expires_in`, as the specification says."""
     product, clock = serve(token_registry(TokenServer(expires_in=expires_in))), Clock()
     shared = client(product.host, clock=clock)
     shared.tags("team/app")
@@ -94,7 +88,7 @@ def test_a_token_is_asked_for_again_when_it_expires(
     assert len(asked(product)) == 2
 
 
-def test_a_token_that_is_refused_before_its_time_is_replaced(serve: Servers) -> None:
+def test_a_token_that_is_rejected_before_it_expires_is_replaced(serve: Servers) -> None:
     product = serve(token_registry())
     assert product.tokens
     shared = client(product.host)
@@ -104,12 +98,12 @@ def test_a_token_that_is_refused_before_its_time_is_replaced(serve: Servers) -> 
     assert len(asked(product)) == 2
 
 
-def test_an_access_token_is_a_token(serve: Servers) -> None:
+def test_an_access_token_is_accepted_as_a_token(serve: Servers) -> None:
     product = serve(token_registry(TokenServer(name="access_token")))
     assert client(product.host).tags("team/db") == ["16"]
 
 
-def test_nobody_gets_a_token_where_nobody_may(serve: Servers) -> None:
+def test_an_anonymous_client_gets_a_token_if_the_server_gives_one(serve: Servers) -> None:
     product = serve(token_registry(TokenServer(anonymous=True)))
     assert client(product.host, None).tags("team/db") == ["16"]
     assert "authorization" not in asked(product)[0].headers
@@ -126,7 +120,7 @@ def test_a_refresh_token_is_posted_and_never_in_a_url(serve: Servers) -> None:
     assert "refresh-me" not in str(request.query)
 
 
-def test_a_bearer_token_of_docker_s_config_is_sent_as_it_is(serve: Servers) -> None:
+def test_a_registry_token_is_sent_as_it_is(serve: Servers) -> None:
     product = serve(token_registry())
     assert product.tokens
     product.tokens.issued["given"] = "all"
@@ -137,7 +131,7 @@ def test_a_bearer_token_of_docker_s_config_is_sent_as_it_is(serve: Servers) -> N
 
 
 def registry_with(serve: Servers, header: Callable[[TokenServer], str]) -> tuple[str, TokenServer]:
-    """A registry that lets tokens in and else sends this challenge."""
+    """Run a registry that accepts tokens and sends this challenge without one."""
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
 
@@ -154,7 +148,7 @@ def registry_with(serve: Servers, header: Callable[[TokenServer], str]) -> tuple
         lambda tokens: f'Negotiate, bearer REALM="{tokens.server.url}/token?a=b", Basic realm="x"',
     ],
 )
-def test_service_and_scope_may_be_absent_and_others_offered(
+def test_a_challenge_needs_no_service_and_no_scope(
     serve: Servers, header: Callable[[TokenServer], str]
 ) -> None:
     host, tokens = registry_with(serve, header)
@@ -162,7 +156,7 @@ def test_service_and_scope_may_be_absent_and_others_offered(
     assert tokens.issued == {"token-0": "repository:team/db:pull"}
 
 
-def test_a_relative_realm_is_at_the_registry(serve: Servers) -> None:
+def test_a_relative_realm_is_resolved_against_the_registry(serve: Servers) -> None:
     tokens = TokenServer()
 
     def script(request: Request) -> Answer | None:
@@ -175,8 +169,8 @@ def test_a_relative_realm_is_at_the_registry(serve: Servers) -> None:
     assert client(serve(standin_registry(filled(script))).host).tags("team/db") == ["16"]
 
 
-def test_each_part_of_the_api_keeps_what_worked_for_it(serve: Servers) -> None:
-    """Harbor's way: a token for images, and the password for the list."""
+def test_each_part_of_the_api_keeps_the_scheme_that_worked(serve: Servers) -> None:
+    """As Harbor does it: a token for images, the password for the list."""
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
 
@@ -191,11 +185,11 @@ def test_each_part_of_the_api_keeps_what_worked_for_it(serve: Servers) -> None:
         assert shared.tags("team/db") == ["16"]
         assert sorted(shared.repositories()) == ["team/app", "team/db", "tools"]
     refusals = len(registry.requests) - 4
-    assert refusals == 1, "only the first request for an image goes out with the wrong scheme"
+    assert refusals == 1, "only the first request for an image has the wrong scheme"
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "said"),
+    ("answer", "error", "message"),
     [
         (REFUSED, errors.NotAuthenticatedError, "the token server .* rejects the password"),
         (Answer(403), errors.NotPermittedError, "permits no access for robot"),
@@ -207,12 +201,12 @@ def test_each_part_of_the_api_keeps_what_worked_for_it(serve: Servers) -> None:
         (Answer(200, b"x" * 2_000_000), errors.RegistryError, "longer than 1 MiB"),
     ],
 )
-def test_a_token_server_that_gives_none_is_named(
-    serve: Servers, answer: Answer, error: type[errors.RegctlError], said: str
+def test_a_token_server_without_a_token_is_named(
+    serve: Servers, answer: Answer, error: type[errors.RegctlError], message: str
 ) -> None:
     host, tokens = registry_with(serve, lambda t: f'Bearer realm="{t.server.url}/token"')
     tokens.server.script = lambda _request: answer
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         client(host).tags("team/db")
 
 
@@ -220,13 +214,13 @@ def refusing(header: str) -> Script:
     return lambda _request: challenge(REFUSED, header)
 
 
-def test_a_registry_that_is_never_content_ends_in_a_refusal(serve: Servers) -> None:
+def test_a_registry_that_rejects_every_token_is_asked_three_times_at_most(serve: Servers) -> None:
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
     registry = serve(
         standin_registry(filled(refusing(f'Bearer realm="{tokens.server.url}/token"')))
     )
-    # Its token server took the password, so that can't be what is wrong. Harbor answers so.
+    # The token server accepted the password, so the user lacks a permission. Harbor answers so.
     with pytest.raises(
         errors.NotPermittedError, match=r"not permitted for robot\$ci, or not found"
     ):
@@ -234,7 +228,7 @@ def test_a_registry_that_is_never_content_ends_in_a_refusal(serve: Servers) -> N
     assert len(registry.requests) <= 3
 
 
-def test_a_right_password_without_the_right_is_not_permitted(serve: Servers) -> None:
+def test_a_correct_password_without_permission_is_not_permitted(serve: Servers) -> None:
     tokens = TokenServer()
     serve(standin_registry(tokens.server))
     header = f'Bearer realm="{tokens.server.url}/token",error="insufficient_scope"'
@@ -243,7 +237,7 @@ def test_a_right_password_without_the_right_is_not_permitted(serve: Servers) -> 
         client(registry.host).tags("team/db")
 
 
-def test_a_scheme_that_we_have_not_is_named(serve: Servers) -> None:
+def test_an_unsupported_scheme_is_named(serve: Servers) -> None:
     registry = serve(standin_registry(filled(refusing("Negotiate"))))
     with pytest.raises(errors.NotAuthenticatedError, match="accepts negotiate only"):
         client(registry.host).tags("team/db")

@@ -47,7 +47,7 @@ BEARER = Challenge(
         (["realm=alone"], []),
     ],
 )
-def test_challenges_are_read_as_they_come(headers: list[str], found: list[Challenge]) -> None:
+def test_challenges_are_read_in_every_form(headers: list[str], found: list[Challenge]) -> None:
     assert list(parse_challenges(headers)) == found
 
 
@@ -58,7 +58,7 @@ made = st.lists(st.tuples(schemes, st.dictionaries(names, values, min_size=1, ma
 
 
 @given(made)
-def test_what_is_quoted_by_the_rules_comes_back(
+def test_quoted_values_survive_parsing(
     challenges: list[tuple[str, dict[str, str]]],
 ) -> None:
     def quoted(value: str) -> str:
@@ -74,5 +74,5 @@ def test_what_is_quoted_by_the_rules_comes_back(
 
 
 @given(st.text())
-def test_nothing_makes_it_fail(header: str) -> None:
+def test_no_header_raises_an_error(header: str) -> None:
     parse_challenges([header])

@@ -78,7 +78,7 @@ def test_an_error_names_its_page_once_and_the_last_name() -> None:
     assert caught.value.last == "a"
 
 
-def test_an_error_before_the_first_name_stays_itself() -> None:
+def test_an_error_before_the_first_name_is_raised_unchanged() -> None:
     def pages() -> Iterator[list[str]]:
         yield []
         raise NotPermittedError("cannot list x: forbidden")

@@ -1,4 +1,4 @@
-"""One client for every registry: the same tests on stand-ins of five products and on real ones."""
+"""The same tests for stand-ins of five products and for the real registry."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,11 +11,10 @@ import pytest
 from regctl import errors
 from regctl.authfile import hashes
 from regctl.credentials.credential import Credential
-from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
-from regctl.retry import Backoff
 from tests.conftest import Servers
+from tests.registry import PLAIN, connect
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx
@@ -34,21 +33,16 @@ from tests.servers.products import (
 
 @dataclass
 class Subject:
-    """A registry with IMAGES in it, for USER with PASSWORD."""
+    """A registry with IMAGES in it, which accepts USER with PASSWORD."""
 
     host: str
     settings: ConnectionSettings
 
     def client(self, password: str | None = PASSWORD) -> RegistryClient:
         credential = Credential(USER, password) if password is not None else None
-        return RegistryClient(
-            Registry.parse(self.host),
-            credential=credential,
-            settings=self.settings,
-        )
+        return connect(self.host, credential, self.settings)
 
 
-PLAIN = ConnectionSettings(plain_http=True, backoff=Backoff(base=0))
 STANDINS: dict[str, Callable[[], AbstractContextManager[Product]]] = {
     "token server": token_registry,
     "harbor": harbor,
@@ -99,14 +93,14 @@ def test_tags_are_listed_sorted(subject: Subject) -> None:
     assert {name: client.tags(name) for name in IMAGES} == IMAGES
 
 
-def test_a_manifest_and_its_config_are_what_their_digests_say(subject: Subject) -> None:
+def test_a_manifest_has_the_digest_of_its_content(subject: Subject) -> None:
     client = subject.client()
     by_tag = client.manifest("team/app", "1.0")
     assert by_tag.digest == f"sha256:{hashlib.sha256(by_tag.body).hexdigest()}"
     assert client.manifest("team/app", by_tag.digest) == by_tag
 
 
-def test_what_is_not_there_is_not_found(subject: Subject) -> None:
+def test_a_missing_repository_tag_or_blob_is_not_found(subject: Subject) -> None:
     for ask in (
         lambda: subject.client().tags("never/there"),
         lambda: subject.client().manifest("team/app", "0.0"),
@@ -116,7 +110,7 @@ def test_what_is_not_there_is_not_found(subject: Subject) -> None:
             ask()
 
 
-def test_a_wrong_password_is_refused_by_name(subject: Subject) -> None:
+def test_a_wrong_password_is_rejected_with_the_user_named(subject: Subject) -> None:
     client = subject.client("wrong")
     with pytest.raises(errors.NotAuthenticatedError, match=r"password of robot\$ci"):
         client.tags("team/app")
@@ -126,5 +120,5 @@ def test_a_wrong_password_is_refused_by_name(subject: Subject) -> None:
         client.ping()
 
 
-def test_the_right_password_is_let_in(subject: Subject) -> None:
+def test_the_correct_password_is_accepted(subject: Subject) -> None:
     subject.client().ping()

@@ -223,7 +223,9 @@ def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRe
                     self.rfile.read(length),
                 )
             )
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)
+            if "Date" not in answer.headers:
+                self.send_header("Date", self.date_time_string())
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             if not any(name.lower() == "content-length" for name in answer.headers):

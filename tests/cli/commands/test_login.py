@@ -1,4 +1,4 @@
-"""`regctl login` on a real registry, and what docker's other friends make of it: skopeo."""
+"""`regctl login` and `logout` with a real registry, and skopeo with the credentials they save."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from regctl.authfile import hashes
-from regctl.cli.main import main
 from regctl.credentials.credential import encode_auth
+from tests.cli import run
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 
@@ -20,20 +20,16 @@ USER, PASSWORD = "robot$ci", "correct: horse"
 
 @pytest.fixture
 def guarded(serve: Servers, tmp_path: Path) -> DockerRegistry:
-    """A registry with `team/app:1.0` in it that lets USER in."""
+    """A registry with `team/app:1.0` in it, which accepts USER."""
     (tmp_path / "auth").write_text(f"{USER}:{hashes.make(PASSWORD, cost=4)}\n")
     registry = serve(docker_registry(tmp_path / "registry", auth_file=tmp_path / "auth"))
     registry.push_image("team/app", "1.0", user=(USER, PASSWORD))
     return registry
 
 
-def run(*args: str, password: str | None = None) -> Result:
-    return CliRunner().invoke(main, list(args), input=password, prog_name="regctl")
-
-
 def login(host: str, password: str = PASSWORD, *more: str) -> Result:
     command = ["login", host, "--plain-http", "--username", USER, "--password-stdin", *more]
-    return run(*command, password=password)
+    return run(*command, stdin=password)
 
 
 def config_of(home: Path) -> Path:
@@ -41,21 +37,21 @@ def config_of(home: Path) -> Path:
 
 
 def skopeo(program: Callable[[str], str], *args: str, stdin: str = "") -> str:
-    told = subprocess.run(
+    result = subprocess.run(
         [program("skopeo"), *args], input=stdin, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stderr
-    return told.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-def test_a_password_that_was_tried_is_kept_as_docker_keeps_it(
+def test_login_saves_the_credential_as_docker_does(
     guarded: DockerRegistry, isolated_home: Path
 ) -> None:
-    told = login(guarded.host)
+    result = login(guarded.host)
     path = config_of(isolated_home)
-    assert told.exit_code == 0
-    assert told.stdout == f"login/{guarded.host} configured ({USER}, in {path})\n"
-    assert "is not encrypted in" in told.stderr
+    assert result.exit_code == 0
+    assert result.stdout == f"login/{guarded.host} configured ({USER}, in {path})\n"
+    assert "is not encrypted in" in result.stderr
     auths = {guarded.host: {"auth": encode_auth(USER, PASSWORD)}}
     assert json.loads(path.read_text()) == {"auths": auths}
     again = login(guarded.host)
@@ -63,16 +59,16 @@ def test_a_password_that_was_tried_is_kept_as_docker_keeps_it(
     assert again.stderr == ""
 
 
-def test_a_wrong_password_is_not_kept(guarded: DockerRegistry, isolated_home: Path) -> None:
-    told = login(guarded.host, "hunter2", "-v")
-    assert told.exit_code == 4
-    assert told.stdout == ""
-    assert "rejects the password" in told.stderr
-    assert "hunter2" not in told.stderr
+def test_a_wrong_password_is_not_saved(guarded: DockerRegistry, isolated_home: Path) -> None:
+    result = login(guarded.host, "hunter2", "-v")
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    assert "rejects the password" in result.stderr
+    assert "hunter2" not in result.stderr
     assert not config_of(isolated_home).exists()
 
 
-def test_skopeo_lists_copies_and_pushes_with_it(
+def test_skopeo_lists_and_copies_with_the_saved_credential(
     guarded: DockerRegistry, program: Callable[[str], str]
 ) -> None:
     assert login(guarded.host).exit_code == 0
@@ -85,7 +81,7 @@ def test_skopeo_lists_copies_and_pushes_with_it(
     assert run("tags", f"{guarded.host}/team/copy", "--plain-http").stdout == "1.0\n"
 
 
-def test_a_config_that_skopeo_wrote_is_used(
+def test_a_credential_that_skopeo_saved_is_used(
     guarded: DockerRegistry, isolated_home: Path, program: Callable[[str], str]
 ) -> None:
     path = config_of(isolated_home)
@@ -95,7 +91,7 @@ def test_a_config_that_skopeo_wrote_is_used(
     assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
 
 
-def test_logout_forgets_and_says_when_there_was_nothing(
+def test_logout_deletes_the_credential_and_then_reports_unchanged(
     guarded: DockerRegistry, isolated_home: Path
 ) -> None:
     assert login(guarded.host).exit_code == 0
@@ -106,13 +102,13 @@ def test_logout_forgets_and_says_when_there_was_nothing(
     assert run("catalog", guarded.host, "--plain-http").exit_code == 4
 
 
-def test_a_registry_that_lets_everybody_in_proves_nothing(registry: DockerRegistry) -> None:
-    told = login(registry.host)
-    assert told.exit_code == 0
-    assert "it did not check this one" in told.stderr
+def test_a_registry_without_authentication_is_a_warning(registry: DockerRegistry) -> None:
+    result = login(registry.host)
+    assert result.exit_code == 0
+    assert "it did not check this one" in result.stderr
 
 
-def test_a_helper_keeps_the_password_and_login_says_so(
+def test_a_credential_helper_stores_the_password(
     guarded: DockerRegistry, isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "kept"
@@ -123,15 +119,17 @@ def test_a_helper_keeps_the_password_and_login_says_so(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     config_of(isolated_home).parent.mkdir()
     config_of(isolated_home).write_text('{"credsStore": "mine"}')
-    told = login(guarded.host)
-    assert told.stdout == (f"login/{guarded.host} configured ({USER}, in docker-credential-mine)\n")
-    assert told.stderr == ""
+    result = login(guarded.host)
+    assert result.stdout == (
+        f"login/{guarded.host} configured ({USER}, in docker-credential-mine)\n"
+    )
+    assert result.stderr == ""
     assert PASSWORD not in config_of(isolated_home).read_text()
     assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
 
 
-def test_without_a_user_it_says_what_to_pass(guarded: DockerRegistry) -> None:
-    told = run("login", guarded.host, "--plain-http")
-    assert told.exit_code == 1
-    assert "pass --username with --password-stdin" in told.stderr
+def test_without_a_user_the_hint_names_the_flags(guarded: DockerRegistry) -> None:
+    result = run("login", guarded.host, "--plain-http")
+    assert result.exit_code == 1
+    assert "pass --username with --password-stdin" in result.stderr
     assert run("login").exit_code == 2
