@@ -34,12 +34,14 @@ class WriteOptions:
 
     *backup* keeps the old content as `<file>.bak`. *timeout* is how many seconds to wait for the
     lock. *in_place* writes into the file itself, for a file that is a mount point. Then a reader
-    may see a part of the content, and a crash may leave a part.
+    may see a part of the content, and a crash may leave a part. With *dry_run* nothing is locked or
+    written.
     """
 
     backup: bool = False
     in_place: bool = False
     timeout: float = 30.0
+    dry_run: bool = False
 
 
 @dataclass
@@ -77,6 +79,10 @@ def editing(path: Path, options: WriteOptions = _DEFAULTS) -> Iterator[Draft]:
     MountPointError if only `options.in_place` could work, FileAccessError if the system denies any
     other step.
     """
+    if options.dry_run:
+        content = read(path)
+        yield Draft(content, content)
+        return
     target = Path(os.path.realpath(path))
     with _locked(target, path, options):
         # If it cannot be removed, creating it will fail below, with a message.
