@@ -1,75 +1,75 @@
-"""The content of docs/readers.md: who reads auth files, and what each reader accepts."""
+"""The content of docs/readers.md: who reads auth files, and what each reader does with them."""
 
 from collections.abc import Mapping
 
-from regctl.authfile.readers import READERS, Cell
+from regctl.authfile.readers import READERS, AuthFileReader, Behavior, Effect
 
-WORDS = {
-    "fine": "yes",
-    "shuts": "no",
-    "opens": "**opens**",
-    "breaks": "**breaks**",
+WORDS: dict[Effect, str] = {
+    "ok": "yes",
+    "rejects-user": "no",
+    "accepts-hash": "**accepts hash**",
+    "admits-nameless": "**no name**",
+    "rejects-file": "**rejects file**",
+    "keeps-old-file": "old file",
+    "ignores-rest": "ignores rest",
+    "uses-first": "first",
+    "uses-last": "last",
 }
 
 HEAD = """\
 # Who reads auth files
 
-`make docs` writes this file from `src/regctl/authfile/readers.py`, where each cell has its source.
+`make docs` creates this page from `src/regctl/authfile/readers.py`, where each cell has its source;
 `regctl auth check --for all -o json` prints the sources, too. `regctl auth check --for READER`
-checks an auth file for one of them, and `regctl auth push` uploads nothing that its reader would
-reject.
+checks a file as that program reads it, and `regctl auth push` refuses what its reader would reject.
 
-"""
-
-SCHEMES_HEAD = """\
 ## Schemes
 
-*yes*: the user can log in. *no*: the user cannot. Any other word is explained below.
+*yes*: the user can log in. *no*: the reader rejects the user. **rejects file**: it rejects the
+whole file, or more. **accepts hash**: it accepts the hash itself as the password.
 
 """
 
-ODDITIES_HEAD = """
-## Oddities
+LINES_HEAD = """
+## Features of lines
 
-What such a line or file does. *yes*: nothing bad. *no*: the users of the line cannot log in.
-*first*, *last*: which of a user's lines counts. **opens**: somebody can log in who should not.
-**breaks**: the reader rejects the whole file, or does not start. *stale*: the reader keeps the file
-that it read before. *hides*: the reader ignores the lines that follow.
+*yes*: the line is read as meant, or ignored. *no*: the reader rejects the user of that line.
+*first*, *last*: which of a user's lines it uses. **no name**: it accepts a login without a name.
+**rejects file**: it rejects the whole file, or more. *old file*: it keeps using the file that it
+read before. *ignores rest*: it ignores all lines after that one.
 
+"""
+
+SECRETS_HEAD = """
+## Secrets and limits
+
+| reader | Secret | key | highest bcrypt cost | longest password |
+| --- | --- | --- | --- | --- |
 """
 
 
 def document() -> str:
     """Return docs/readers.md."""
     schemes = {name: one.schemes for name, one in READERS.items()}
-    oddities = {name: one.oddities for name, one in READERS.items()}
-    return "".join(
-        [HEAD, SCHEMES_HEAD, _table(schemes), ODDITIES_HEAD, _table(oddities), _secrets()]
-    )
+    features = {name: one.line_features for name, one in READERS.items()}
+    secrets = "".join(map(_secret_row, READERS.values()))
+    return f"{HEAD}{_table(schemes)}{LINES_HEAD}{_table(features)}{SECRETS_HEAD}{secrets}"
 
 
-def _table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
+def _table(cells: Mapping[str, Mapping[str, Behavior]]) -> str:
     columns = list(next(iter(cells.values())))
     lines = [f"| reader | {' | '.join(columns)} |\n", f"| --- |{' --- |' * len(columns)}\n"]
-    for name, known in cells.items():
-        row = [WORDS.get(known[what].effect, known[what].effect) for what in columns]
-        lines.append(f"| {name} | {' | '.join(row)} |\n")
+    for name, row in cells.items():
+        words = [WORDS[row[column].effect] for column in columns]
+        lines.append(f"| {name} | {' | '.join(words)} |\n")
     return "".join(lines)
 
 
-def _secrets() -> str:
-    lines = [
-        "\n## Secrets and limits\n\n",
-        "| reader | Secret | key | highest bcrypt cost | longest password |\n",
-        "| --- | --- | --- | --- | --- |\n",
-    ]
-    for name, one in READERS.items():
-        kind, key = "none", ""
-        if one.shape is not None:
-            kind = f"`{one.shape.type}`"
-            key = f"`{one.shape.key}`" if one.shape.key else "one for each user"
-            key = "any" if one.shape.any_key else key
-        lines.append(
-            f"| {name} | {kind} | {key} | {one.bcrypt_cost.most} | {one.password.most} bytes |\n"
-        )
-    return "".join(lines)
+def _secret_row(reader: AuthFileReader) -> str:
+    kind, key = "none", ""
+    if reader.layout is not None:
+        kind = f"`{reader.layout.type}`"
+        key = f"`{reader.layout.key}`" if reader.layout.key else "one for each user"
+        key = "any" if reader.layout.any_key else key
+    limits = f"{reader.bcrypt_cost.maximum} | {reader.password.maximum} bytes"
+    return f"| {reader.name} | {kind} | {key} | {limits} |\n"

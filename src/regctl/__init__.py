@@ -10,8 +10,8 @@ loads neither requests nor kubernetes. docs/python.md shows them in use.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from regctl.authfile.htpasswd import HtpasswdFile as HtpasswdFile
-    from regctl.authfile.htpasswd import add_user as add_user
-    from regctl.authfile.htpasswd import remove_users as remove_users
+    from regctl.authfile.edit import add_user as add_user
+    from regctl.authfile.edit import remove_users as remove_users
     from regctl.authsecret.secret import AuthSecret as AuthSecret
     from regctl.cluster.client import Cluster as Cluster
     from regctl.cluster.resource import Namespace as Namespace
@@ -51,9 +51,9 @@ _MODULES = {
     "RegistryClient": "registry.client",
     "RegistrySpec": "provisioning.spec",
     "TakeoverPolicy": "pullsecrets.plan",
-    "add_user": "authfile.htpasswd",
+    "add_user": "authfile.edit",
     "open_archive": "images.archive",
-    "remove_users": "authfile.htpasswd",
+    "remove_users": "authfile.edit",
 }
 
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - the names of the table

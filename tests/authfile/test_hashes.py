@@ -1,4 +1,4 @@
-"""Schemes: recognised, made, verified, and what a password may be."""
+"""Schemes are identified, computed and verified; invalid passwords are rejected."""
 
 import subprocess
 from collections.abc import Callable
@@ -43,19 +43,19 @@ SCHEMES = [
 
 
 @pytest.mark.parametrize(("secret", "expected"), SCHEMES)
-def test_a_scheme_is_recognised_by_its_form(
+def test_a_scheme_is_identified_by_its_form(
     secret: str, expected: tuple[str, str, int | None]
 ) -> None:
     assert hashes.identify(secret) == expected
 
 
 @given(st.text())
-def test_recognising_never_fails(secret: str) -> None:
+def test_identify_never_fails(secret: str) -> None:
     assert isinstance(hashes.identify(secret).name, str)
 
 
 @pytest.mark.parametrize("scheme", hashes.WRITABLE)
-def test_what_is_made_is_recognised_and_verifies(scheme: str) -> None:
+def test_a_new_hash_is_identified_and_verifies(scheme: str) -> None:
     cost = {"bcrypt": 4, "sha256-crypt": 1000, "sha512-crypt": 1000}.get(scheme)
     secret = hashes.make("pässword", scheme, cost)
     found = hashes.identify(secret)
@@ -64,20 +64,20 @@ def test_what_is_made_is_recognised_and_verifies(scheme: str) -> None:
     assert not hashes.verify("password", secret)
 
 
-def test_bcrypt_is_made_with_the_prefix_that_apache_knows_and_cost_10() -> None:
+def test_bcrypt_has_the_prefix_that_apache_reads_and_cost_10() -> None:
     assert hashes.make("x").startswith("$2y$10$")
     assert hashes.make("x", cost=4) != hashes.make("x", cost=4)
 
 
 @pytest.mark.parametrize(("scheme", "secret"), KNOWN.items())
-def test_a_hash_made_elsewhere_verifies(scheme: str, secret: str) -> None:
+def test_a_hash_of_another_program_verifies(scheme: str, secret: str) -> None:
     assert hashes.identify(secret).name == scheme
     assert hashes.verify("secret", secret)
     assert not hashes.verify("Secret", secret)
 
 
 @pytest.mark.parametrize("flag", ["-B", "-m", "-s", "-d", "-2", "-5"])
-def test_what_htpasswd_makes_verifies(program: Callable[[str], str], flag: str) -> None:
+def test_a_hash_of_htpasswd_verifies(program: Callable[[str], str], flag: str) -> None:
     made = subprocess.run(
         [program("htpasswd"), "-nb", flag, "u", "secret"],
         capture_output=True,
@@ -97,7 +97,7 @@ def test_a_long_password_is_cut_as_servers_cut_it() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=90), st.sampled_from(sorted({*KNOWN.values(), "", "!x", "$2y$99$", "$1$"})))
-def test_verifying_never_crashes(password: str, secret: str) -> None:
+def test_verify_never_crashes(password: str, secret: str) -> None:
     try:
         assert hashes.verify(password, secret) is (
             password == "secret" and secret in KNOWN.values()
@@ -109,21 +109,21 @@ def test_verifying_never_crashes(password: str, secret: str) -> None:
 @pytest.mark.parametrize(
     "secret", ["$2y$03$" + "a" * 53, "$2x$99$" + "a" * 53, "$5$rounds=1$s$" + "a" * 43]
 )
-def test_a_hash_that_no_server_takes_opens_to_nobody(secret: str) -> None:
+def test_an_invalid_hash_matches_nothing(secret: str) -> None:
     assert not hashes.verify("secret", secret)
 
 
 @pytest.mark.parametrize("secret", ["$y$j9T$s$" + "a" * 43, "$argon2id$v=19$x$y$z", "nonsense!"])
-def test_a_scheme_that_cannot_be_checked_is_said_to_be(secret: str) -> None:
-    with pytest.raises(UnreadableHashError):
+def test_a_scheme_that_cannot_be_verified_is_an_error(secret: str) -> None:
+    with pytest.raises(UnreadableHashError, match="cannot verify the hash: "):
         hashes.verify("secret", secret)
 
 
 @pytest.mark.parametrize(
-    ("password", "said"),
+    ("password", "problem"),
     [
         ("", "is empty"),
-        ("x" * 73, "has 73 bytes, and bcrypt takes 72"),
+        ("x" * 73, "has 73 bytes, the limit of bcrypt is 72"),
         ("ä" * 37, "has 74 bytes"),
         ("a\0b", "control character"),
         ("a\nb", "control character"),
@@ -131,35 +131,33 @@ def test_a_scheme_that_cannot_be_checked_is_said_to_be(secret: str) -> None:
         ("\udcff", "not UTF-8"),
     ],
 )
-def test_a_password_that_a_server_would_read_as_another_is_refused(
-    password: str, said: str
+def test_a_password_that_servers_would_read_differently_is_rejected(
+    password: str, problem: str
 ) -> None:
-    with pytest.raises(InvalidPasswordError, match=said) as caught:
+    with pytest.raises(InvalidPasswordError, match=problem) as caught:
         hashes.make(password, cost=4)
     assert not password or password not in str(caught.value)
 
 
-def test_other_schemes_take_more_than_bcrypt() -> None:
+def test_other_schemes_allow_longer_passwords_than_bcrypt() -> None:
     hashes.check_password("x" * 255, "sha512-crypt")
-    with pytest.raises(InvalidPasswordError, match="takes 255"):
+    with pytest.raises(InvalidPasswordError, match="the limit of sha512-crypt is 255"):
         hashes.check_password("x" * 256, "sha512-crypt")
 
 
 @pytest.mark.parametrize(
-    ("scheme", "cost", "said"),
+    ("scheme", "cost", "problem"),
     [
         ("bcrypt", 3, "4 to 17, not 3"),
         ("bcrypt", 18, "4 to 17, not 18"),
         ("sha1", 5, "sha1 has no cost"),
         ("apr1", 5, "apr1 has no cost"),
         ("sha512-crypt", 999, "1000 to 999999999"),
-        ("argon2id", None, "cannot hash with argon2id"),
+        ("argon2id", None, "cannot write hashes of scheme argon2id"),
     ],
 )
-def test_a_scheme_or_cost_that_cannot_be_is_refused(
-    scheme: str, cost: int | None, said: str
-) -> None:
-    with pytest.raises(InvalidInputError, match=said):
+def test_an_invalid_scheme_or_cost_is_rejected(scheme: str, cost: int | None, problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
         hashes.make("x", scheme, cost)
 
 
@@ -177,13 +175,33 @@ def test_a_scheme_or_cost_that_cannot_be_is_refused(
         (KNOWN["sha256-crypt"], "sha256-crypt", 9000, False),
     ],
 )
-def test_a_hash_stays_when_it_is_as_good_as_what_was_asked_for(
+def test_a_hash_is_kept_if_it_is_as_good_as_required(
     secret: str, scheme: str | None, cost: int | None, *, stays: bool
 ) -> None:
     assert hashes.is_good_enough(secret, scheme, cost) is stays
 
 
-def test_a_generated_password_is_long_and_safe_anywhere() -> None:
+def test_a_generated_password_is_long_and_alphanumeric() -> None:
     made = {hashes.generate_password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(password) == 24 and password.isalnum() for password in made)
+
+
+def test_a_hash_that_matches_and_is_good_enough_is_reused() -> None:
+    good, low = hashes.make("secret"), hashes.make("secret", cost=4)
+    assert hashes.reuse_or_hash("secret", [good]) == good
+    assert hashes.reuse_or_hash("secret", [good, good]) == good
+    assert hashes.reuse_or_hash("secret", [low], cost=4) == low
+    for password, present in (("other", [good]), ("secret", [low]), ("secret", [good, low])):
+        new = hashes.reuse_or_hash(password, present)
+        assert new not in present
+        assert hashes.verify(password, new)
+
+
+def test_the_time_of_each_cost_is_twice_that_of_the_one_before() -> None:
+    ticks = iter(range(100))
+    costs = {one.cost: one for one in hashes.measure_costs(10, clock=lambda: next(ticks))}
+    assert list(costs) == list(hashes.BCRYPT_COSTS)
+    assert costs[12].check == 4 * costs[10].check
+    assert costs[10].pull == 14 * costs[10].check
+    assert costs[10].push == 56 * costs[10].check

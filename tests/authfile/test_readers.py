@@ -1,7 +1,7 @@
 """
-The table of who reads what, asked of the programs themselves.
+The table of readers, compared with the programs themselves.
 
-A cell that disagrees with distribution, nginx, httpd, HAProxy or Caddy fails here.
+A cell that differs from what distribution, nginx, httpd, HAProxy or Caddy do fails here.
 """
 
 import tempfile
@@ -13,20 +13,18 @@ import pytest
 
 from regctl import atomicfile
 from regctl.authfile.readers import (
-    DEFAULT,
+    DEFAULT_READER,
     LONG_LINE,
-    ODDITIES,
     READERS,
-    SCHEMES,
     by_effect,
-    named,
+    get_reader,
 )
 from regctl.errors import InvalidInputError
 from tests.conftest import Servers
-from tests.servers.consumers import apache, caddy, haproxy, status
 from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx
 from tests.servers.process import StartError
+from tests.servers.readers import apache, caddy, haproxy, status
 
 PASSWORD = "secret"
 BCRYPT = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
@@ -56,12 +54,12 @@ BCRYPT_TAGS = {f"bcrypt-{tag}": BCRYPT.replace("2y", tag) for tag in ("2a", "2b"
 # HAProxy is asked on glibc; the controllers' images are Alpine's, whose libc knows less.
 ONLY_GLIBC = {"yescrypt", "scrypt"}
 
-Ask = Callable[[str, str], int]
+Login = Callable[[str, str], int]
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder that httpd may enter; pytest shuts its own whenever it starts anew."""
+    """A folder that httpd may enter; pytest resets the mode of its own folders."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -77,11 +75,11 @@ def auth_file(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def readers(folder: Path, auth_file: Path, serve_module: Servers) -> Callable[[str], Ask]:
-    """Start the program of that name, once, on the one auth file; return how to ask it."""
-    started: dict[str, Ask] = {}
+def start(folder: Path, auth_file: Path, serve_module: Servers) -> Callable[[str], Login]:
+    """Start the program of that name, once, on the one auth file; return how to log in to it."""
+    started: dict[str, Login] = {}
 
-    def reader(name: str) -> Ask:
+    def start_once(name: str) -> Login:
         if name not in started:
             own = folder / name
             if name == "distribution":
@@ -93,11 +91,11 @@ def readers(folder: Path, auth_file: Path, serve_module: Servers) -> Callable[[s
             started[name] = lambda user, password: status(url, user, password)
         return started[name]
 
-    return reader
+    return start_once
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write so that every reader notices."""
+    """Write with a new modification time, so that every reader reloads the file."""
     with atomicfile.editing(file) as draft:
         draft.content = content
 
@@ -106,14 +104,14 @@ def write(file: Path, content: bytes) -> None:
 
 
 @pytest.fixture(scope="module", params=["distribution", "nginx", "httpd", "haproxy", "caddy"])
-def asked(
+def running(
     request: pytest.FixtureRequest,
-    readers: Callable[[str], Ask],
+    start: Callable[[str], Login],
     auth_file: Path,
     folder: Path,
     serve_module: Servers,
-) -> tuple[str, Ask]:
-    """A program that has every scheme in its list, and how to ask it."""
+) -> tuple[str, Login]:
+    """A program whose users have every scheme, and how to log in to it."""
     hashes = HASHES | BCRYPT_TAGS
     name = request.param
     if name in {"haproxy", "caddy"}:
@@ -122,35 +120,37 @@ def asked(
         url = serve_module(server(folder / name, listed))
         return name, lambda user, password: status(url, user, password)
     write(auth_file, "".join(f"{user}:{hash_}\n" for user, hash_ in hashes.items()).encode())
-    return name, readers(name)
+    return name, start(name)
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != "empty"])
-def test_a_scheme_is_read_as_the_table_says(asked: tuple[str, Ask], scheme: str) -> None:
-    name, ask = asked
-    consumer = READERS["haproxy-ingress" if name == "haproxy" else name]
-    assert ask(scheme, "wrong") == 401
-    reads = consumer.schemes[scheme].effect == "fine"
+@pytest.mark.parametrize("scheme", [scheme for scheme in HASHES if scheme != "empty"])
+def test_a_scheme_is_read_as_the_table_says(running: tuple[str, Login], scheme: str) -> None:
+    name, log_in = running
+    reader = READERS["haproxy-ingress" if name == "haproxy" else name]
+    assert log_in(scheme, "wrong") == 401
+    reads = reader.schemes[scheme].effect == "ok"
     if name == "haproxy" and scheme in ONLY_GLIBC:
         assert not reads
         reads = True
-    assert ask(scheme, PASSWORD) == (200 if reads else 401)
+    assert log_in(scheme, PASSWORD) == (200 if reads else 401)
 
 
-def test_every_tag_of_bcrypt_is_read(asked: tuple[str, Ask]) -> None:
-    _, ask = asked
+def test_every_tag_of_bcrypt_is_read(running: tuple[str, Login]) -> None:
+    _, log_in = running
     for user in BCRYPT_TAGS:
-        assert ask(user, PASSWORD) == 200
-        assert ask(user, "wrong") == 401
+        assert log_in(user, PASSWORD) == 200
+        assert log_in(user, "wrong") == 401
 
 
-def test_no_hash_lets_nobody_in(asked: tuple[str, Ask], tmp_path: Path) -> None:
-    name, ask = asked
+def test_with_no_hash_every_password_is_rejected(
+    running: tuple[str, Login], tmp_path: Path
+) -> None:
+    name, log_in = running
     if name not in {"haproxy", "caddy"}:
-        assert READERS[name].schemes["empty"].effect == "shuts"
-        assert {ask("empty", password) for password in ("", "x")} == {401}
+        assert READERS[name].schemes["empty"].effect == "rejects-user"
+        assert {log_in("empty", password) for password in ("", "x")} == {401}
     elif name == "caddy":
-        assert READERS[name].schemes["empty"].effect == "breaks"
+        assert READERS[name].schemes["empty"].effect == "rejects-file"
         with pytest.raises(StartError, match="cannot be empty"), caddy(tmp_path, {"a": ""}):
             pass
     else:
@@ -158,9 +158,9 @@ def test_no_hash_lets_nobody_in(asked: tuple[str, Ask], tmp_path: Path) -> None:
             assert {status(url, "a", password) for password in ("", "x")} == {401}
 
 
-# Oddities
+# Features of lines
 
-ODD_ROWS = {
+FEATURES = {
     "comment": (f"# x\n#odd:{BCRYPT}\n".encode(), None),
     "blank-line": (b"\n  \n\t\n", None),
     "no-colon": (b"odd\n", None),
@@ -175,64 +175,62 @@ ODD_ROWS = {
 }
 
 
-def observed(ask: Ask, file: Path, odd: bytes, user: str | None) -> str:
-    """Put an odd line before a good one, and tell what becomes of both."""
+def observed(log_in: Login, file: Path, odd: bytes, user: str | None) -> str:
+    """Write a line with a feature before a plain one, and return the effect."""
     write(file, f"before:{BCRYPT}\n".encode())
-    assert ask("before", PASSWORD) == 200
+    assert log_in("before", PASSWORD) == 200
     write(file, odd + f"good:{BCRYPT}\n".encode())
-    ask("good", PASSWORD)
-    if ask("before", PASSWORD) == 200:
-        return "stale"
-    if ask("good", PASSWORD) != 200:
-        return "hides"
-    if ask("", PASSWORD) == 200:
-        return "opens"
-    return "fine" if user is None or ask(user, PASSWORD) == 200 else "shuts"
+    log_in("good", PASSWORD)
+    if log_in("before", PASSWORD) == 200:
+        return "keeps-old-file"
+    if log_in("good", PASSWORD) != 200:
+        return "ignores-rest"
+    if log_in("", PASSWORD) == 200:
+        return "admits-nameless"
+    return "ok" if user is None or log_in(user, PASSWORD) == 200 else "rejects-user"
 
 
-@pytest.mark.parametrize("oddity", ODD_ROWS)
+@pytest.mark.parametrize("feature", FEATURES)
 @pytest.mark.parametrize("name", ["distribution", "nginx", "httpd"])
-def test_an_oddity_does_what_the_table_says(
-    name: str, oddity: str, readers: Callable[[str], Ask], auth_file: Path
+def test_a_feature_of_a_line_has_the_effect_that_the_table_says(
+    name: str, feature: str, start: Callable[[str], Login], auth_file: Path
 ) -> None:
-    odd, user = ODD_ROWS[oddity]
-    effect = observed(readers(name), auth_file, odd, user)
-    assert effect == READERS[name].oddities[oddity].effect
+    odd, user = FEATURES[feature]
+    effect = observed(start(name), auth_file, odd, user)
+    assert effect == READERS[name].line_features[feature].effect
 
 
 @pytest.mark.parametrize("name", ["distribution", "nginx", "httpd"])
-def test_of_two_lines_the_one_counts_that_the_table_says(
-    name: str, readers: Callable[[str], Ask], auth_file: Path
+def test_the_used_one_of_two_lines_is_the_one_in_the_table(
+    name: str, start: Callable[[str], Login], auth_file: Path
 ) -> None:
     write(auth_file, f"a:{BCRYPT}\na:{OTHER}\n".encode())
-    answers = [readers(name)("a", password) for password in (PASSWORD, "other")]
-    winner = READERS[name].winner(2)
-    assert answers == [200 if line == winner else 401 for line in range(2)]
+    answers = [start(name)("a", password) for password in (PASSWORD, "other")]
+    used = READERS[name].used_line(2)
+    assert answers == [200 if line == used else 401 for line in range(2)]
 
 
-def test_haproxy_takes_the_first_of_two_users_and_caddy_neither(
+def test_haproxy_uses_the_first_of_two_lines_and_caddy_rejects_both(
     serve: Servers, tmp_path: Path
 ) -> None:
     url = serve(haproxy(tmp_path / "h", {"a": f"{BCRYPT}\n  user a password {OTHER}"}))
-    assert READERS["haproxy-ingress"].winner(2) == 0
+    assert READERS["haproxy-ingress"].used_line(2) == 0
     assert [status(url, "a", password) for password in (PASSWORD, "other")] == [200, 401]
-    assert READERS["caddy"].winner(2) is None
+    assert READERS["caddy"].used_line(2) is None
     twice = {"a": BCRYPT, "  a": OTHER}
     with pytest.raises(StartError, match="not unique"), caddy(tmp_path / "c", twice):
         pass
 
 
-def test_haproxy_shuts_out_a_user_with_a_third_field(serve: Servers, tmp_path: Path) -> None:
+def test_haproxy_rejects_a_user_with_a_third_field(serve: Servers, tmp_path: Path) -> None:
     url = serve(haproxy(tmp_path, {"a": f"{BCRYPT}:note"}))
-    assert READERS["haproxy-ingress"].oddities["third-field"].effect == "shuts"
+    assert READERS["haproxy-ingress"].line_features["third-field"].effect == "rejects-user"
     assert status(url, "a", PASSWORD) == 401
 
 
 @pytest.mark.parametrize("user", ["two words", 'a"b', "a'b", "a#b", "a\\nb"])
-def test_a_name_that_haproxy_reads_as_something_else(user: str, tmp_path: Path) -> None:
-    pattern = READERS["haproxy-ingress"].bad_name
-    assert pattern is not None
-    assert pattern.fullmatch(user)
+def test_a_name_with_a_special_meaning_is_rejected_by_haproxy(user: str, tmp_path: Path) -> None:
+    assert READERS["haproxy-ingress"].rejects_name(user)
     with ExitStack() as stack:
         try:
             url = stack.enter_context(haproxy(tmp_path, {user: BCRYPT}))
@@ -241,11 +239,9 @@ def test_a_name_that_haproxy_reads_as_something_else(user: str, tmp_path: Path) 
         assert status(url, user, PASSWORD) == 401
 
 
-def test_other_names_are_as_good_for_haproxy(serve: Servers, tmp_path: Path) -> None:
+def test_other_names_are_accepted_by_haproxy(serve: Servers, tmp_path: Path) -> None:
     users = ["alice", "a.b-c_d@e+f", "a$b", "é", "a;b"]
-    pattern = READERS["haproxy-ingress"].bad_name
-    assert pattern is not None
-    assert not any(pattern.fullmatch(user) for user in users)
+    assert not any(READERS["haproxy-ingress"].rejects_name(user) for user in users)
     url = serve(haproxy(tmp_path, dict.fromkeys(users, BCRYPT)))
     assert [status(url, user, PASSWORD) for user in users] == [200] * len(users)
 
@@ -254,28 +250,30 @@ def test_other_names_are_as_good_for_haproxy(serve: Servers, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_there_is_a_cell_with_a_source_for_everything(name: str) -> None:
-    consumer = READERS[name]
-    assert set(consumer.schemes) == set(SCHEMES)
-    assert set(consumer.oddities) == set(ODDITIES)
-    for cell in (*consumer.schemes.values(), *consumer.oddities.values()):
+def test_every_cell_has_a_source(name: str) -> None:
+    reader = READERS[name]
+    assert set(reader.schemes) == set(HASHES)
+    assert set(reader.line_features) == {*FEATURES, "duplicate"}
+    for cell in (*reader.schemes.values(), *reader.line_features.values()):
         assert cell.source
-    for sourced in (consumer.shape, consumer.bcrypt_cost, consumer.password):
+    for sourced in (reader.layout, reader.bcrypt_cost, reader.password):
         assert sourced is None or sourced.source
 
 
-def test_bcrypt_is_read_by_all_but_envoy() -> None:
-    assert by_effect("schemes", "bcrypt")["breaks"] == ["envoy-gateway"]
-    assert READERS["envoy-gateway"].readable == ("sha1",)
+def test_every_reader_but_envoy_reads_bcrypt() -> None:
+    effects = by_effect({name: one.schemes["bcrypt"] for name, one in READERS.items()})
+    assert effects["rejects-file"] == ["envoy-gateway"]
+    assert set(effects) == {"ok", "rejects-file"}
+    assert READERS["envoy-gateway"].accepted_schemes == ("sha1",)
 
 
-def test_one_shape_of_a_secret_serves_most() -> None:
+def test_one_layout_of_a_secret_serves_most_readers() -> None:
     like_the_default = [
-        consumer.name
-        for consumer in READERS.values()
-        if consumer.shape and (consumer.shape.type, consumer.shape.key) == ("Opaque", "auth")
+        name
+        for name, one in READERS.items()
+        if one.layout and (one.layout.type, one.layout.key) == ("Opaque", "auth")
     ]
-    assert DEFAULT.name in like_the_default
+    assert DEFAULT_READER.name in like_the_default
     assert len(like_the_default) == 8
 
 
@@ -283,12 +281,10 @@ def test_one_shape_of_a_secret_serves_most() -> None:
     ("user", "fits"), [("a", True), ("a.b-C_9", True), ("a@b", False), ("é", False), ("..", False)]
 )
 def test_a_user_that_is_a_key_must_be_one(user: str, fits: bool) -> None:
-    pattern = READERS["haproxytech"].bad_name
-    assert pattern is not None
-    assert (pattern.fullmatch(user) is None) == fits
+    assert READERS["haproxytech"].rejects_name(user) != fits
 
 
-def test_an_unknown_consumer_is_told_who_there_is() -> None:
+def test_the_hint_for_an_unknown_reader_lists_the_readers() -> None:
     with pytest.raises(InvalidInputError) as error:
-        named("apache")
+        get_reader("apache")
     assert "httpd" in str(error.value.hint)

@@ -1,11 +1,11 @@
-"""Mending an auth file: what is mended, that nothing else is touched, and that readers agree."""
+"""Repairs of an auth file: what they change, that nothing else changes, and that readers agree."""
 
 import tempfile
 from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regctl.authfile import hashes
@@ -14,24 +14,25 @@ from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import READERS, AuthFileReader
 from regctl.authfile.repair import repair
 from tests.conftest import Servers
-from tests.servers.consumers import apache, status
 from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx
+from tests.servers.readers import apache, status
 
 A = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"  # of "secret"
 B = "$2y$04$abcdefghijklmnopqrstuuXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"
 TODAY = date(2026, 6, 1)
 
 
-def mended(before: str, consumer: str | None = None) -> str:
-    reader = READERS[consumer] if consumer else None
-    return repair(before.encode(), reader, today=TODAY).after.decode()
+def repaired(before: str, reader: str | None = None) -> str:
+    chosen = READERS[reader] if reader else None
+    return repair(before.encode(), chosen, today=TODAY).after.decode()
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         (f"\ufeffa:{A}\n", f"a:{A}\n"),
+        (f"a:{A}\n \ufeffb:{B}\n", f"a:{A}\nb:{B}\n"),
         (f"a:{A}\r\n# x\r\n\r\n", f"a:{A}\n# x\n\n"),
         (f"a:{A} \t\n", f"a:{A}\n"),
         (f" \ta:{A}\n", f"a:{A}\n"),
@@ -47,50 +48,52 @@ def mended(before: str, consumer: str | None = None) -> str:
         ),
     ],
 )
-def test_what_needs_no_password_is_mended(before: str, after: str) -> None:
-    assert mended(before) == after
-    assert mended(after) == after
+def test_what_needs_no_password_is_repaired(before: str, after: str) -> None:
+    assert repaired(before) == after
+    assert repaired(after) == after
 
 
 @pytest.mark.parametrize(
-    ("consumer", "kept"), [("nginx", A), ("distribution", B), ("traefik", B), (None, None)]
+    ("reader", "kept"), [("nginx", A), ("distribution", B), ("traefik", B), (None, None)]
 )
-def test_of_different_lines_the_one_stays_that_counts(consumer: str | None, kept: str) -> None:
+def test_of_different_lines_the_one_that_the_reader_uses_is_kept(
+    reader: str | None, kept: str
+) -> None:
     before = f"a:{A}\nb:{A}\na:{B}\n"
-    after = mended(before, consumer)
-    assert HtpasswdFile(after.encode()).secrets("a") == ((kept,) if kept else (A, B))
+    after = repaired(before, reader)
+    assert HtpasswdFile(after.encode()).hashes("a") == ((kept,) if kept else (A, B))
     assert f"b:{A}\n" in after
 
 
-def test_who_takes_neither_of_two_lines_gets_no_choice_made() -> None:
+def test_a_reader_that_uses_neither_of_two_lines_keeps_both() -> None:
     before = f"a:{A}\na:{B}\n"
-    assert mended(before, "caddy") == mended(before, "envoy-gateway") == before
+    assert repaired(before, "caddy") == repaired(before, "envoy-gateway") == before
 
 
 def test_a_clear_password_is_hashed() -> None:
-    after = HtpasswdFile(mended("a:{PLAIN}hunter2\n").encode())
-    (secret,) = after.secrets("a")
-    assert hashes.identify(secret)[:3] == ("bcrypt", "2y", hashes.DEFAULT_COST)
+    after = HtpasswdFile(repaired("a:{PLAIN}hunter2\n").encode())
+    (hash_,) = after.hashes("a")
+    assert hashes.identify(hash_)[:3] == ("bcrypt", "2y", hashes.DEFAULT_COST)
     after.verify("a", "hunter2")
 
 
-def test_a_clear_password_that_bcrypt_would_cut_stays() -> None:
+def test_a_clear_password_that_is_too_long_for_bcrypt_is_kept() -> None:
     before = f"a:{{PLAIN}}{'x' * 73}\n"
-    assert mended(before) == before
+    assert repaired(before) == before
 
 
-def test_a_file_in_utf_16_is_not_touched() -> None:
+def test_a_file_in_utf_16_is_not_changed() -> None:
     content = f"a:{A}\n".encode("utf-16")
     assert repair(content).after == content
-    assert repair(content).mends == ()
+    assert repair(content).repairs == ()
 
 
-def test_a_mend_names_line_and_user_and_no_hash() -> None:
+def test_a_repair_has_the_line_and_the_user_and_no_hash() -> None:
     done = repair(f"# x\na:{A} \nb:{{PLAIN}}hunter2".encode())
-    assert [(mend.line, mend.user, mend.what) for mend in done.mends] == [
-        (2, "a", "blanks around it removed"),
-        (3, "b", "clear password hashed"),
-        (3, "", "line feed added at the end"),
+    assert [(one.line, one.user, one.what) for one in done.repairs] == [
+        (2, "a", "removed blanks at the ends"),
+        (3, "b", "hashed the clear password"),
+        (3, "", "added the final line feed"),
     ]
     assert "hunter2" not in repr(done)
     assert A not in repr(done)
@@ -113,7 +116,7 @@ contents = st.one_of(
     st.binary(max_size=80),
 )
 readers = st.sampled_from([None, *READERS.values()])
-MENDED = {
+REPAIRED = {
     "bom",
     "crlf",
     "trailing-blank",
@@ -127,8 +130,8 @@ MENDED = {
 }
 
 
-def doors(content: bytes) -> set[tuple[str, str]]:
-    """Who gets in by what."""
+def logins(content: bytes) -> set[tuple[str, str]]:
+    """Return which name is accepted with which hash."""
     return {
         (line.name.lstrip("\ufeff \t\v\r"), line.value.replace("$2b$", "$2y$"))
         for line in HtpasswdFile(content).lines()
@@ -136,27 +139,30 @@ def doors(content: bytes) -> set[tuple[str, str]]:
     }
 
 
+@example(b"\xef\xbb\xbf:\n", None)
+@example(b" \xef\xbb\xbf:\n", None)
+@example(b"a:x\n\xef\xbb\xbfb:y\na:z\n", READERS["traefik"])
 @given(contents, readers)
-def test_any_file_is_mended_once_and_for_all(content: bytes, reader: AuthFileReader | None) -> None:
+def test_a_second_repair_changes_nothing(content: bytes, reader: AuthFileReader | None) -> None:
     done = repair(content, reader, today=TODAY)
-    assert bool(done.mends) == (done.after != content)
+    assert bool(done.repairs) == (done.after != content)
     again = repair(done.after, reader, today=TODAY)
-    assert (again.after, again.mends) == (done.after, ())
+    assert (again.after, again.repairs) == (done.after, ())
     if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         left = {finding.rule for finding in check(HtpasswdFile(done.after), reader, today=TODAY)}
-        assert not left & MENDED
+        assert not left & REPAIRED
 
 
 @given(contents, readers)
-def test_nobody_is_let_in_by_a_mend(content: bytes, reader: AuthFileReader | None) -> None:
-    assert doors(repair(content, reader, today=TODAY).after) <= doors(content)
+def test_a_repair_lets_no_other_user_log_in(content: bytes, reader: AuthFileReader | None) -> None:
+    assert logins(repair(content, reader, today=TODAY).after) <= logins(content)
 
 
 # The programs
 
 
-def test_the_programs_let_in_whom_the_mended_file_names(serve: Servers) -> None:
-    """Before, each of them keeps somebody out, lets in nobody's name, or reads an old list."""
+def test_the_programs_accept_the_users_of_the_repaired_file(serve: Servers) -> None:
+    """Before, each rejects a user, accepts a login without a name, or keeps the old file."""
     before = "\n".join(
         [
             f"\ufefffirst:{A}",

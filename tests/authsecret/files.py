@@ -1,7 +1,7 @@
 """Auth files and Secrets for the tests of this package."""
 
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT, AuthFileReader
+from regctl.authfile.readers import DEFAULT_READER, AuthFileReader
 from regctl.authsecret.secret import AuthSecret
 from regctl.cluster.ownership import Ownership
 from regctl.cluster.secret import Secret
@@ -15,7 +15,7 @@ def file(*rows: str) -> HtpasswdFile:
     return HtpasswdFile("".join(f"{row}\n" for row in rows).encode())
 
 
-def desired(*rows: str, reader: AuthFileReader = DEFAULT) -> AuthSecret:
+def desired(*rows: str, reader: AuthFileReader = DEFAULT_READER) -> AuthSecret:
     return AuthSecret.of(file(*rows), reader)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT, READERS
+from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.compare import UserChange, compare, merge, summary
 from tests.authsecret.files import A, B, file
 
@@ -35,11 +35,11 @@ def test_merge_takes_the_line_that_counts_for_the_reader(reader: str, hash_: str
 
 def test_merge_unlocks_a_user_who_is_active_in_the_secret() -> None:
     local = f"#regctl:locked a:{A}\n".encode()
-    assert merge(local, file(f"a:{A}"), DEFAULT) == f"a:{A}\n".encode()
+    assert merge(local, file(f"a:{A}"), DEFAULT_READER) == f"a:{A}\n".encode()
 
 
 def test_merge_without_a_local_file_returns_the_remote_one() -> None:
-    assert merge(None, file("# x", f"a:{A}"), DEFAULT) == f"# x\na:{A}\n".encode()
+    assert merge(None, file("# x", f"a:{A}"), DEFAULT_READER) == f"# x\na:{A}\n".encode()
 
 
 rows = st.lists(
@@ -57,7 +57,7 @@ def test_after_a_merge_there_is_no_difference(
         *(f"{'#regctl:locked ' if state else ''}{name}:{hash_}" for name, hash_, state in here),
     )
     remote = file(*(f"{name}:{hash_}" for name, hash_, _ in there))
-    content = merge(local.content, remote, DEFAULT)
+    content = merge(local.content, remote, DEFAULT_READER)
     assert compare(HtpasswdFile(content), remote) == ()
     assert content.startswith(b"# kept\n")
     locked = {user.name for user in local.users() if user.locked}

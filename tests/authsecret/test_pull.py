@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from regctl.atomicfile import WriteOptions
-from regctl.authfile.readers import DEFAULT
+from regctl.authfile.readers import DEFAULT_READER
 from regctl.authsecret.pull import Pull, prepare
 from regctl.cluster.client import Cluster
 from regctl.errors import FileAccessError, MalformedError, ObjectNotFoundError
@@ -21,7 +21,7 @@ def cluster(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
 def pull(kubernetes: ApiServer, cluster: Cluster, namespace: str, path: Path) -> Pull:
     """Plan a pull from a Secret with the user `a`."""
     kubernetes.create_secret(namespace, desired(f"a:{A}").manifest(namespace, NAME))
-    return prepare(cluster, (namespace, NAME), path, DEFAULT)
+    return prepare(cluster, (namespace, NAME), path, DEFAULT_READER)
 
 
 def test_a_new_file_is_created(
@@ -58,10 +58,10 @@ def test_a_secret_that_cannot_be_read_is_an_error(
     kubernetes: ApiServer, cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ObjectNotFoundError, match="it does not exist"):
-        prepare(cluster, (namespace, NAME), tmp_path / "auth", DEFAULT)
+        prepare(cluster, (namespace, NAME), tmp_path / "auth", DEFAULT_READER)
     kubernetes.create_secret(namespace, {"metadata": {"name": NAME}, "data": {"users": "eA=="}})
     with pytest.raises(MalformedError, match="reads key auth"):
-        prepare(cluster, (namespace, NAME), tmp_path / "auth", DEFAULT)
+        prepare(cluster, (namespace, NAME), tmp_path / "auth", DEFAULT_READER)
 
 
 def test_no_hash_is_in_a_repr(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regctl.authfile.readers import DEFAULT
+from regctl.authfile.readers import DEFAULT_READER
 from regctl.authsecret.compare import UserChange
 from regctl.authsecret.push import prepare
 from regctl.authsecret.secret import AuthSecret, fetch, read
@@ -61,7 +61,7 @@ def names(outcome: Outcome) -> list[tuple[str, ...]]:
 
 
 def content(cluster: Cluster, namespace: str) -> bytes:
-    return read(fetch(cluster, namespace, NAME), DEFAULT).content
+    return read(fetch(cluster, namespace, NAME), DEFAULT_READER).content
 
 
 def other(kubernetes: ApiServer, tmp_path: Path) -> Cluster:

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from regctl.authfile.readers import DEFAULT, READERS
+from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.secret import read
 from regctl.errors import InvalidInputError, MalformedError, UnsuitableAuthFileError
 from tests.authsecret.files import NAME, A, B, desired, file, secret
@@ -52,9 +52,9 @@ def test_the_first_finding_is_reported_and_the_others_are_counted() -> None:
 
 def test_another_key_than_the_readers_is_malformed() -> None:
     with pytest.raises(MalformedError, match="reads key auth, and the Secret has only users"):
-        read(secret({"users": b"x"}), DEFAULT)
+        read(secret({"users": b"x"}), DEFAULT_READER)
     with pytest.raises(MalformedError, match="the Secret has no keys"):
-        read(secret({}), DEFAULT)
+        read(secret({}), DEFAULT_READER)
     assert read(secret({"users": f"a:{A}\n".encode()}), READERS["traefik"]).user("a") is not None
 
 

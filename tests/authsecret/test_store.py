@@ -14,7 +14,7 @@ from regctl.cluster.client import Cluster
 from regctl.errors import ForeignObjectError, ObjectNotFoundError
 from tests.servers.kubernetes import ApiServer
 
-READER = readers.DEFAULT
+READER = readers.DEFAULT_READER
 NAME = "users"
 LINE = f"alice:{hashes.make('first', cost=4)}\n"
 

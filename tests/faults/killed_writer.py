@@ -1,8 +1,8 @@
 """
-Rewrite an auth file and die on the way: a process for each of many moments of the write.
+Rewrite an auth file and kill the writer: one process for each of many moments of the write.
 
-`python killed_writer.py FILE MOMENTS` prints what was found as JSON. A moment is one instruction of
-the interpreter in the modules that write; the process kills itself there with SIGKILL.
+`python killed_writer.py FILE MOMENTS` prints what it found as JSON. A moment is one instruction of
+the interpreter in the modules that write; there the process kills itself with SIGKILL.
 """
 
 import json
@@ -15,20 +15,20 @@ from types import FrameType
 from typing import Any
 
 from regctl import atomicfile
-from regctl.authfile import htpasswd
+from regctl.authfile import edit, htpasswd, lines
 
-TRACED = {atomicfile.__file__, htpasswd.__file__}
+TRACED = {module.__file__ for module in (atomicfile, edit, htpasswd, lines)}
 OLD = b"alice:old\nbob:old\n"
 NEW = b"alice:new\nbob:old\n"
 
 
 def rewrite(path: Path) -> None:
-    with htpasswd.editing(path) as file:
+    with edit.editing(path) as file:
         file.set("alice", "new")
 
 
 def traced(path: Path, fatal: int) -> int:
-    """Rewrite; die at the instruction number *fatal*, or return how many there were."""
+    """Rewrite; kill this process at instruction *fatal*, or return how many there were."""
     seen = 0
 
     def trace(frame: FrameType, event: str, _arg: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The auth file under fire: killed writers, many writers, full disks."""
+"""The auth file with killed writers, many writers, full disks and mounts."""
 
 import fcntl
 import json
@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from regctl.authfile import hashes
-from regctl.authfile.htpasswd import HtpasswdFile, add_user, editing
+from regctl.authfile.edit import AddOptions, add_user, editing
+from regctl.authfile.htpasswd import HtpasswdFile
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 
-SECRET = hashes.make("secret", cost=4)
+HASH = hashes.make("secret", cost=4)
 
 MOMENTS = 500
 WRITERS = 50
@@ -27,7 +28,7 @@ LOGINS = 4
 
 @pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
-    """And nothing else once the next one has run."""
+    """The next writer removes what the killed one left."""
     folder = tmp_path / "folder"
     folder.mkdir()
     run = subprocess.run(
@@ -50,7 +51,7 @@ def regctl(*args: str | Path) -> list[str]:
 
 
 def at_once(commands: Sequence[tuple[list[str], str]]) -> list[tuple[int, str]]:
-    """Start every command with its standard input; return exit codes and what they said."""
+    """Start every command with its standard input; return the exit codes and stderr of all."""
     running = []
     for command, stdin in commands:
         process = subprocess.Popen(
@@ -84,12 +85,12 @@ def test_fifty_users_added_at_once_are_fifty_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_writers_of_every_kind_all_have_their_way(
+def test_two_hundred_writers_of_every_kind_lose_nothing(
     tmp_path: Path, program: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """100 adduser, 50 deluser, 50 auth write of two users each; htpasswd for comparison."""
     file, theirs = tmp_path / "auth", tmp_path / "auth.htpasswd"
-    start = "".join(f"old{n}:{SECRET}\n" for n in range(WRITERS)) + "# stays\n"
+    start = "".join(f"old{n}:{HASH}\n" for n in range(WRITERS)) + "# stays\n"
     file.write_text(start)
     theirs.write_text(start)
     commands = []
@@ -118,20 +119,20 @@ def test_two_hundred_writers_of_every_kind_all_have_their_way(
     at_once(others)
     left = {user.name for user in HtpasswdFile(theirs.read_bytes()).users()}
     with capsys.disabled():
-        print(  # noqa: T201 - what the other tool does with the same work
+        print(  # noqa: T201 - the other tool, for comparison
             f"\n200 writers: regctl lost none of {len(wanted)} users; "
             f"250 runs of htpasswd lost {len(wanted - left)} users "
             f"and kept {len(left - wanted)} that were deleted"
         )
 
 
-# A registry at work
+# While a registry reads it
 
 
 @pytest.mark.slow
-def test_no_login_is_refused_while_the_file_is_rewritten(serve: Servers, tmp_path: Path) -> None:
+def test_no_login_fails_while_the_file_is_rewritten(serve: Servers, tmp_path: Path) -> None:
     file = tmp_path / "auth"
-    add_user(file, "steady", "secret", cost=4)
+    add_user(file, "steady", "secret", AddOptions(cost=4))
     server = serve(docker_registry(tmp_path / "registry", auth_file=file))
     done = threading.Event()
     answers: list[bool] = []
@@ -153,7 +154,7 @@ def test_no_login_is_refused_while_the_file_is_rewritten(serve: Servers, tmp_pat
             thread.join()
     assert len(answers) > REWRITES / 10
     assert all(answers)
-    add_user(file, "last", "secret", cost=4)
+    add_user(file, "last", "secret", AddOptions(cost=4))
     assert server.allows("last", "secret")
 
 
@@ -162,7 +163,7 @@ def test_no_login_is_refused_while_the_file_is_rewritten(serve: Servers, tmp_pat
 
 @contextmanager
 def mounted(folder: Path, *arguments: str) -> Iterator[Path]:
-    """Mount something; skip where that is not permitted."""
+    """Mount something; skip the test if that is not permitted."""
     if not folder.exists():
         folder.mkdir()
     run = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, check=False)
@@ -188,7 +189,7 @@ def ended(*args: str | Path, stdin: str = "secret") -> tuple[int, str]:
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path, in_place: list[str]) -> None:
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=128k", "tmpfs") as disk:
         file = disk / "auth"
-        content = f"alice:{SECRET}\n" + "# a long comment\n" * 1_900
+        content = f"alice:{HASH}\n" + "# a long comment\n" * 1_900
         file.write_text(content)
         with (disk / "ballast").open("wb", buffering=0) as ballast:
             fill(ballast.fileno())
@@ -218,10 +219,10 @@ def fill(descriptor: int) -> None:
                 break
 
 
-def test_a_read_only_disk_keeps_the_file_and_says_so(tmp_path: Path) -> None:
+def test_a_read_only_disk_keeps_the_file_and_is_named(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "-t", "tmpfs", "tmpfs") as disk:
         file = disk / "auth"
-        file.write_text(f"alice:{SECRET}\n")
+        file.write_text(f"alice:{HASH}\n")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         code, said = ended("adduser", "bob", "--password-stdin", "-f", file)
         assert code == 1
@@ -230,10 +231,10 @@ def test_a_read_only_disk_keeps_the_file_and_says_so(tmp_path: Path) -> None:
         assert ended("verify", "alice", "--password-stdin", "-f", file) == (0, "")
 
 
-def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
+def test_a_file_that_is_a_mount_point_is_written_with_in_place_only(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "source").write_text(f"alice:{SECRET}\n")
+    (tmp_path / "source").write_text(f"alice:{HASH}\n")
     file = tmp_path / "auth"
     file.touch()
     with mounted(file, "--bind", str(tmp_path / "source")):
@@ -241,8 +242,10 @@ def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
         code, said = ended(*add)
         assert code == 1
         assert "the file itself is a mount point" in said
-        hint = "hint: mount the folder that contains it, not the single file, or pass --in-place"
-        assert hint in said
+        assert (
+            "hint: mount the folder that contains it, not the single file, or pass --in-place"
+            in said
+        )
         assert names(tmp_path) == {"home", "source", "auth"}
         assert ended(*add, "--in-place")[0] == 0
     assert [user.name for user in HtpasswdFile.read(tmp_path / "source").users()] == [
@@ -250,9 +253,9 @@ def test_a_file_mounted_by_itself_is_explained_and_written_in_place_when_asked(
     ]  # fmt: skip
 
 
-def test_a_file_in_a_read_only_folder_is_written_in_place_when_asked(tmp_path: Path) -> None:
-    """As in a container: a read-only root, and one file of it mounted from a volume."""
-    (tmp_path / "volume").write_text(f"alice:{SECRET}\n")
+def test_a_file_in_a_read_only_folder_is_written_with_in_place_only(tmp_path: Path) -> None:
+    """As in a container: the root is read-only, and one file is mounted from a volume."""
+    (tmp_path / "volume").write_text(f"alice:{HASH}\n")
     with mounted(tmp_path / "root", "-t", "tmpfs", "tmpfs") as root:
         file = root / "auth"
         file.touch()
@@ -268,12 +271,12 @@ def test_a_file_in_a_read_only_folder_is_written_in_place_when_asked(tmp_path: P
     assert [user.name for user in listed] == ["alice", "bob"]
 
 
-def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_process_blocks_nobody(tmp_path: Path) -> None:
     file = tmp_path / "auth"
     script = """
 import sys
 from pathlib import Path
-from regctl.authfile.htpasswd import editing
+from regctl.authfile.edit import editing
 with editing(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""What regctl writes, the real readers of auth files take: the registry, nginx, Apache's tool."""
+"""The registry, nginx and htpasswd read what regctl writes."""
 
 import base64
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl.authfile.htpasswd import add_user
+from regctl.authfile.edit import AddOptions, add_user
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx
@@ -41,14 +41,14 @@ def test_htpasswd_accepts_every_line_that_regctl_writes(
 ) -> None:
     file = tmp_path / "auth"
     for name, password in AWKWARD.items():
-        add_user(file, name, password, cost=4)
+        add_user(file, name, password, AddOptions(cost=4))
     for name, password in AWKWARD.items():
         verify = [program("htpasswd"), "-vb", str(file), name]
         assert subprocess.run([*verify, password], capture_output=True, check=False).returncode == 0
         assert subprocess.run([*verify, "wrong"], capture_output=True, check=False).returncode == 3
 
 
-def let_in_by_nginx(url: str, name: str, password: str) -> bool:
+def accepted_by_nginx(url: str, name: str, password: str) -> bool:
     request = urllib.request.Request(url)
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     request.add_header("Authorization", f"Basic {encoded}")
@@ -63,54 +63,54 @@ def let_in_by_nginx(url: str, name: str, password: str) -> bool:
 
 
 @pytest.fixture(params=["registry", "nginx"])
-def let_in(
+def accepts(
     request: pytest.FixtureRequest, serve: Servers, tmp_path: Path
 ) -> Callable[[str, str], bool]:
-    """Ask a server that reads tmp_path/auth whether it lets a user in."""
+    """Return how to log in to a server that reads tmp_path/auth."""
     file = tmp_path / "auth"
-    add_user(file, "first", "x", cost=4)
+    add_user(file, "first", "x", AddOptions(cost=4))
     if request.param == "registry":
         return serve(docker_registry(tmp_path / "registry", auth_file=file)).allows
     file.chmod(0o644)
     url = serve(nginx(tmp_path / "nginx", auth_file=file)).url
-    return lambda name, password: let_in_by_nginx(url, name, password)
+    return lambda name, password: accepted_by_nginx(url, name, password)
 
 
-def test_a_server_lets_the_user_in_and_keeps_the_removed_one_out(
-    let_in: Callable[[str, str], bool], tmp_path: Path
+def test_a_server_accepts_a_user_until_it_is_removed(
+    accepts: Callable[[str, str], bool], tmp_path: Path
 ) -> None:
     file = tmp_path / "auth"
     for name, password in AWKWARD.items():
         regctl("adduser", name, "--password-stdin", "-f", file, stdin=password)
-    assert all(let_in(name, password) for name, password in AWKWARD.items())
-    assert not let_in("alice", "wrong")
+    assert all(accepts(name, password) for name, password in AWKWARD.items())
+    assert not accepts("alice", "wrong")
     regctl("adduser", "alice", "--password-stdin", "-f", file, stdin="changed")
-    assert let_in("alice", "changed")
-    assert not let_in("alice", "secret")
+    assert accepts("alice", "changed")
+    assert not accepts("alice", "secret")
     regctl("deluser", "alice", "--yes", "-f", file)
-    assert not let_in("alice", "changed")
-    assert let_in("Zoë", AWKWARD["Zoë"])
+    assert not accepts("alice", "changed")
+    assert accepts("Zoë", AWKWARD["Zoë"])
 
 
-def test_a_server_keeps_a_locked_user_out_and_lets_the_others_in(
-    let_in: Callable[[str, str], bool], tmp_path: Path
+def test_a_server_rejects_a_locked_user_and_accepts_the_others(
+    accepts: Callable[[str, str], bool], tmp_path: Path
 ) -> None:
-    """What regctl notes of locks and days stands in comments, which the server skips."""
+    """regctl stores locks and days in comments, which the server ignores."""
     file = tmp_path / "auth"
     regctl("adduser", "guest", "--password-stdin", "--expires", "30d", "-f", file, stdin="secret")
-    assert let_in("guest", "secret")
+    assert accepts("guest", "secret")
     regctl("auth", "lock", "guest", "-f", file)
-    assert not let_in("guest", "secret")
-    assert let_in("first", "x")
+    assert not accepts("guest", "secret")
+    assert accepts("first", "x")
     regctl("auth", "unlock", "guest", "-f", file)
-    assert let_in("guest", "secret")
+    assert accepts("guest", "secret")
 
 
-def test_a_server_reads_a_list_that_was_written_at_once(
-    let_in: Callable[[str, str], bool], tmp_path: Path
+def test_a_server_reads_a_list_written_in_one_write(
+    accepts: Callable[[str, str], bool], tmp_path: Path
 ) -> None:
     file = tmp_path / "auth"
     users = "".join(f"{name}:{password}\n" for name, password in AWKWARD.items())
     regctl("auth", "write", "--cost", "4", "--exclusive", "--yes", "-f", file, stdin=users)
-    assert all(let_in(name, password) for name, password in AWKWARD.items())
-    assert not let_in("first", "x")
+    assert all(accepts(name, password) for name, password in AWKWARD.items())
+    assert not accepts("first", "x")

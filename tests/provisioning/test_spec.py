@@ -86,6 +86,6 @@ def test_an_ingress_has_one_source_for_its_certificate(entry: dict[str, str]) ->
 
 
 def test_the_registry_reads_its_users_from_one_key() -> None:
-    layout = registry(auth="registry").reader.shape
+    layout = registry(auth="registry").reader.layout
     assert layout is not None
     assert (layout.key, layout.any_key) == ("auth", False)

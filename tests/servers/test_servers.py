@@ -21,10 +21,10 @@ import pytest
 from tests.conftest import Servers
 from tests.servers import process
 from tests.servers.certificates import make_certificate
-from tests.servers.consumers import apache, caddy, haproxy, status
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
 from tests.servers.nginx import nginx
+from tests.servers.readers import apache, caddy, haproxy, status
 from tests.servers.standin_registry import Answer, StandinRegistry, in_turn, standin_registry
 
 HASH = bcrypt.hashpw(b"right", b"$2y$04$" + bcrypt.gensalt(4)[7:]).decode()
@@ -75,7 +75,7 @@ def test_nginx_guards_the_registry_behind_it(
 
 
 @pytest.mark.parametrize("server", [apache, haproxy, caddy, nginx])
-def test_the_consumers_let_in_whom_the_file_names(
+def test_the_readers_accept_the_users_of_the_file(
     serve: Servers, tmp_path: Path, auth_file: Path, server: object
 ) -> None:
     if server is apache:
@@ -197,7 +197,7 @@ def test_no_process_is_left_of_a_server(serve: Servers, tmp_path: Path, auth_fil
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.servers.consumers import apache
+from tests.servers.readers import apache
 from tests.servers.nginx import nginx
 folder, auth_file = map(Path, sys.argv[1:])
 with apache(folder / "apache", auth_file), nginx(folder / "nginx", auth_file=auth_file):

@@ -8,7 +8,7 @@ import pytest
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT, READERS
+from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.push import prepare as prepare_push
 from regctl.authsecret.secret import AuthSecret
 from regctl.checks import Check
@@ -91,18 +91,20 @@ def test_a_good_auth_file_counts_its_users() -> None:
 
 def test_an_auth_secret_is_compared_with_the_file(cluster: Cluster, namespace: str) -> None:
     file = HtpasswdFile(f"ci:{BCRYPT}\n".encode())
-    missing = check_auth_secret(cluster, namespace, "users", DEFAULT, file)
+    missing = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, file)
     assert missing.state == "failure"
     assert "does not exist" in missing.message
-    [outcome] = prepare_push(cluster, AuthSecret.of(file, DEFAULT), [(namespace, "users")]).run()
+    [outcome] = prepare_push(
+        cluster, AuthSecret.of(file, DEFAULT_READER), [(namespace, "users")]
+    ).run()
     assert outcome.error is None
     subject = f"{namespace}/secret/users"
-    same = check_auth_secret(cluster, namespace, "users", DEFAULT, file)
+    same = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, file)
     assert (same.state, same.message) == ("ok", f"{subject} has the users of the auth file")
-    alone = check_auth_secret(cluster, namespace, "users", DEFAULT, None)
+    alone = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, None)
     assert (alone.state, alone.message) == ("ok", f"{subject} has 1 user")
     more = HtpasswdFile(f"ci:{BCRYPT}\nbob:{BCRYPT}\n".encode())
-    different = check_auth_secret(cluster, namespace, "users", DEFAULT, more)
+    different = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, more)
     assert (different.state, different.message) == (
         "failure",
         f"{subject} differs from the auth file: bob (added)",

@@ -1,59 +1,44 @@
 """
-What is wrong with an auth file, for whom, and what to do.
+What is wrong with an auth file, for which readers, and what to do.
 
-A file and a consumer in, findings out. No password is needed; the empty one is tried on every hash.
+No password is needed: only the empty one is tried, on every hash. The words are in audit_rules.py.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 from regctl import parallel
-from regctl.authfile import hashes, htpasswd
-from regctl.authfile.htpasswd import HtpasswdFile, Line
+from regctl.authfile import audit_rules as rules
+from regctl.authfile import hashes
+from regctl.authfile.audit_rules import SEVERITIES, Rule, Severity
+from regctl.authfile.htpasswd import HtpasswdFile, name_problem
+from regctl.authfile.lines import Line
 from regctl.authfile.readers import (
-    BYTE_ORDER_MARK,
-    LONG_LINE,
     READERS,
     UTF16_MARKS,
     AuthFileReader,
     Effect,
     by_effect,
 )
-from regctl.errors import (
-    FileAccessError,
-    InvalidUserError,
-    UnreadableHashError,
-)
-
-Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-
-DEAR_COST = 12
-"""From here on a check takes a fifth of a second, and a registry makes one for each request."""
-
-SECRET_LIMIT = 1_048_576
-"""Bytes of all values of a Secret (MaxSecretSize in core/v1/types.go)."""
+from regctl.errors import FileAccessError, UnreadableHashError
+from regctl.wording import some_of
 
 _NEAR = 0.8
 _MANY_ROUNDS = 1_000_000
-_WIDE = 0o137
-_MANY_NAMES = 5
-_BLANKS = (b" ", b"\t", b"\v", b"\f")
+_WIDE_MODE = 0o137
 
-_MEND = "`regctl auth fix` mends it"
-_MEND_FOR = "`regctl auth fix --for CONSUMER` keeps the line that counts there"
-_NEW_PASSWORD = "`regctl adduser NAME` sets a password anew, with bcrypt"  # noqa: S105 - words
+Effects = Mapping[Effect, Sequence[str]]
+"""What the readers do: their names by effect."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """
-    One thing that is wrong: *problem*, its *effect* on whom, and the *remedy*.
+    One thing that is wrong: the *problem*, its *effect* on readers, and the *remedy*.
 
     *rule* is its name for programs. *lines* count from 1, and are empty for the file as a whole;
     *users* are those concerned, sorted by line.
@@ -70,44 +55,53 @@ class Finding:
 
 def check(
     file: HtpasswdFile,
-    consumer: AuthFileReader | None = None,
+    reader: AuthFileReader | None = None,
     *,
     today: date | None = None,
     mode: int | None = None,
     empty: Collection[str] = (),
 ) -> list[Finding]:
     """
-    Return what is wrong with *file*: for one *consumer*, or for any.
+    Return what is wrong with *file*, worst first: for one *reader*, or for any.
 
-    The worst comes first. Without a consumer an error is what is wrong wherever the file is read,
-    or lets somebody in; what only some readers dislike is a warning. *today* (UTC) tells who is
-    expired, *mode* who may read the file; *empty* are the users that the empty password lets in,
-    as `empty_passwords` found them.
+    Without a reader, an error is what every reader fails on, or what lets somebody in; a warning is
+    what only some readers fail on. *today* (UTC) decides who is expired, *mode* is the file's.
+    *empty* are the users that `empty_passwords` found.
     """
+    audit = _Audit(file, reader)
     if file.content.startswith(UTF16_MARKS):
-        return [
-            Finding(
-                "error",
-                "utf-16",
-                "the file is UTF-16",
-                "nobody can read it",
-                "save it as UTF-8 without a byte order mark",
-            )
-        ]
-    reader = _Reader(consumer)
-    lines = list(file.lines())
+        return list(audit.finding(rules.UTF_16))
     found = [
-        *_line_findings(lines, reader),
-        *_whole_findings(file, lines),
-        *_duplicate_findings(lines, reader),
-        *_name_findings(lines, consumer),
-        *_scheme_findings(lines, reader),
-        *_cost_findings(lines, consumer),
-        *_empty_findings(lines, empty),
-        *_expired_findings(file, today),
-        *_mode_findings(mode),
+        *audit.line_findings(),
+        *audit.file_findings(mode),
+        *audit.duplicate_findings(),
+        *audit.name_findings(),
+        *audit.scheme_findings(),
+        *audit.cost_findings(),
+        *audit.user_findings(today, empty),
     ]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.lines[:1]))
+
+
+def check_path(
+    path: Path,
+    reader: AuthFileReader | None = None,
+    *,
+    today: date | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Finding]:
+    """
+    Return what is wrong with the file at *path*, as `check` does. Raises FileAccessError.
+
+    The empty password is tried; *progress* is called for each active line.
+    """
+    file = HtpasswdFile.read(path)
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError as error:
+        raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+    empty = empty_passwords(file, progress)
+    return check(file, reader, today=today, mode=mode, empty=empty)
 
 
 def empty_passwords(
@@ -117,466 +111,221 @@ def empty_passwords(
     known: Collection[str] = (),
 ) -> frozenset[str]:
     """
-    Return the users that an empty password lets in: it is tried on every open line.
+    Return the users for whom the empty password is accepted: it is tried on every active line.
 
     That takes as long as one login for each; *progress* is called after each. Hashes in *known* are
-    left out, and those that take longer than any that regctl or htpasswd would make.
+    not tried, nor those that take longer than any that regctl or htpasswd would make.
     """
     lines = [line for line in file.lines() if line.kind == "user" and line.value not in known]
 
-    def opens(line: Line) -> bool:
+    def matches(line: Line) -> bool:
         try:
-            return not _endless(hashes.identify(line.value)) and hashes.verify("", line.value)
+            return not _takes_forever(hashes.identify(line.value)) and hashes.verify("", line.value)
         except UnreadableHashError:
             return False
         finally:
             progress()
 
-    tried = parallel.run(opens, lines, workers=os.cpu_count() or 1)
-    return frozenset(line.name for line, opened in tried if opened is True)
+    tried = parallel.run(matches, lines, workers=os.cpu_count() or 1)
+    return frozenset(line.name for line, matched in tried if matched is True)
 
 
-def _endless(scheme: hashes.Scheme) -> bool:
+def _takes_forever(scheme: hashes.Scheme) -> bool:
     most = hashes.BCRYPT_COSTS[-1] if scheme.name == "bcrypt" else _MANY_ROUNDS
     return (scheme.cost or 0) > most
 
 
-def audit(
-    path: Path,
-    consumer: AuthFileReader | None = None,
-    *,
-    today: date | None = None,
-    progress: Callable[[], None] = lambda: None,
-) -> list[Finding]:
-    """Return what `check` finds in the file at *path*. Raises FileAccessError."""
-    file = HtpasswdFile.read(path)
-    try:
-        mode = path.stat().st_mode & 0o777
-    except OSError as error:
-        raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
-    empty = empty_passwords(file, progress)
-    return check(file, consumer, today=today, mode=mode, empty=empty)
+def severity(rule: Rule, effects: Effects) -> Severity | None:
+    """Return how bad a finding of *rule* is; None: it is not to be reported."""
+    if rule.severity is not None:
+        return rule.severity
+    if set(effects) <= {"ok"}:
+        return rule.harmless
+    found: Severity = "warning"
+    if "ok" not in effects or "admits-nameless" in effects:
+        found = "error"
+    return max(found, rule.worst, key=SEVERITIES.index)
 
 
-# Words
+class _Audit:
+    """One file, as one reader reads it, or any."""
 
+    def __init__(self, file: HtpasswdFile, reader: AuthFileReader | None) -> None:
+        self.file = file
+        self.reader = reader
+        self.readers = list(READERS.values()) if reader is None else [reader]
+        self.lines = list(file.lines())
+        self.active = [line for line in self.lines if line.kind == "user"]
 
-@dataclass(frozen=True)
-class _Reader:
-    """Speaks of one consumer, or of all of them."""
-
-    consumer: AuthFileReader | None
-
-    def effects(self, kind: Literal["schemes", "oddities"], what: str) -> dict[Effect, list[str]]:
-        """Return who does what: one consumer, or all of them."""
-        if self.consumer is None:
-            return by_effect(kind, what)
-        cells = getattr(self.consumer, kind)
-        return {cells[what].effect: [self.consumer.name]}
-
-    def judge(
+    def finding(
         self,
-        kind: Literal["schemes", "oddities"],
-        what: str,
-        words: Mapping[Effect, str],
-    ) -> tuple[Severity, str]:
-        """Return how bad it is, and what becomes of it at whom."""
-        effects = self.effects(kind, what)
-        bad: dict[Effect, list[str]] = {
-            effect: names for effect, names in effects.items() if effect != "fine"
+        rule: Rule,
+        lines: Sequence[Line] = (),
+        effects: Effects | None = None,
+        **values: object,
+    ) -> Iterator[Finding]:
+        """Yield a finding of *rule* about *lines*, unless it is not to be reported."""
+        found = severity(rule, effects or {})
+        if found is None:
+            return
+        users = tuple(dict.fromkeys(line.name for line in lines if line.kind == "user"))
+        values |= {
+            "users": some_of([name or "(no name)" for name in users]),
+            "reader": self.reader.name if self.reader is not None else "",
+            "readers": self._in_words(effects or {}),
         }
-        if not bad:
-            return "info", "no reader minds" if self.consumer is None else "harmless there"
-        if len(bad) == 1 and "fine" not in effects:
-            effect, names = next(iter(bad.items()))
-            said = names[0] if self.consumer else "every reader"
-            return "error", f"{said} {words[effect]}"
-        worse = "fine" not in effects or (kind == "oddities" and "opens" in bad)
-        return "error" if worse else "warning", _whom(bad, words)
+        yield Finding(
+            found,
+            rule.name,
+            rule.problem.format(**values),
+            rule.effect.format(**values),
+            rule.remedy.format(**values),
+            tuple(line.number for line in lines),
+            users,
+        )
 
+    def _in_words(self, effects: Effects) -> str:
+        """Return what the readers do, the commonest effect in few words."""
+        affected = {effect: names for effect, names in effects.items() if effect != "ok"}
+        if not affected:
+            return "no reader is affected" if self.reader is None else "it accepts that"
+        if len(affected) == 1 and "ok" not in effects:
+            [effect] = affected
+            subject = "every reader" if self.reader is None else self.reader.name
+            return f"{subject} {rules.EFFECT_WORDS[effect]}"
+        parts = []
+        for effect, names in affected.items():
+            others = [name for name in READERS if name not in names]
+            most = len(names) > len(others) + 2
+            subject = f"all but {', '.join(others)}" if most else ", ".join(names)
+            parts.append(f"{subject}: {rules.EFFECT_WORDS[effect]}")
+        return "; ".join(parts)
 
-def _whom(effects: Mapping[Effect, Sequence[str]], words: Mapping[Effect, str]) -> str:
-    """Say which of all consumers do what, those that most do in few words."""
-    said = []
-    for effect, names in effects.items():
-        others = [name for name in READERS if name not in names]
-        if len(names) > len(others) + 2:
-            said.append(f"all but {', '.join(others)}: {words[effect]}")
-        else:
-            said.append(f"{', '.join(names)}: {words[effect]}")
-    return "; ".join(said)
-
-
-_LINE_WORDS: dict[Effect, str] = {
-    "shuts": "keeps the user out",
-    "opens": "lets somebody in without a name",
-    "breaks": "refuses the whole list",
-    "stale": "goes on with the list that it read before",
-    "hides": "sees nothing from there on",
-    "first": "takes the first line",
-    "last": "takes the last line",
-}
-_SCHEME_WORDS: dict[Effect, str] = {
-    "shuts": "keeps the user out",
-    "opens": "takes what stands there for the password",
-    "breaks": "refuses the whole list",
-}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MANY_NAMES
-    shown = ", ".join(name or "(no name)" for name in names[:_MANY_NAMES])
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _open(lines: Iterable[Line]) -> list[Line]:
-    return [line for line in lines if line.kind == "user"]
-
-
-def _about(lines: Sequence[Line]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    users = dict.fromkeys(line.name for line in lines if line.kind == "user")
-    return tuple(line.number for line in lines), tuple(users)
-
-
-# Lines
-
-
-def _ends_blank(line: Line) -> bool:
-    return line.kind == "user" and line.raw.rstrip(b"\r").endswith(_BLANKS)
-
-
-def _has_third_field(line: Line) -> bool:
-    return line.kind == "user" and line.raw.count(b":") > 1
-
-
-_ODD_LINES: dict[str, tuple[str, Callable[[Line], bool], str]] = {
-    "no-colon": (
-        "not NAME:HASH",
-        lambda line: line.kind == "malformed",
-        "mend the line; `regctl auth fix` puts a # before it",
-    ),
-    "bom": (
-        "a byte order mark",
-        lambda line: line.number == 1 and line.raw.startswith(BYTE_ORDER_MARK),
-        _MEND,
-    ),
-    "trailing-blank": ("a blank after the hash", _ends_blank, _MEND),
-    "leading-blank": (
-        "a blank before the name",
-        lambda line: line.kind == "user" and line.raw.startswith(_BLANKS),
-        _MEND,
-    ),
-    "third-field": (
-        "more than a name and a hash",
-        _has_third_field,
-        "`regctl auth fix` makes a comment of the rest",
-    ),
-    "empty-user": (
-        "a hash without a name",
-        lambda line: line.kind == "user" and not line.name,
-        "`regctl auth fix` makes a comment of it",
-    ),
-    "crlf": ("a carriage return at the end", lambda line: line.raw.endswith(b"\r"), _MEND),
-    "long-line": (
-        f"{LONG_LINE} bytes or more in a line",
-        lambda line: len(line.raw) >= LONG_LINE,
-        "break the line up, or take it out",
-    ),
-}
-
-
-def _line_findings(lines: Sequence[Line], reader: _Reader) -> Iterator[Finding]:
-    for rule, (problem, test, remedy) in _ODD_LINES.items():
-        odd = [line for line in lines if test(line)]
-        if odd:
-            severity, effect = reader.judge("oddities", rule, _LINE_WORDS)
-            if severity == "info" and rule in {"third-field", "long-line"}:
+    def line_findings(self) -> Iterator[Finding]:
+        """Yield what single lines do."""
+        for rule in rules.LINE_RULES:
+            lines = [line for line in self.lines if rule.matches(line)]
+            if not lines or (rule.needs_reader and self.reader is None):
                 continue
-            if rule == "no-colon" and severity == "info":
-                severity = "warning"
-            yield Finding(severity, rule, problem, effect, remedy, *_about(odd))
-    if reader.consumer is None:
-        return
-    # Comments are as they should be in a file; it is in a Secret that some readers choke on them.
-    for rule, kinds, problem in (
-        ("comment", {"comment", "locked", "expires"}, "a comment"),
-        ("blank-line", {"blank"}, "an empty line"),
-    ):
-        odd = [line for line in lines if line.kind in kinds]
-        severity, effect = reader.judge("oddities", rule, _LINE_WORDS)
-        if odd and severity == "error":
-            yield Finding(
-                "info", rule, problem, effect, "`regctl auth push` leaves it out", *_about(odd)
-            )
+            effects = self._line_effects(rule.name) if rule.severity is None else None
+            yield from self.finding(rule, lines, effects)
 
+    def _line_effects(self, feature: str) -> Effects:
+        return by_effect({one.name: one.line_features[feature] for one in self.readers})
 
-def _whole_findings(file: HtpasswdFile, lines: Sequence[Line]) -> Iterator[Finding]:
-    if file.content and not file.content.endswith(b"\n"):
-        yield Finding(
-            "warning",
-            "no-final-newline",
-            "the last line has no line feed",
-            "htpasswd, and >>, glue the next user to the last: both are lost",
-            _MEND,
-            (lines[-1].number,) if lines else (),
-        )
-    if not _open(lines):
-        yield Finding(
-            "warning",
-            "no-users",
-            "no user is open",
-            "nobody gets in",
-            "`regctl adduser NAME` adds one",
-        )
-    size = len(file.published())
-    if size > _NEAR * SECRET_LIMIT:
-        over = size > SECRET_LIMIT
-        yield Finding(
-            "error" if over else "warning",
-            "size",
-            f"{size:,} bytes of users",
-            f"a Secret takes {SECRET_LIMIT:,}" + ("" if over else ": there is little room left"),
-            "remove who is gone: `regctl deluser NAME`",
-        )
+    def file_findings(self, mode: int | None) -> Iterator[Finding]:
+        """Yield what concerns the file as a whole."""
+        if self.file.content and not self.file.content.endswith(b"\n"):
+            yield from self.finding(rules.NO_FINAL_NEWLINE, self.lines[-1:])
+        if not self.active:
+            yield from self.finding(rules.NO_USERS)
+        size = len(self.file.active_lines())
+        if size > rules.SECRET_LIMIT:
+            yield from self.finding(rules.SIZE_OVER_LIMIT, size=size)
+        elif size > _NEAR * rules.SECRET_LIMIT:
+            yield from self.finding(rules.SIZE_NEAR_LIMIT, size=size)
+        if mode is not None and mode & _WIDE_MODE:
+            yield from self.finding(rules.MODE, mode=mode)
 
-
-def _duplicate_findings(lines: Sequence[Line], reader: _Reader) -> Iterator[Finding]:
-    by_name: dict[str, list[Line]] = defaultdict(list)
-    for line in _open(lines):
-        by_name[line.name].append(line)
-    effects = reader.effects("oddities", "duplicate")
-    for name, own in by_name.items():
-        if len(own) == 1 or not name:
-            continue
-        same = len({line.value for line in own}) == 1
-        numbers = tuple(line.number for line in own)
-        problem = f"{name} has {len(own)} lines"
-        if reader.consumer is None:
-            effect = _whom(effects, _LINE_WORDS)
-            remedy = f"`regctl adduser {name}` leaves one; {_MEND_FOR}"
-        else:
-            winner = reader.consumer.winner(len(own))
-            if winner is None:
-                effect = f"{reader.consumer.name} refuses the whole list"
-                remedy = f"`regctl adduser {name}` leaves one line"
+    def duplicate_findings(self) -> Iterator[Finding]:
+        """Yield the users that have several lines."""
+        by_name: dict[str, list[Line]] = defaultdict(list)
+        for line in self.active:
+            by_name[line.name].append(line)
+        effects = self._line_effects("duplicate")
+        for name, lines in by_name.items():
+            if len(lines) == 1 or not name:
+                continue
+            used = self.reader.used_line(len(lines)) if self.reader is not None else None
+            if len({line.value for line in lines}) == 1:
+                rule = rules.IDENTICAL_LINES
+            elif self.reader is None:
+                rule = rules.DUPLICATE
             else:
-                effect = f"{reader.consumer.name} takes line {numbers[winner]}; others do not"
-                remedy = f"`regctl auth fix --for {reader.consumer.name}` keeps that line"
-        if same:
-            problem += ", all the same"
-            remedy = _MEND
-        yield Finding("error", "duplicate", problem, effect, remedy, numbers, (name,))
-
-
-# Names
-
-
-def _name_findings(lines: Sequence[Line], consumer: AuthFileReader | None) -> Iterator[Finding]:
-    odd: dict[str, list[Line]] = defaultdict(list)
-    foreign: list[Line] = []
-    for line in _open(lines):
-        try:
-            line.name.encode()
-        except UnicodeEncodeError:
-            foreign.append(line)
-            continue
-        # A byte order mark is said of already.
-        name = line.name.removeprefix("\ufeff") if line.number == 1 else line.name
-        if consumer is not None and consumer.bad_name and consumer.bad_name.fullmatch(name):
-            odd[f"{consumer.name}: {consumer.bad_name_reason}"].append(line)
-        elif name:
-            try:
-                htpasswd.check_name(name)
-            except InvalidUserError as error:
-                odd[error.message.rpartition(": ")[2]].append(line)
-    renamed = "add the user by another name: `regctl adduser NAME`, then `regctl deluser OLD`"
-    for reason, own in odd.items():
-        numbers, users = _about(own)
-        broken = consumer is not None and reason.startswith(f"{consumer.name}: ")
-        yield Finding(
-            "error" if broken else "warning",
-            "name",
-            f"a name that is none: {_some(users)}",
-            reason,
-            renamed,
-            numbers,
-            users,
-        )
-    if foreign:
-        yield Finding(
-            "warning",
-            "name-not-utf-8",
-            "a name that is not UTF-8",
-            "docker sends names in UTF-8: this user can't log in",
-            renamed,
-            *_about(foreign),
-        )
-
-
-# Hashes
-
-
-def _scheme_findings(lines: Sequence[Line], reader: _Reader) -> Iterator[Finding]:
-    groups: dict[str, list[Line]] = defaultdict(list)
-    tags: list[Line] = []
-    twos: list[Line] = []
-    for line in _open(lines):
-        scheme = hashes.identify(line.value)
-        groups[scheme.name].append(line)
-        if scheme.name == "bcrypt" and scheme.ident not in {"2a", "2b", "2y"}:
-            tags.append(line)
-        elif scheme.ident == "2b":
-            twos.append(line)
-    for name, own in groups.items():
-        yield from _scheme_finding(name, own, reader)
-    if tags:
-        yield Finding(
-            "warning",
-            "old-bcrypt",
-            f"bcrypt with an old tag: {_some(_about(tags)[1])}",
-            "readers differ; $2y$ is read everywhere",
-            _NEW_PASSWORD,
-            *_about(tags),
-        )
-    if twos:
-        yield Finding(
-            "info",
-            "bcrypt-2b",
-            f"bcrypt with the tag $2b$: {_some(_about(twos)[1])}",
-            "httpd reads it through the system's crypt only: not on macOS, Windows or old Linux",
-            "`regctl auth fix` writes $2y$, the same by another name",
-            *_about(twos),
-        )
-
-
-def _scheme_finding(name: str, own: Sequence[Line], reader: _Reader) -> Iterator[Finding]:
-    numbers, users = _about(own)
-    what = {"empty": "no hash", "unknown": "no hash that is known", "plain": "a clear password"}
-    problem = f"{what.get(name, name)}: {_some(users)}"
-    # Envoy reads {SHA} and nothing else: no file suits it and the others.
-    effects = reader.effects("schemes", name)
-    if reader.consumer is None and name == "bcrypt":
-        return
-    severity, effect = reader.judge("schemes", name, _SCHEME_WORDS)
-    unreadable = set(effects) - {"fine"}
-    remedy = _NEW_PASSWORD
-    if reader.consumer is not None and "bcrypt" not in reader.consumer.readable:
-        remedy = (
-            f"`regctl adduser NAME --scheme {reader.consumer.readable[0]} --generate`: "
-            f"{reader.consumer.name} reads nothing else"
-        )
-    if name == "plain":
-        severity = "error"
-        effect = "whoever reads the file has the password" + (
-            f"; {effect}" if unreadable and reader.consumer else ""
-        )
-        remedy = "`regctl auth fix` hashes it"
-    elif hashes.Scheme(name).weak and not (unreadable and reader.consumer):
-        effect = "a chosen password is found within hours by whoever has the file" + (
-            f"; {effect}" if unreadable else ""
-        )
-        severity = "warning"
-        if reader.consumer is not None and "bcrypt" not in reader.consumer.readable:
-            severity = "info"
-    elif not unreadable:
-        return
-    rule = "clear-text" if name == "plain" else "weak-scheme"
-    if not hashes.Scheme(name).weak or (unreadable and reader.consumer and name != "plain"):
-        rule = "scheme"
-    yield Finding(severity, rule, problem, effect, remedy, numbers, users)
-
-
-def _cost_findings(lines: Sequence[Line], consumer: AuthFileReader | None) -> Iterator[Finding]:
-    by_cost: dict[int, list[Line]] = defaultdict(list)
-    schemes: set[tuple[str, int | None]] = set()
-    for line in _open(lines):
-        scheme = hashes.identify(line.value)
-        schemes.add((scheme.name, scheme.cost))
-        if scheme.name == "bcrypt" and scheme.cost is not None:
-            by_cost[scheme.cost].append(line)
-    for cost, own in sorted(by_cost.items()):
-        numbers, users = _about(own)
-        whom = _some(users)
-        if consumer is not None and cost > consumer.bcrypt_cost.most:
-            yield Finding(
-                "error",
-                "cost-limit",
-                f"bcrypt of cost {cost}: {whom}",
-                f"{consumer.name} takes {consumer.bcrypt_cost.most} at most: keeps the user out",
-                _NEW_PASSWORD,
-                numbers,
-                users,
+                rule = rules.DUPLICATE_REJECTED if used is None else rules.DUPLICATE_FOR_READER
+            number = lines[used or 0].number
+            yield from self.finding(
+                rule, lines, effects, name=name, count=len(lines), number=number
             )
-        elif cost < hashes.DEFAULT_COST:
-            yield Finding(
-                "warning",
-                "cost-low",
-                f"bcrypt of cost {cost}: {whom}",
-                f"quick to guess; OWASP asks for {hashes.DEFAULT_COST}, a generated password needs "
-                "less",
-                f"`regctl adduser NAME --cost {hashes.DEFAULT_COST}`",
-                numbers,
-                users,
+
+    def name_findings(self) -> Iterator[Finding]:
+        """Yield the names that readers do not agree on, or that this reader rejects."""
+        odd: dict[tuple[bool, str], list[Line]] = defaultdict(list)
+        for line in self.active:
+            # The byte order mark has a finding of its own, as has a name that is not UTF-8.
+            name = line.name.removeprefix("\ufeff") if line.number == 1 else line.name
+            if not rules.is_utf8(name):
+                continue
+            if self.reader is not None and self.reader.rejects_name(name):
+                odd[True, self.reader.invalid_name_reason].append(line)
+            elif name and (reason := name_problem(name)):
+                odd[False, reason].append(line)
+        for (rejected, reason), lines in odd.items():
+            rule = rules.INVALID_NAME_FOR_READER if rejected else rules.INVALID_NAME
+            yield from self.finding(rule, lines, reason=reason)
+
+    def scheme_findings(self) -> Iterator[Finding]:
+        """Yield the schemes that are weak, or that a reader does not read."""
+        groups: dict[str, list[Line]] = defaultdict(list)
+        for line in self.active:
+            groups[hashes.identify(line.value).name].append(line)
+        for scheme, lines in groups.items():
+            if scheme == "bcrypt" and self.reader is None:
+                # Envoy reads {SHA} only: no file suits it and the others.
+                continue
+            effects = by_effect({one.name: one.schemes[scheme] for one in self.readers})
+            all_read = set(effects) == {"ok"}
+            yield from self.finding(
+                self._scheme_rule(scheme, all_read=all_read),
+                lines,
+                effects,
+                scheme=rules.SCHEME_WORDS.get(scheme, scheme),
+                also="" if all_read else f"; {self._in_words(effects)}",
+                set_password=self._set_password(),
             )
-        elif cost >= DEAR_COST:
-            yield Finding(
-                "warning",
-                "cost-high",
-                f"bcrypt of cost {cost}: {whom}",
-                f"each request of a pull pays {2 ** (cost - hashes.DEFAULT_COST)} times the usual",
-                f"`regctl adduser NAME --cost {hashes.DEFAULT_COST}`; `regctl auth cost` tells "
-                "the price",
-                numbers,
-                users,
-            )
-    if len(schemes) > 1:
-        words = sorted(f"{name} {cost}" if cost else name for name, cost in schemes)
-        yield Finding(
-            "info",
-            "mixed-cost",
-            f"hashes of unlike price: {', '.join(words)}",
-            "how long a refusal takes tells users apart",
-            "`regctl auth write` hashes all anew, alike",
-        )
 
+    def _scheme_rule(self, scheme: str, *, all_read: bool) -> Rule:
+        if scheme == "plain":
+            return rules.CLEAR_TEXT
+        if not hashes.Scheme(scheme).weak or (self.reader is not None and not all_read):
+            return rules.UNREADABLE_SCHEME
+        return rules.WEAK_SCHEME if self._reads_bcrypt() else rules.WEAK_SCHEME_REQUIRED
 
-def _empty_findings(lines: Sequence[Line], empty: Collection[str]) -> Iterator[Finding]:
-    own = [line for line in _open(lines) if line.name in empty]
-    if own:
-        numbers, users = _about(own)
-        yield Finding(
-            "error",
-            "empty-password",
-            f"the empty password lets in {_some(users)}",
-            "anybody is let in who knows the name",
-            "`regctl adduser NAME` sets a password, `regctl auth lock NAME` shuts the user out",
-            numbers,
-            users,
-        )
+    def _reads_bcrypt(self) -> bool:
+        return self.reader is None or "bcrypt" in self.reader.accepted_schemes
 
+    def _set_password(self) -> str:
+        if self.reader is None or self._reads_bcrypt():
+            return rules.SET_PASSWORD
+        scheme = self.reader.accepted_schemes[0]
+        return rules.SET_PASSWORD_REQUIRED.format(scheme=scheme, reader=self.reader.name)
 
-def _expired_findings(file: HtpasswdFile, today: date | None) -> Iterator[Finding]:
-    if today is None:
-        return
-    expired = [user for user in file.users() if user.state(today) == "expired"]
-    if expired:
-        yield Finding(
-            "warning",
-            "expired",
-            f"expired and open: {_some([user.name for user in expired])}",
-            "every reader lets them in",
-            "`regctl auth expire` locks them",
-            tuple(line for user in expired for line in user.lines),
-            tuple(user.name for user in expired),
-        )
+    def cost_findings(self) -> Iterator[Finding]:
+        """Yield the costs of bcrypt that are too low or too high, and differing costs."""
+        by_scheme: dict[tuple[str, int | None], list[Line]] = defaultdict(list)
+        for line in self.active:
+            scheme = hashes.identify(line.value)
+            by_scheme[scheme.name, scheme.cost].append(line)
+        maximum = self.reader.bcrypt_cost.maximum if self.reader is not None else 99
+        for (name, cost), lines in by_scheme.items():
+            if name != "bcrypt" or cost is None:
+                continue
+            applying = [rule for rule, applies in rules.COST_RULES if applies(cost, maximum)]
+            for rule in applying[:1]:
+                times = 2 ** (cost - hashes.DEFAULT_COST)
+                yield from self.finding(rule, lines, cost=cost, maximum=maximum, times=times)
+        if len(by_scheme) > 1:
+            words = sorted(name if cost is None else f"{name} {cost}" for name, cost in by_scheme)
+            yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
 
-
-def _mode_findings(mode: int | None) -> Iterator[Finding]:
-    if mode is not None and mode & _WIDE:
-        yield Finding(
-            "warning",
-            "mode",
-            f"the file's mode is {mode:04o}",
-            "others on this machine can read the hashes, or write them",
-            "chmod 0640, with the group that its reader runs as",
-        )
+    def user_findings(self, today: date | None, empty: Collection[str]) -> Iterator[Finding]:
+        """Yield the users that the empty password lets in, and the expired ones."""
+        open_ = [line for line in self.active if line.name in empty]
+        if open_:
+            yield from self.finding(rules.EMPTY_PASSWORD, open_)
+        if today is None:
+            return
+        due = {user.name for user in self.file.users() if user.state(today) == "expired"}
+        if due:
+            lines = [line for line in self.active if line.name in due]
+            yield from self.finding(rules.EXPIRED, lines)

@@ -1,8 +1,8 @@
 """
-The schemes of an auth file: hash, verify, recognise; and what a password may be.
+Password hashes: identify, compute and verify them; and which passwords are allowed.
 
-bcrypt is what regctl writes; the old schemes are read, and written where somebody asks for them.
-Owns bcrypt and libpass (imported as `passlib`), both loaded when a hash needs them.
+regctl writes bcrypt unless told otherwise, and reads the old schemes. This module owns bcrypt and
+libpass (imported as `passlib`), and imports them when a hash needs them.
 """
 
 import base64
@@ -11,7 +11,7 @@ import hmac
 import re
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,16 +19,16 @@ from regctl.errors import InvalidInputError, InvalidPasswordError, UnreadableHas
 
 DEFAULT_SCHEME = "bcrypt"
 DEFAULT_COST = 10
-"""OWASP's least for bcrypt. A server pays it on every request, not on every login."""
+"""OWASP's minimum for bcrypt. A server pays it on every request, not on every login."""
 
 BCRYPT_COSTS = range(4, 18)
-"""What Apache's htpasswd writes (support/passwd_common.h); 17 takes 6 seconds a check."""
+"""What Apache's htpasswd writes (support/passwd_common.h); a check at 17 takes 6 seconds."""
 
 SHA_CRYPT_ROUNDS = range(1_000, 1_000_000_000)
 _DEFAULT_ROUNDS = 5_000
 
 BCRYPT_LIMIT = 72
-"""Bytes of a password that bcrypt looks at: servers cut the rest off without a word."""
+"""Bytes of a password that bcrypt uses: servers ignore the rest without a warning."""
 
 _OTHER_LIMIT = 255
 _GENERATED_LENGTH = 24
@@ -36,12 +36,14 @@ _ALPHABET = string.ascii_letters + string.digits
 
 WRITABLE = ("bcrypt", "apr1", "sha1", "sha256-crypt", "sha512-crypt")
 
+_RAW = ("utf-8", "surrogateescape")
+
 
 class Scheme(NamedTuple):
     """
-    What a hash is made with: its *name*, and its *ident*, the tag it starts with (`2y`).
+    How a hash was computed: the *name* of the scheme, and *ident*, the tag in the hash (`2y`).
 
-    *cost* is the exponent of bcrypt or the rounds of SHA-crypt, None where there is none to choose.
+    *cost* is bcrypt's exponent or the rounds of SHA-crypt, and None for a scheme without a cost.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Scheme(NamedTuple):
 
     @property
     def weak(self) -> bool:
-        """Whether a stolen hash gives a chosen password away within hours."""
+        """Whether a chosen password can be found within hours from a stolen hash."""
         return self.name in _WEAK
 
 
@@ -79,18 +81,18 @@ def _bcrypt_scheme(ident: str, cost: str) -> Scheme:
     return Scheme("bcrypt", ident, int(cost))
 
 
-def identify(secret: str) -> Scheme:
+def identify(hash_: str) -> Scheme:
     """
-    Tell what *secret*, a user's field in an auth file, is hashed with.
+    Return the scheme of *hash_*, a user's field in an auth file.
 
     The name is one of WRITABLE, `md5-crypt`, `ssha`, `des-crypt`, `yescrypt`, `scrypt`, `argon2id`,
     `plain` (nginx's `{PLAIN}`), `empty`, or `unknown`. Never fails.
     """
-    match = _BCRYPT.fullmatch(secret)
+    match = _BCRYPT.fullmatch(hash_)
     if match is not None:
         return _bcrypt_scheme(match[1], match[2])
     for name, ident, pattern in _SCHEMES:
-        match = re.fullmatch(pattern, secret)
+        match = re.fullmatch(pattern, hash_)
         if match is not None:
             rounds = match[1] if match.re.groups else None
             cost = _DEFAULT_ROUNDS if match.re.groups else None
@@ -103,10 +105,10 @@ def identify(secret: str) -> Scheme:
 
 def check_password(password: str, scheme: str = DEFAULT_SCHEME) -> None:
     """
-    Raise InvalidPasswordError for a password that some server would read as another.
+    Raise InvalidPasswordError for a password that some server would read differently.
 
-    Empty; with a control character (RFC 7617, section 2, forbids them, and C programs stop at a
-    NUL); over 72 bytes of UTF-8 for bcrypt, over 255 for the rest (Apache's and musl's limit).
+    That is: empty; with a control character (RFC 7617, section 2, forbids them, and C programs stop
+    at a NUL); over 72 bytes of UTF-8 for bcrypt, over 255 for the rest (Apache's and musl's limit).
     """
     if not password:
         raise InvalidPasswordError("the password is empty")
@@ -115,12 +117,12 @@ def check_password(password: str, scheme: str = DEFAULT_SCHEME) -> None:
     except UnicodeEncodeError as error:
         raise InvalidPasswordError("the password is not UTF-8") from error
     if any(character < " " or character == "\x7f" for character in password):
-        raise InvalidPasswordError("the password has a control character in it")
+        raise InvalidPasswordError("the password has a control character")
     limit = BCRYPT_LIMIT if scheme == "bcrypt" else _OTHER_LIMIT
     if size > limit:
         raise InvalidPasswordError(
-            f"the password has {size} bytes, and {scheme} takes {limit}: servers would ignore "
-            "the rest",
+            f"the password has {size} bytes, the limit of {scheme} is {limit}: servers would "
+            "ignore the rest",
             hint="choose a shorter one, or pass --generate",
         )
 
@@ -132,14 +134,14 @@ def generate_password() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED_LENGTH))
 
 
-# Making
+# Computing
 
 
 def check_scheme(scheme: str, cost: int | None = None) -> None:
-    """Raise InvalidInputError for a scheme that is not WRITABLE, or a cost it does not take."""
+    """Raise InvalidInputError for a scheme that is not WRITABLE, or a cost that it cannot have."""
     if scheme not in WRITABLE:
         raise InvalidInputError(
-            f"cannot hash with {scheme}", hint=f"the schemes are {', '.join(WRITABLE)}"
+            f"cannot write hashes of scheme {scheme}", hint=f"use one of {', '.join(WRITABLE)}"
         )
     if cost is None:
         return
@@ -148,17 +150,17 @@ def check_scheme(scheme: str, cost: int | None = None) -> None:
     elif scheme.endswith("-crypt"):
         costs, unit = SHA_CRYPT_ROUNDS, f"the cost of {scheme}, its rounds,"
     else:
-        raise InvalidInputError(f"{scheme} has no cost to choose")
+        raise InvalidInputError(f"{scheme} has no cost")
     if cost not in costs:
         raise InvalidInputError(f"{unit} is {costs[0]} to {costs[-1]}, not {cost}")
 
 
 def make(password: str, scheme: str = DEFAULT_SCHEME, cost: int | None = None) -> str:
     """
-    Hash *password* with a salt of its own.
+    Hash *password* with a new salt.
 
-    *cost* as in Scheme; None is bcrypt's 10 and SHA-crypt's 5000 rounds. Raises what check_password
-    and check_scheme raise.
+    *cost* is as in Scheme; None is 10 for bcrypt and 5000 rounds for SHA-crypt. Raises what
+    check_password and check_scheme raise.
     """
     check_scheme(scheme, cost)
     check_password(password, scheme)
@@ -177,9 +179,9 @@ def make(password: str, scheme: str = DEFAULT_SCHEME, cost: int | None = None) -
 
 def _make_bcrypt(data: bytes, cost: int) -> str:
     """
-    Hash with the prefix `$2y$`, which Apache's own code knows and `$2b$` is not.
+    Hash with the prefix `$2y$`, which Apache's own code reads, unlike `$2b$`.
 
-    The package makes salts with `2b` only, and keeps the prefix that a salt has.
+    The package makes salts with `2b` only, but keeps the prefix of a salt that it gets.
     """
     import bcrypt
 
@@ -193,13 +195,14 @@ def _sha1(data: bytes) -> str:
     return "{SHA}" + base64.b64encode(digest).decode("ascii")
 
 
-def is_good_enough(secret: str, scheme: str | None = None, cost: int | None = None) -> bool:
+def is_good_enough(hash_: str, scheme: str | None = None, cost: int | None = None) -> bool:
     """
-    Tell whether a hash can stay when its password is set again.
+    Return whether a hash can be kept when its password is set again.
 
-    What was asked for must be met exactly; where nothing was, bcrypt of the default cost or more.
+    A scheme or cost that was asked for must match exactly; else bcrypt of at least the default cost
+    is good enough.
     """
-    found = identify(secret)
+    found = identify(hash_)
     if found.name != (scheme or DEFAULT_SCHEME):
         return False
     if cost is not None:
@@ -207,13 +210,26 @@ def is_good_enough(secret: str, scheme: str | None = None, cost: int | None = No
     return found.name != "bcrypt" or (found.cost or 0) >= DEFAULT_COST
 
 
-# The price
+def reuse_or_hash(
+    password: str, present: Sequence[str], scheme: str | None = None, cost: int | None = None
+) -> str:
+    """Return the hash that is *present* if it matches and is good enough, else a new one."""
+    if (
+        len(set(present)) == 1
+        and is_good_enough(present[0], scheme, cost)
+        and verify(password, present[0])
+    ):
+        return present[0]
+    return make(password, scheme or DEFAULT_SCHEME, cost)
+
+
+# Measuring
 
 _MEASURED_COST = 8
 
 
-class Price(NamedTuple):
-    """What a cost of bcrypt costs a server: seconds of CPU for a check, a pull, a first push."""
+class MeasuredCost(NamedTuple):
+    """Seconds of CPU that one *cost* of bcrypt takes a server: a check, a pull, a first push."""
 
     cost: int
     check: float
@@ -221,78 +237,69 @@ class Price(NamedTuple):
     push: float
 
 
-def prices(layers: int, clock: Callable[[], float] = time.thread_time) -> list[Price]:
+def measure_costs(layers: int, clock: Callable[[], float] = time.thread_time) -> list[MeasuredCost]:
     """
-    Measure on this machine what each cost costs, for an image of *layers*.
+    Measure on this machine what each cost of bcrypt takes, for an image of *layers*.
 
     A server checks the password on every request. A pull is the index, the manifest, the config,
-    each layer, and one request more that containerd 1.6 sends. The first push is, for each layer
-    and the config, two HEAD (but one), POST, PATCH and PUT, and two for the manifest. One cost is
-    timed, the best of five; each step doubles it, which is what the cost means.
+    each layer, and one more request that containerd 1.6 sends. A first push is two HEAD (one for
+    the first), POST, PATCH and PUT for each layer and the config, and two for the manifest. One
+    cost is timed, the best of five; the next cost takes twice as long by definition.
     """
-    secret = make("measured", cost=_MEASURED_COST)
+    hash_ = make("measured", cost=_MEASURED_COST)
     timed = []
     for _ in range(5):
         start = clock()
-        verify("measured", secret)
+        verify("measured", hash_)
         timed.append(clock() - start)
     checks = {cost: min(timed) * 2.0 ** (cost - _MEASURED_COST) for cost in BCRYPT_COSTS}
     pull, push = layers + 4, 5 * (layers + 1) + 1
-    return [Price(cost, check, check * pull, check * push) for cost, check in checks.items()]
+    return [MeasuredCost(cost, check, check * pull, check * push) for cost, check in checks.items()]
 
 
 # Verifying
 
 
-def verify(password: str, secret: str) -> bool:
+def verify(password: str, hash_: str) -> bool:
     """
-    Tell whether a server that reads *secret* lets *password* in.
+    Return whether a server that reads *hash_* accepts *password*.
 
-    A password over bcrypt's 72 bytes is cut as servers cut it. Whatever is no valid hash opens to
-    nobody. Raises UnreadableHashError for a scheme that can't be computed here (yescrypt, scrypt,
-    argon2id), or that nobody knows.
+    A password over bcrypt's 72 bytes is cut as servers cut it. An invalid hash matches nothing.
+    Raises UnreadableHashError for a scheme that cannot be computed here (yescrypt, scrypt,
+    argon2id), or that is unknown.
     """
-    scheme = identify(secret)
-    data = password.encode("utf-8", "surrogateescape")
+    scheme = identify(hash_)
+    data = password.encode(*_RAW)
     if scheme.name == "bcrypt":
-        return _verify_bcrypt(data, secret)
+        return _verify_bcrypt(data, hash_)
     if scheme.name == "sha1":
-        return _equal(_sha1(data), secret)
+        return hmac.compare_digest(_sha1(data).encode(), hash_.encode(*_RAW))
     if scheme.name == "ssha":
-        return _verify_ssha(data, secret)
+        return _verify_ssha(data, hash_)
     if scheme.name == "plain":
-        return hmac.compare_digest(data, secret.removeprefix("{PLAIN}").encode(*_RAW))
+        return hmac.compare_digest(data, hash_.removeprefix("{PLAIN}").encode(*_RAW))
     if scheme.name == "empty":
         return False
-    if scheme.name in {"unknown", "yescrypt", "scrypt", "argon2id"}:
-        raise UnreadableHashError(
-            "the hash is of no known scheme"
-            if scheme.name == "unknown"
-            else f"the hash is {scheme.name}, which can't be checked here"
-        )
-    return _verify_crypt(data, secret, scheme.name)
+    if scheme.name == "unknown":
+        raise UnreadableHashError("cannot verify the hash: its scheme is unknown")
+    if scheme.name in {"yescrypt", "scrypt", "argon2id"}:
+        raise UnreadableHashError(f"cannot verify the hash: {scheme.name} is not supported")
+    return _verify_crypt(data, hash_, scheme.name)
 
 
-_RAW = ("utf-8", "surrogateescape")
-
-
-def _equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(*_RAW), other.encode(*_RAW))
-
-
-def _verify_bcrypt(data: bytes, secret: str) -> bool:
+def _verify_bcrypt(data: bytes, hash_: str) -> bool:
     import bcrypt
 
     try:
-        return bcrypt.checkpw(data[:BCRYPT_LIMIT], secret.encode("ascii"))
+        return bcrypt.checkpw(data[:BCRYPT_LIMIT], hash_.encode("ascii"))
     except ValueError:
-        # A cost or a tag that no server takes either.
+        # A cost or a tag that servers reject too.
         return False
 
 
-def _verify_ssha(data: bytes, secret: str) -> bool:
+def _verify_ssha(data: bytes, hash_: str) -> bool:
     try:
-        raw = base64.b64decode(secret.removeprefix("{SSHA}"), validate=True)
+        raw = base64.b64decode(hash_.removeprefix("{SSHA}"), validate=True)
     except ValueError:
         return False
     digest, salt = raw[:20], raw[20:]
@@ -300,7 +307,7 @@ def _verify_ssha(data: bytes, secret: str) -> bool:
     return hmac.compare_digest(made, digest)
 
 
-def _verify_crypt(data: bytes, secret: str, scheme: str) -> bool:
+def _verify_crypt(data: bytes, hash_: str, scheme: str) -> bool:
     from passlib import hash as handlers
 
     handler = {
@@ -311,7 +318,7 @@ def _verify_crypt(data: bytes, secret: str, scheme: str) -> bool:
         "des-crypt": handlers.des_crypt,
     }[scheme]
     try:
-        return bool(handler.verify(data, secret))
+        return bool(handler.verify(data, hash_))
     except ValueError:
         # A NUL in the password, over 4096 bytes of it, or rounds out of range.
         return False

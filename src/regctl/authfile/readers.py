@@ -1,70 +1,47 @@
 """
-Who reads an auth file, and what each of them makes of it: a table, with a source for each cell.
+Who reads an auth file, and what each reader does with it: a table, with a source for each cell.
 
-The cells of distribution, nginx, httpd, HAProxy and Caddy are asked of the programs themselves in
-tests/authfile/test_readers.py; the others are read in the program's source, which the cell names.
+The tests run distribution, nginx, httpd, HAProxy and Caddy and compare them with their rows
+(tests/authfile/test_readers.py). The other rows are read in the program's source, which is named.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from regctl.errors import InvalidInputError
 
-Effect = Literal["fine", "shuts", "opens", "breaks", "stale", "hides", "first", "last"]
-"""
-What a scheme or an oddity does to a reader.
-
-`fine`: read as meant, or skipped. `shuts`: that user is kept out. `opens`: somebody is let in who
-should not be. `breaks`: the whole list, or more, is refused. `stale`: the list read before stays in
-force. `hides`: what follows is not seen. `first` and `last`: which line of a user counts.
-"""
-
-Scheme = Literal[
-    "bcrypt",
-    "apr1",
-    "md5-crypt",
-    "sha1",
-    "ssha",
-    "sha256-crypt",
-    "sha512-crypt",
-    "des-crypt",
-    "yescrypt",
-    "scrypt",
-    "argon2id",
-    "plain",
-    "empty",
-    "unknown",
+Effect = Literal[
+    "ok",
+    "rejects-user",
+    "accepts-hash",
+    "admits-nameless",
+    "rejects-file",
+    "keeps-old-file",
+    "ignores-rest",
+    "uses-first",
+    "uses-last",
 ]
+"""
+What a reader does with a scheme or with a feature of a line.
 
-Oddity = Literal[
-    "duplicate",
-    "comment",
-    "blank-line",
-    "no-colon",
-    "crlf",
-    "bom",
-    "trailing-blank",
-    "leading-blank",
-    "third-field",
-    "empty-user",
-    "blank-in-name",
-    "long-line",
-]
-
-SCHEMES: tuple[str, ...] = get_args(Scheme)
-ODDITIES: tuple[str, ...] = get_args(Oddity)
+`ok`: reads it as meant, or ignores the line. `rejects-user`: that user cannot log in.
+`accepts-hash`: takes the hash itself for the password. `admits-nameless`: lets anybody log in
+without a name. `rejects-file`: rejects the whole file, or more. `keeps-old-file`: keeps using the
+file that it read before. `ignores-rest`: ignores all lines after it. `uses-first` and `uses-last`:
+which of a user's lines it uses.
+"""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 LONG_LINE = 8192
-"""Bytes of a line from which on httpd loses what follows (MAX_STRING_LEN in httpd.h)."""
+"""Bytes of a line from which on httpd ignores what follows (MAX_STRING_LEN in httpd.h)."""
 
 
-class Cell(NamedTuple):
-    """What happens, and how that is known."""
+class Behavior(NamedTuple):
+    """What a reader does, and how that is known."""
 
     effect: Effect
     source: str
@@ -73,23 +50,23 @@ class Cell(NamedTuple):
 class Limit(NamedTuple):
     """The most that a reader takes, and how that is known."""
 
-    most: int
+    maximum: int
     source: str
 
 
-class Shape(NamedTuple):
+class SecretLayout(NamedTuple):
     """
-    The Secret that a consumer reads.
+    The Secret that a reader reads.
 
-    *key* holds the list; None: each user is a key of its own. With *any_key* the consumer takes the
-    only key there is, whatever its name; *alone* is one that takes no Secret with two.
-    *annotations* are those that it looks for.
+    *key* has the whole list; None: each user is a key of its own. With *any_key* the reader takes
+    the only key, whatever its name. With *single_key* it rejects a Secret that has two.
+    *annotations* are those that it requires.
     """
 
     type: str = "Opaque"
     key: str | None = "auth"
     any_key: bool = False
-    alone: bool = False
+    single_key: bool = False
     annotations: tuple[tuple[str, str], ...] = ()
     source: str = ""
 
@@ -97,58 +74,64 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class AuthFileReader:
     """
-    One reader of auth files.
+    A program that reads auth files.
 
-    *shape* is None where it reads no Secret; *bad_name* matches the names that it can't take, and
-    *bad_name_effect* says what becomes of them. *password* counts bytes.
+    *layout* is None if it reads no Secret. *invalid_name* matches the user names that make it
+    reject the file, and *invalid_name_reason* says why. The limit of *password* is in bytes.
+    *schemes* has a Behavior for each name that hashes.identify returns. *line_features* has one for
+    `duplicate` (several lines of one user), `comment` and so on, as the rules of the audit.
     """
 
     name: str
-    schemes: Mapping[str, Cell] = field(repr=False)
-    oddities: Mapping[str, Cell] = field(repr=False)
-    shape: Shape | None
+    schemes: Mapping[str, Behavior] = field(repr=False)
+    line_features: Mapping[str, Behavior] = field(repr=False)
+    layout: SecretLayout | None
     bcrypt_cost: Limit
     password: Limit
-    bad_name: re.Pattern[str] | None = None
-    bad_name_effect: Effect = "fine"
-    bad_name_reason: str = ""
+    invalid_name: re.Pattern[str] | None = None
+    invalid_name_reason: str = ""
 
     @property
-    def readable(self) -> tuple[str, ...]:
+    def accepted_schemes(self) -> tuple[str, ...]:
         """The schemes that it reads as meant."""
-        return tuple(name for name in SCHEMES if self.schemes[name].effect == "fine")
+        return tuple(name for name, behavior in self.schemes.items() if behavior.effect == "ok")
 
-    def winner(self, lines: int) -> int | None:
-        """Return which of a user's *lines* counts, from 0; None where none does."""
-        effect = self.oddities["duplicate"].effect
-        return {"first": 0, "last": lines - 1}.get(effect)
+    def used_line(self, lines: int) -> int | None:
+        """Return which of a user's *lines* it uses, from 0; None if it uses none of them."""
+        effect = self.line_features["duplicate"].effect
+        return {"uses-first": 0, "uses-last": lines - 1}.get(effect)
+
+    def rejects_name(self, name: str) -> bool:
+        """Return whether a user of that *name* makes it reject the file."""
+        return self.invalid_name is not None and self.invalid_name.fullmatch(name) is not None
 
 
-def named(name: str) -> AuthFileReader:
-    """Return the consumer of that name. Raises InvalidInputError."""
+def get_reader(name: str | None) -> AuthFileReader:
+    """Return the reader of that name, without a name the default one. Raises InvalidInputError."""
+    if name is None:
+        return DEFAULT_READER
     try:
         return READERS[name]
     except KeyError:
         raise InvalidInputError(
-            f"no consumer {name}", hint=f"they are {', '.join(READERS)}"
+            f"no reader {name}", hint=f"the readers are {', '.join(READERS)}"
         ) from None
 
 
-def by_effect(kind: Literal["schemes", "oddities"], what: str) -> dict[Effect, list[str]]:
-    """Return who does what with a scheme or an oddity: names of consumers by effect."""
+def by_effect(behaviors: Mapping[str, Behavior]) -> dict[Effect, list[str]]:
+    """Return the names of readers by what they do, from the behavior of each."""
     found: dict[Effect, list[str]] = {}
-    for consumer in READERS.values():
-        cells: Mapping[str, Cell] = getattr(consumer, kind)
-        found.setdefault(cells[what].effect, []).append(consumer.name)
+    for name, behavior in behaviors.items():
+        found.setdefault(behavior.effect, []).append(name)
     return found
 
 
-def _cells(source: str, **effects: str) -> dict[str, Cell]:
-    """Read `_cells("source", fine="bcrypt apr1")`: cells of one source, by effect."""
+def _row(source: str, effects: Mapping[Effect, str]) -> dict[str, Behavior]:
+    """Return the cells of one source, from the names of schemes or features for each effect."""
     return {
-        what: Cell(effect, source)
-        for effect in get_args(Effect)
-        for what in effects.get(effect, "").split()
+        name: Behavior(effect, source)
+        for effect, names in effects.items()
+        for name in names.split()
     }
 
 
@@ -156,140 +139,182 @@ def _cells(source: str, **effects: str) -> dict[str, Cell]:
 
 _CRYPT = "md5-crypt sha256-crypt sha512-crypt des-crypt"
 
-_NGINX_GLIBC = _cells(
-    "nginx 1.22 on Debian: src/core/ngx_crypt.c, libxcrypt; asked in the tests",
-    fine=f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
-    shuts="argon2id empty unknown",
+_NGINX_GLIBC = _row(
+    "nginx 1.22 on Debian: src/core/ngx_crypt.c, libxcrypt; run in the tests",
+    {
+        "ok": f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
+        "rejects-user": "argon2id empty unknown",
+    },
 )
-_NGINX_MUSL = _cells(
+_NGINX_MUSL = _row(
     "nginx on Alpine: src/core/ngx_crypt.c; musl, src/crypt/crypt_r.c; measured",
-    fine=f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
-    shuts="yescrypt scrypt argon2id empty unknown",
+    {
+        "ok": f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
+        "rejects-user": "yescrypt scrypt argon2id empty unknown",
+    },
 )
-_HTTPD = _cells(
-    "httpd 2.4 on Debian: apr-util, crypto/apr_passwd.c, libxcrypt; asked in the tests",
-    fine=f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
-    shuts="ssha plain argon2id empty unknown",
+_HTTPD = _row(
+    "httpd 2.4 on Debian: apr-util, crypto/apr_passwd.c, libxcrypt; run in the tests",
+    {
+        "ok": f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
+        "rejects-user": "ssha plain argon2id empty unknown",
+    },
 )
-_DISTRIBUTION = _cells(
-    "distribution 2.8: registry/auth/htpasswd/htpasswd.go; asked in the tests",
-    fine="bcrypt",
-    shuts=f"apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
+_DISTRIBUTION = _row(
+    "distribution 2.8: registry/auth/htpasswd/htpasswd.go; run in the tests",
+    {
+        "ok": "bcrypt",
+        "rejects-user": f"apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
+    },
 )
-_CADDY = _cells(
-    "Caddy 2.6: modules/caddyhttp/caddyauth/bcrypt.go; asked in the tests",
-    fine="bcrypt",
-    shuts=f"apr1 sha1 ssha plain yescrypt scrypt argon2id unknown {_CRYPT}",
-    breaks="empty",
+_CADDY = _row(
+    "Caddy 2.6: modules/caddyhttp/caddyauth/bcrypt.go; run in the tests",
+    {
+        "ok": "bcrypt",
+        "rejects-user": f"apr1 sha1 ssha plain yescrypt scrypt argon2id unknown {_CRYPT}",
+        "rejects-file": "empty",
+    },
 )
-_HAPROXY_MUSL = _cells(
+_HAPROXY_MUSL = _row(
     "HAProxy on Alpine: src/auth.c; musl, src/crypt/crypt_r.c",
-    fine=f"bcrypt {_CRYPT}",
-    shuts="apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown",
+    {
+        "ok": f"bcrypt {_CRYPT}",
+        "rejects-user": "apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown",
+    },
 )
-_TRAEFIK = _cells(
+_TRAEFIK = _row(
     "abbot/go-http-auth, basic.go, CheckSecret; measured",
-    fine="bcrypt apr1 md5-crypt sha1",
-    shuts="ssha plain yescrypt scrypt argon2id empty unknown sha256-crypt sha512-crypt des-crypt",
+    {
+        "ok": "bcrypt apr1 md5-crypt sha1",
+        "rejects-user": "ssha plain yescrypt scrypt argon2id empty unknown sha256-crypt "
+        "sha512-crypt des-crypt",
+    },
 )
-_ENVOY = _cells(
+_ENVOY = _row(
     "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go, validateHtpasswdFormat",
-    fine="sha1",
-    breaks=f"bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
+    {
+        "ok": "sha1",
+        "rejects-file": f"bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
+    },
 )
-_CONTOUR = _cells(
-    "tg123/go-htpasswd, htpasswd.go, DefaultSystems; its last one takes any text for a password",
-    fine="bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
-    opens="md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
+_CONTOUR = _row(
+    "tg123/go-htpasswd, htpasswd.go, DefaultSystems; the last one compares the text as a password",
+    {
+        "ok": "bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
+        "accepts-hash": "md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
+    },
 )
 
-# Oddities
+# Features of lines
 
-_NGINX_LINES = _cells(
-    "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; asked in the tests",
-    first="duplicate",
-    fine="comment blank-line no-colon crlf third-field empty-user blank-in-name long-line",
-    shuts="bom trailing-blank leading-blank",
+_NGINX_LINES = _row(
+    "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; run in the tests",
+    {
+        "uses-first": "duplicate",
+        "ok": "comment blank-line no-colon crlf third-field empty-user blank-in-name long-line",
+        "rejects-user": "bom trailing-blank leading-blank",
+    },
 )
-_HTTPD_LINES = _cells(
-    "httpd 2.4: modules/aaa/mod_authn_file.c; asked in the tests",
-    first="duplicate",
-    fine="comment blank-line no-colon crlf trailing-blank leading-blank third-field blank-in-name",
-    shuts="bom",
-    opens="empty-user",
-    hides="long-line",
+_HTTPD_LINES = _row(
+    "httpd 2.4: modules/aaa/mod_authn_file.c; run in the tests",
+    {
+        "uses-first": "duplicate",
+        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field "
+        "blank-in-name",
+        "rejects-user": "bom",
+        "admits-nameless": "empty-user",
+        "ignores-rest": "long-line",
+    },
 )
-_DISTRIBUTION_LINES = _cells(
-    "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; asked in the tests",
-    last="duplicate",
-    fine="comment blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
-    shuts="bom",
-    stale="no-colon",
-    opens="empty-user",
+_DISTRIBUTION_LINES = _row(
+    "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
+    {
+        "uses-last": "duplicate",
+        "ok": "comment blank-line crlf trailing-blank leading-blank third-field blank-in-name "
+        "long-line",
+        "rejects-user": "bom",
+        "keeps-old-file": "no-colon",
+        "admits-nameless": "empty-user",
+    },
 )
-_TRAEFIK_LINES = _cells(
+_TRAEFIK_LINES = _row(
     "traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials; abbot/go-http-auth",
-    last="duplicate",
-    breaks="comment blank-line no-colon third-field",
-    fine="crlf blank-in-name long-line",
-    shuts="bom trailing-blank leading-blank",
-    opens="empty-user",
+    {
+        "uses-last": "duplicate",
+        "rejects-file": "comment blank-line no-colon third-field",
+        "ok": "crlf blank-in-name long-line",
+        "rejects-user": "bom trailing-blank leading-blank",
+        "admits-nameless": "empty-user",
+    },
 )
-_ENVOY_LINES = _cells(
+_ENVOY_LINES = _row(
     "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go; envoy, http/basic_auth/config.cc",
-    breaks="duplicate comment blank-line no-colon third-field empty-user trailing-blank",
-    fine="crlf blank-in-name long-line",
-    shuts="bom leading-blank",
+    {
+        "rejects-file": "duplicate comment blank-line no-colon third-field empty-user "
+        "trailing-blank",
+        "ok": "crlf blank-in-name long-line",
+        "rejects-user": "bom leading-blank",
+    },
 )
-_HAPROXY_LINES = _cells(
-    "haproxy-ingress, pkg/converters/ingress/annotations/backend.go; HAProxy asked in the tests",
-    first="duplicate",
-    breaks="comment blank-in-name",
-    fine="blank-line no-colon crlf trailing-blank empty-user long-line",
-    shuts="bom leading-blank third-field",
+_HAPROXY_LINES = _row(
+    "haproxy-ingress, pkg/converters/ingress/annotations/backend.go; HAProxy run in the tests",
+    {
+        "uses-first": "duplicate",
+        "rejects-file": "comment blank-in-name",
+        "ok": "blank-line no-colon crlf trailing-blank empty-user long-line",
+        "rejects-user": "bom leading-blank third-field",
+    },
 )
-_CONTOUR_LINES = _cells(
+_CONTOUR_LINES = _row(
     "contour-authserver, pkg/auth/htpasswd.go; tg123/go-htpasswd, htpasswd.go",
-    last="duplicate",
-    breaks="comment no-colon",
-    fine="blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
-    shuts="bom",
-    opens="empty-user",
+    {
+        "uses-last": "duplicate",
+        "rejects-file": "comment no-colon",
+        "ok": "blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
+        "rejects-user": "bom",
+        "admits-nameless": "empty-user",
+    },
 )
-# A list that is a key for each user has no lines: `auth push` makes the keys.
-_KEYS = _cells(
+# With a key for each user there are no lines: `auth push` creates the keys.
+_KEYS = _row(
     "each user is a key of the Secret, as Kubernetes allows them",
-    breaks="duplicate empty-user blank-in-name bom",
-    fine="comment blank-line no-colon crlf trailing-blank leading-blank third-field long-line",
+    {
+        "rejects-file": "duplicate empty-user blank-in-name bom",
+        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field long-line",
+    },
 )
-_CADDY_LINES = _cells(
-    "Caddy 2.6: caddyauth/basicauth.go; it reads no auth file, users are put in the Caddyfile",
-    breaks="duplicate empty-user",
-    fine="comment blank-line no-colon crlf trailing-blank leading-blank third-field blank-in-name "
-    "long-line",
-    shuts="bom",
+_CADDY_LINES = _row(
+    "Caddy 2.6: caddyauth/basicauth.go; it reads no auth file, its users are in the Caddyfile",
+    {
+        "rejects-file": "duplicate empty-user",
+        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field "
+        "blank-in-name long-line",
+        "rejects-user": "bom",
+    },
 )
+
+_MOUNTED = SecretLayout(any_key=True, source="mounted as a folder: any key works")
 
 _GO_COST = Limit(31, "golang.org/x/crypto/bcrypt, MaxCost")
 _GLIBC_COST = Limit(31, "libxcrypt, lib/crypt-bcrypt.c")
 _MUSL_COST = Limit(19, "musl, src/crypt/crypt_blowfish.c")
-_BCRYPT_PASSWORD = Limit(72, "bcrypt looks at no more")
-_MUSL_PASSWORD = Limit(256, "musl, src/crypt/crypt_sha512.c, KEY_MAX; bcrypt looks at 72")
-_GLIBC_PASSWORD = Limit(511, "libxcrypt, crypt.h, CRYPT_MAX_PASSPHRASE_SIZE; bcrypt looks at 72")
-_HTTPD_PASSWORD = Limit(255, "httpd, support/passwd_common.h; bcrypt looks at 72")
-_NO_PASSWORD_LIMIT = Limit(4096, "no limit but that of a header; bcrypt looks at 72")
+_BCRYPT_PASSWORD = Limit(72, "bcrypt uses no more")
+_MUSL_PASSWORD = Limit(256, "musl, src/crypt/crypt_sha512.c, KEY_MAX; bcrypt uses 72")
+_GLIBC_PASSWORD = Limit(511, "libxcrypt, crypt.h, CRYPT_MAX_PASSPHRASE_SIZE; bcrypt uses 72")
+_HTTPD_PASSWORD = Limit(255, "httpd, support/passwd_common.h; bcrypt uses 72")
+_NO_PASSWORD_LIMIT = Limit(4096, "only the limit of a header; bcrypt uses 72")
 
 _KEY_NAME = re.compile(r"(?![-._A-Za-z0-9]{1,253}\Z)[\s\S]*|\.{1,2}")
 _KEY_REASON = "a name is a key of the Secret: letters, digits and . _ - only"
 _HAPROXY_NAME = re.compile(r"[\s\S]*[\s#\"'\\][\s\S]*")
-_HAPROXY_REASON = "a blank, a quote, # or \\ means something else in HAProxy's configuration"
+_HAPROXY_REASON = "a blank, a quote, # or \\ has a special meaning in HAProxy's configuration"
 
-_CONSUMERS = (
+_ALL = (
     AuthFileReader(
         "distribution",
         _DISTRIBUTION,
         _DISTRIBUTION_LINES,
-        Shape(any_key=True, source="mounted as a folder: any name will do"),
+        _MOUNTED,
         _GO_COST,
         _BCRYPT_PASSWORD,
     ),
@@ -297,7 +322,7 @@ _CONSUMERS = (
         "ingress-nginx",
         _NGINX_MUSL,
         _NGINX_LINES,
-        Shape(source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthFile"),
+        SecretLayout(source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthFile"),
         _MUSL_COST,
         _MUSL_PASSWORD,
     ),
@@ -305,21 +330,20 @@ _CONSUMERS = (
         "ingress-nginx-auth-map",
         _NGINX_MUSL,
         _KEYS,
-        Shape(
+        SecretLayout(
             key=None,
             source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthMap",
         ),
         _MUSL_COST,
         _MUSL_PASSWORD,
         _KEY_NAME,
-        "breaks",
         _KEY_REASON,
     ),
     AuthFileReader(
         "nginx",
         _NGINX_GLIBC,
         _NGINX_LINES,
-        Shape(any_key=True, source="mounted as a folder: any name will do"),
+        _MOUNTED,
         _GLIBC_COST,
         _GLIBC_PASSWORD,
     ),
@@ -327,9 +351,9 @@ _CONSUMERS = (
         "traefik",
         _TRAEFIK,
         _TRAEFIK_LINES,
-        Shape(
+        SecretLayout(
             any_key=True,
-            alone=True,
+            single_key=True,
             source="traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials",
         ),
         _GO_COST,
@@ -339,7 +363,9 @@ _CONSUMERS = (
         "envoy-gateway",
         _ENVOY,
         _ENVOY_LINES,
-        Shape(key=".htpasswd", source="envoyproxy/gateway, api/v1alpha1, BasicAuthUsersSecretKey"),
+        SecretLayout(
+            key=".htpasswd", source="envoyproxy/gateway, api/v1alpha1, BasicAuthUsersSecretKey"
+        ),
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
@@ -347,7 +373,9 @@ _CONSUMERS = (
         "nginx-gateway-fabric",
         _NGINX_MUSL,
         _NGINX_LINES,
-        Shape(source="nginx-gateway-fabric, AuthenticationFilter: Opaque, key auth, from 2.5 on"),
+        SecretLayout(
+            source="nginx-gateway-fabric, AuthenticationFilter: Opaque, key auth, from 2.5 on"
+        ),
         _MUSL_COST,
         _MUSL_PASSWORD,
     ),
@@ -355,7 +383,7 @@ _CONSUMERS = (
         "nginx-ingress",
         _NGINX_MUSL,
         _NGINX_LINES,
-        Shape(
+        SecretLayout(
             type="nginx.org/htpasswd",
             key="htpasswd",
             source="kubernetes-ingress, internal/k8s/secrets/validation.go",
@@ -367,29 +395,27 @@ _CONSUMERS = (
         "haproxy-ingress",
         _HAPROXY_MUSL,
         _HAPROXY_LINES,
-        Shape(source="haproxy-ingress, pkg/converters/ingress/annotations/backend.go"),
+        SecretLayout(source="haproxy-ingress, pkg/converters/ingress/annotations/backend.go"),
         _MUSL_COST,
         _MUSL_PASSWORD,
         _HAPROXY_NAME,
-        "breaks",
         _HAPROXY_REASON,
     ),
     AuthFileReader(
         "haproxytech",
         _HAPROXY_MUSL,
         _KEYS,
-        Shape(key=None, source="haproxytech/kubernetes-ingress, documentation, auth-secret"),
+        SecretLayout(key=None, source="haproxytech/kubernetes-ingress, documentation, auth-secret"),
         _MUSL_COST,
         _MUSL_PASSWORD,
         _KEY_NAME,
-        "breaks",
         _KEY_REASON,
     ),
     AuthFileReader(
         "contour",
         _CONTOUR,
         _CONTOUR_LINES,
-        Shape(
+        SecretLayout(
             annotations=(("projectcontour.io/auth-type", "basic"),),
             source="contour-authserver, pkg/auth/htpasswd.go",
         ),
@@ -401,12 +427,12 @@ _CONSUMERS = (
         "httpd",
         _HTTPD,
         _HTTPD_LINES,
-        Shape(any_key=True, source="mounted as a folder: any name will do"),
+        _MOUNTED,
         _GLIBC_COST,
         _HTTPD_PASSWORD,
     ),
 )
 
-READERS: Mapping[str, AuthFileReader] = {consumer.name: consumer for consumer in _CONSUMERS}
-DEFAULT = READERS["ingress-nginx"]
-"""The consumer of a Secret where none is named: what most installed registries sit behind."""
+READERS: Mapping[str, AuthFileReader] = {reader.name: reader for reader in _ALL}
+DEFAULT_READER = READERS["ingress-nginx"]
+"""The reader of a Secret if none is named: most installed registries are behind it."""

@@ -1,8 +1,8 @@
 """
-A list of users, read from what people have, and the auth file made from it.
+Lists of users in the formats that people have, and how one is written to the auth file.
 
-`NAME:PASSWORD` lines, CSV with a header, JSON or YAML. A value that is a hash already passes
-through; a user without a password keeps the one it has, or gets a generated one.
+A list is `NAME:PASSWORD` lines, CSV with a header, JSON or YAML. In place of a password there may
+be a hash. A user without a password keeps the one it has, or gets a generated one.
 """
 
 import csv
@@ -10,22 +10,24 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from regctl import atomicfile, documents
 from regctl.atomicfile import WriteOptions
 from regctl.authfile import hashes, htpasswd
-from regctl.authfile.htpasswd import HtpasswdFile, Outcome
+from regctl.authfile.edit import KIND, editing
+from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.errors import (
     InvalidPasswordError,
     InvalidUserError,
     InvalidUserListError,
     MalformedError,
 )
+from regctl.outcome import Outcome
 
 Format = Literal["lines", "csv", "json", "yaml"]
 
@@ -42,65 +44,75 @@ _HASHED = re.compile(r"\$(?:2[abxy]?|apr1|1|5|6|g?y|7|argon2[a-z]*)\$|\{S?SHA\}"
 
 @dataclass(frozen=True)
 class Entry:
-    """A user as it is wanted: a *password*, a *secret* (a hash), or neither; *place* names it."""
+    """
+    A user of a list, with a *password*, a *hash_*, or neither. *place* is its line or number.
+
+    *generated* says that the password is new, and that nobody knows it yet.
+    """
 
     name: str
     place: str
     password: str | None = field(default=None, repr=False)
-    secret: str | None = field(default=None, repr=False)
+    hash_: str | None = field(default=None, repr=False)
+    generated: bool = False
 
 
 @dataclass(frozen=True)
-class Written:
-    """What became of one user; *password* is the one that was generated for it."""
+class UserList:
+    """Users to write; *source* is the name of the file that they are from."""
 
-    name: str
-    outcome: Outcome
-    password: str | None = field(default=None, repr=False)
+    source: str
+    entries: tuple[Entry, ...]
+
+    def not_listed(self, path: Path) -> list[str]:
+        """Return the users of the auth file at *path* that are not in this list."""
+        listed = {entry.name for entry in self.entries}
+        file = HtpasswdFile(atomicfile.read(path) or b"")
+        return [user.name for user in file.users() if user.name not in listed]
 
 
 # Reading
 
 
-def read(text: str, *, source: str, format: Format | None = None) -> list[Entry]:  # noqa: A002 - what it is called everywhere
+def read(text: str, *, source: str, form: Format | None = None) -> UserList:
     """
-    Read a list of users from *text*; *source*, a file's name, tells its format and names it.
+    Parse a list of users. Without *form* the name of the *source*, or its first line, decides.
 
-    Raises InvalidUserListError with every entry that is wrong: a name or a password that some server would
-    read as another, a name that comes twice, a hash that is none. Raises MalformedError where
-    the text as a whole is not of its format.
+    Raises InvalidUserListError with every invalid entry: a name or password that some server would
+    read differently, a repeated name, an invalid hash. Raises MalformedError if the text as a whole
+    is not in its format.
     """
-    chosen = format or _SUFFIXES.get(Path(source).suffix.lower()) or _guess(text)
-    readers = {"lines": _from_lines, "csv": _from_csv, "json": _from_json, "yaml": _from_yaml}
+    chosen = form or _SUFFIXES.get(Path(source).suffix.lower()) or _guess(text)
+    parse = {"lines": _from_lines, "csv": _from_csv, "json": _from_json, "yaml": _from_yaml}[chosen]
     entries: list[Entry] = []
     problems: list[str] = []
     places: dict[str, str] = {}
-    for place, name, value in readers[chosen](text, source):
+    for place, name, value in parse(text, source):
         try:
             entry = _entry(place, name, value)
         except (InvalidUserError, InvalidPasswordError, MalformedError) as error:
             problems.append(f"{source}, {place}: {error.message}")
             continue
         if entry.name in places:
-            problems.append(f"{source}, {place}: {entry.name} is in {places[entry.name]} already")
+            problems.append(f"{source}, {place}: {entry.name} is already in {places[entry.name]}")
         places[entry.name] = place
         entries.append(entry)
-    _refuse(source, problems)
-    return entries
+    _raise_if_any(problems, source)
+    return UserList(source, tuple(entries))
 
 
-def _refuse(source: str, problems: Sequence[str]) -> None:
+def _raise_if_any(problems: Sequence[str], source: str) -> None:
     if problems:
-        count = "1 entry is" if len(problems) == 1 else f"{len(problems)} entries are"
+        count = "1 invalid entry" if len(problems) == 1 else f"{len(problems)} invalid entries"
         raise InvalidUserListError(
-            f"cannot take the users of {source}: {count} wrong; nothing was written",
+            f"cannot write the users of {source}: {count}; nothing was written",
             problems=tuple(problems),
         )
 
 
 def _entry(place: str, name: Any, value: Any) -> Entry:
     if name is None:
-        raise MalformedError("no name with a password after it")
+        raise MalformedError("there is no name with a password after it")
     if not isinstance(name, str):
         raise MalformedError("the name is not text: put it in quotes")
     htpasswd.check_name(name)
@@ -112,8 +124,8 @@ def _entry(place: str, name: Any, value: Any) -> Entry:
         raise MalformedError(f"the password of {name} is not text: put it in quotes")
     if _HASHED.match(value):
         if hashes.identify(value).name == "unknown":
-            raise MalformedError(f"the hash of {name} is not one: cut off, or with something added")
-        return Entry(name, place, secret=value)
+            raise MalformedError(f"the hash of {name} is invalid: it is cut off or too long")
+        return Entry(name, place, hash_=value)
     return Entry(name, place, password=value)
 
 
@@ -135,7 +147,7 @@ def _from_lines(text: str, _source: str) -> _Rows:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, value = line.partition(":")
-        # Without a colon it may well be a password: it is not shown.
+        # Text without a colon may be a password: do not show it.
         yield f"line {number}", name if colon else None, value
 
 
@@ -146,8 +158,8 @@ def _from_csv(text: str, source: str) -> _Rows:
     password = columns.get(_PASSWORD_KEY)
     if name is None:
         raise MalformedError(
-            f"cannot read {source}: its first line names no column 'name'",
-            hint="CSV starts with a header: name,password",
+            f"cannot read {source}: its first line has no column 'name'",
+            hint="start with the header name,password",
         )
     try:
         for row in reader:
@@ -185,128 +197,125 @@ def _from_data(data: Any, source: str) -> _Rows:
             yield f"entry {number}", name, item.get(_PASSWORD_KEY)
     else:
         raise MalformedError(
-            f"cannot read {source}: neither a map of names nor a list of users",
-            hint="as {NAME: PASSWORD}, or [{name: NAME, password: PASSWORD}]",
+            f"cannot read {source}: it is neither a map of names nor a list of users",
+            hint="use {NAME: PASSWORD} or [{name: NAME, password: PASSWORD}]",
         )
 
 
-# Writing
+# WriteOptions
 
 
 @dataclass(frozen=True)
-class Wish:
+class ListOptions:
     """
-    How to write a list: what to hash with, and who else may stay.
+    How to write a list. *scheme* and *cost* of None are the defaults.
 
-    *generate_missing* makes a password for a user that has none, here or in the file. *exclusive*
-    removes everybody who is not in the list.
+    *generate_missing* generates a password for a user that has none, in the list or in the file.
+    The users in *remove* are removed if they are not in the list.
     """
 
     scheme: str | None = None
     cost: int | None = None
     generate_missing: bool = False
-    exclusive: bool = False
+    remove: tuple[str, ...] = ()
 
 
-def removed(path: Path, entries: Iterable[Entry]) -> list[str]:
-    """Return the users of the file at *path* that an exclusive write of *entries* removes."""
-    wanted = {entry.name for entry in entries}
-    file = HtpasswdFile(atomicfile.read(path) or b"")
-    return [user.name for user in file.users() if user.name not in wanted]
+@dataclass(frozen=True)
+class Written:
+    """What became of each user, and the *passwords* that were generated, by user."""
+
+    outcomes: tuple[Outcome, ...]
+    passwords: Mapping[str, str] = field(repr=False)
 
 
 def write(
     path: Path,
-    entries: Sequence[Entry],
-    wish: Wish,
-    *,
-    source: str,
-    removable: Iterable[str] = (),
+    users: UserList,
+    options: ListOptions,
     how: WriteOptions,
-    dry_run: bool = False,
     progress: Callable[[], None] = lambda: None,
-) -> list[Written]:
+) -> Written:
     """
-    Bring *entries* into the auth file at *path*, in one write.
+    Write *users* to the auth file at *path*, in one write.
 
-    Hashing is done on all cores, before the file is locked; *progress* is called for each entry.
-    With `wish.exclusive` the names in *removable*, those somebody has agreed to, are removed where
-    they are not in the list. Returns the entries in their order, then who was removed. Raises
-    InvalidUserListError for passwords that the scheme does not take or that are missing, and what
-    htpasswd.editing raises.
+    Hashing uses all cores, before the file is locked; *progress* is called for each entry. The
+    outcomes are those of the entries in their order, then those of the removed users. A dry run
+    returns no passwords. Raises InvalidUserListError for passwords that are missing or that the
+    scheme cannot take, and what edit.editing raises.
     """
-    hashes.check_scheme(wish.scheme or hashes.DEFAULT_SCHEME, wish.cost)
+    hashes.check_scheme(options.scheme or hashes.DEFAULT_SCHEME, options.cost)
     before = HtpasswdFile(atomicfile.read(path) or b"")
-    seen = {entry.name: before.secrets(entry.name) for entry in entries}
-    passwords = _passwords(entries, seen, wish, source)
-    kept = {entry.name: entry.secret for entry in entries}
+    seen = {entry.name: before.hashes(entry.name) for entry in users.entries}
+    entries = _with_passwords(users, seen, options)
 
-    def fitting(name: str, present: tuple[str, ...]) -> str | None:
-        secret = kept[name]
-        if secret is not None or name not in passwords:
-            return secret
-        if dry_run and not _may_stay(present, wish):
+    def hash_for(entry: Entry, present: tuple[str, ...]) -> str | None:
+        """Return the hash to write; None leaves the user's line as it is."""
+        if entry.password is None:
+            return entry.hash_
+        if how.dry_run and not _can_stay(present, options):
             return ""
-        return htpasswd.fitting_secret(passwords[name], present, wish.scheme, wish.cost)
+        return hashes.reuse_or_hash(entry.password, present, options.scheme, options.cost)
 
-    def prepared(entry: Entry) -> str | None:
-        secret = fitting(entry.name, seen[entry.name])
+    def prepare(entry: Entry) -> str | None:
+        hash_ = hash_for(entry, seen[entry.name])
         progress()
-        return secret
+        return hash_
 
-    secrets = dict(zip(seen, _on_all_cores(prepared, entries), strict=True))
-    generated = {entry.name for entry in entries if entry.password is None} & passwords.keys()
-    written: list[Written] = []
-    outcome: Outcome
-    with htpasswd.editing(path, how, dry_run=dry_run) as file:
-        for entry in entries:
-            present = file.secrets(entry.name)
-            same = present == seen[entry.name]
-            secret = secrets[entry.name] if same else fitting(entry.name, present)
-            # None: nothing was said of its password, which stays.
-            outcome = "unchanged" if secret is None else file.set(entry.name, secret)
-            password = passwords[entry.name] if entry.name in generated else None
-            written.append(Written(entry.name, outcome, password))
-        if wish.exclusive:
-            gone = [name for name in removable if name not in seen]
-            written += [Written(name, "deleted") for name in gone if file.remove(name)]
-    return written
-
-
-def _may_stay(present: Sequence[str], wish: Wish) -> bool:
-    return len(set(present)) == 1 and hashes.is_good_enough(present[0], wish.scheme, wish.cost)
+    prepared = list(_on_all_cores(prepare, entries))
+    outcomes = []
+    with editing(path, how) as file:
+        for entry, hash_ in zip(entries, prepared, strict=True):
+            present = file.hashes(entry.name)
+            if present != seen[entry.name]:
+                hash_ = hash_for(entry, present)  # noqa: PLW2901 - the file has changed meanwhile
+            result = "unchanged" if hash_ is None else file.set(entry.name, hash_)
+            outcomes.append(Outcome(KIND, entry.name, result))
+        removed = [name for name in options.remove if name not in seen and file.remove(name)]
+    outcomes += [Outcome(KIND, name, "deleted") for name in removed]
+    passwords = {
+        entry.name: entry.password
+        for entry in entries
+        if entry.generated and entry.password is not None and not how.dry_run
+    }
+    return Written(tuple(outcomes), passwords)
 
 
-def _passwords(
-    entries: Sequence[Entry], seen: Mapping[str, tuple[str, ...]], wish: Wish, source: str
-) -> dict[str, str]:
-    """Return the passwords to set, generated ones included; raise InvalidUserListError for bad ones."""
-    passwords: dict[str, str] = {}
+def _can_stay(present: Sequence[str], options: ListOptions) -> bool:
+    return len(set(present)) == 1 and hashes.is_good_enough(
+        present[0], options.scheme, options.cost
+    )
+
+
+def _with_passwords(
+    users: UserList, seen: Mapping[str, Sequence[str]], options: ListOptions
+) -> list[Entry]:
+    """Return the entries, with passwords generated; raise InvalidUserListError for bad ones."""
+    entries: list[Entry] = []
     problems: list[str] = []
-    scheme = wish.scheme or hashes.DEFAULT_SCHEME
-    for entry in entries:
+    for entry in users.entries:
+        entries.append(entry)
         if entry.password is not None:
             try:
-                hashes.check_password(entry.password, scheme)
+                hashes.check_password(entry.password, options.scheme or hashes.DEFAULT_SCHEME)
             except InvalidPasswordError as error:
-                problems.append(f"{source}, {entry.place}: {error.message}")
-            passwords[entry.name] = entry.password
-        elif entry.secret is None and not seen[entry.name]:
-            if wish.generate_missing:
-                passwords[entry.name] = hashes.generate_password()
+                problems.append(f"{users.source}, {entry.place}: {error.message}")
+        elif entry.hash_ is None and not seen[entry.name]:
+            if options.generate_missing:
+                password = hashes.generate_password()
+                entries[-1] = replace(entry, password=password, generated=True)
             else:
                 problems.append(
-                    f"{source}, {entry.place}: {entry.name} has no password; "
-                    "--generate-missing makes one"
+                    f"{users.source}, {entry.place}: {entry.name} has no password; "
+                    "--generate-missing generates one"
                 )
-    _refuse(source, problems)
-    return passwords
+    _raise_if_any(problems, users.source)
+    return entries
 
 
 def _on_all_cores(
     function: Callable[[Entry], str | None], entries: Sequence[Entry]
 ) -> Iterator[str | None]:
-    """Apply *function* in threads, which bcrypt lets run side by side; results in order."""
+    """Call *function* in threads, which bcrypt allows to run in parallel; results in order."""
     executor = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
     try:
         yield from executor.map(function, entries)

@@ -59,7 +59,7 @@ def merge(local: bytes | None, remote: HtpasswdFile, reader: AuthFileReader) -> 
     present = _active_hashes(file)
     for name, hashes in desired.items():
         if present.get(name) != hashes:
-            file.set(name, hashes[reader.winner(len(hashes)) or 0])
+            file.set(name, hashes[reader.used_line(len(hashes)) or 0])
             file.unlock(name)
     return file.content
 

@@ -116,7 +116,7 @@ def _obstacle(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlErro
             f"{attempt}: it is immutable, and while it is recreated every login would fail",
             hint=instead,
         )
-    if desired.layout.alone and (others := _other_keys(desired, secret)):
+    if desired.layout.single_key and (others := _other_keys(desired, secret)):
         return ForeignObjectError(
             f"{attempt}: it also has {some_of(others)}, and {reader} accepts only Secrets with "
             "one key",

@@ -9,7 +9,7 @@ from typing import Any
 from regctl.authfile import audit
 from regctl.authfile.audit import Finding
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import AuthFileReader, Shape
+from regctl.authfile.readers import AuthFileReader, SecretLayout
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
@@ -29,14 +29,14 @@ _NOT_UPLOADED = frozenset({"trailing-blank", "leading-blank", "third-field", "cr
 _LOST_SILENTLY = frozenset({"no-colon", "bom"})
 
 
-def layout_of(reader: AuthFileReader) -> Shape:
+def layout_of(reader: AuthFileReader) -> SecretLayout:
     """Return the layout of the Secret. Raises InvalidInputError if *reader* reads no Secret."""
-    if reader.shape is None:
+    if reader.layout is None:
         raise InvalidInputError(
             f"{reader.name} reads no Secret: its users are part of its configuration",
             hint="`regctl auth check --for all -o wide` lists the readers and their Secrets",
         )
-    return reader.shape
+    return reader.layout
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class AuthSecret:
             or (one.severity == "error" and one.rule not in _NOT_UPLOADED)
         ]
         _raise_for(findings, reader)
-        users = HtpasswdFile(file.published())
+        users = HtpasswdFile(file.active_lines())
         if not users.content:
             raise UnsuitableAuthFileError(
                 "the auth file has no active user: with an empty list every login fails",
@@ -77,7 +77,7 @@ class AuthSecret:
         _raise_for([one for one in findings if one.rule == "empty-password"], self.reader)
 
     @property
-    def layout(self) -> Shape:
+    def layout(self) -> SecretLayout:
         """The layout of the Secret."""
         return layout_of(self.reader)
 
@@ -151,7 +151,7 @@ def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
     return HtpasswdFile(secret.data[key])
 
 
-def list_key(layout: Shape, secret: Secret) -> str | None:
+def list_key(layout: SecretLayout, secret: Secret) -> str | None:
     """Return the key of *secret* for the whole list, or None if each user has a key."""
     if layout.any_key and len(secret.data) == 1:
         return next(iter(secret.data))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from regctl.authfile import htpasswd
+from regctl.authfile import edit, hashes
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import AuthFileReader
 from regctl.authsecret.compare import compare
@@ -41,11 +41,11 @@ class FileStore:
 
     def add(self, name: str, password: str) -> None:
         """Add a user to the file, or set its password."""
-        htpasswd.add_user(self.path, name, password)
+        edit.add_user(self.path, name, password)
 
     def remove(self, name: str) -> None:
         """Remove a user from the file."""
-        htpasswd.remove_users(self.path, [name])
+        edit.remove_users(self.path, [name])
 
     def in_sync(self) -> bool:
         """True: there is one copy."""
@@ -78,7 +78,7 @@ class SecretStore:
             self.file.add(name, password)
         users = self.read()
         if self.file is None:
-            users.set(name, htpasswd.fitting_secret(password, users.secrets(name)))
+            users.set(name, hashes.reuse_or_hash(password, users.hashes(name)))
         self._push(users)
 
     def remove(self, name: str) -> None:
@@ -94,7 +94,7 @@ class SecretStore:
         """Whether the Secret has the active users of the file."""
         if self.file is None:
             return True
-        return not compare(self._read_secret(), HtpasswdFile(self.file.read().published()))
+        return not compare(self._read_secret(), HtpasswdFile(self.file.read().active_lines()))
 
     def _read_secret(self) -> HtpasswdFile:
         return read(fetch(self.cluster, self.namespace, self.name), self.reader)

@@ -19,7 +19,7 @@ from regctl.cli.app import App
 from regctl.cli.command import CommandGroup, LazyCommands, command_group
 from regctl.cli.errors import ClosedPipeError, StdoutError
 from regctl.cli.renamed import hint_for_old_name
-from regctl.errors import InvalidInputError, RegctlError
+from regctl.errors import InvalidInputError, InvalidUserListError, MalformedError, RegctlError
 
 INTERRUPTED = 130
 
@@ -33,15 +33,11 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "users": "users:users",
         "verify": "users:verify",
         "auth": command_group(
-            "Keep the auth file: write, check, mend, lock, and bring it to the cluster.",
+            "Manage the auth file: write, check, lock, push and pull.",
             write="auth.write:write",
-            lock="auth.write:lock",
-            unlock="auth.write:unlock",
-            expire="auth.write:expire",
-            cost="auth.write:cost",
             check="auth.check:check",
-            fix="auth.check:fix",
-            consumers="auth.check:consumers",
+            lock="auth.lock:lock",
+            unlock="auth.lock:unlock",
             push="auth.push:push",
             pull="auth.pull:pull",
         ),
@@ -145,6 +141,9 @@ def _report(app: App, error: RegctlError | click.ClickException) -> int:
         error.show()
         return error.exit_code
     failure = error if isinstance(error, RegctlError) else _usage_error(error)
+    if isinstance(failure, InvalidUserListError):
+        for problem in failure.problems:
+            app.output.error(MalformedError(problem))
     app.output.fatal(failure)
     return failure.exit_code
 

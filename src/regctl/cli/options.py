@@ -94,11 +94,11 @@ class WritingFlags(NamedTuple):
     backup: bool = False
     in_place: bool = False
 
-    def options(self) -> "WriteOptions":
+    def options(self, dry_run: DryRun | None = None) -> "WriteOptions":
         """Return them for the library."""
         from regctl.atomicfile import WriteOptions
 
-        return WriteOptions(self.backup, self.in_place)
+        return WriteOptions(self.backup, self.in_place, dry_run=dry_run is not None)
 
 
 class NamespacedName(NamedTuple):

@@ -196,6 +196,18 @@ class Output:
         else:
             self._table(items, columns)
 
+    def listings(self, *parts: tuple[Iterable[Any], Listing[Any]]) -> None:
+        """Print several listings: one below the other, or as one document."""
+        if self.structured:
+            self.document(
+                {listing.key: [listing.json(item) for item in items] for items, listing in parts}
+            )
+            return
+        for number, (items, listing) in enumerate(parts):
+            if number and self.format != "name":
+                self.line("")
+            self.listing(items, listing)
+
     def _counted(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
         with self.progress(description, total) as advance:
             for item in items:
@@ -298,6 +310,17 @@ class Output:
         self._passwords[name] = password
         if not self.structured:
             self.line(password)
+            self.flush()
+
+    def generated_list(self, passwords: Mapping[str, str]) -> None:
+        """Print generated passwords by user as `generated` does, but as CSV: name,password."""
+        self._passwords |= passwords
+        if passwords and not self.structured:
+            import csv
+
+            rows = csv.writer(self.stdout, lineterminator="\n")
+            with _writing():
+                rows.writerows([("name", "password"), *passwords.items()])
             self.flush()
 
     def results(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from regctl.authfile.readers import READERS, AuthFileReader, Shape
+from regctl.authfile.readers import READERS, AuthFileReader, SecretLayout
 from regctl.cluster.resource import check_namespace, check_object_name
 from regctl.errors import ImmutableError, InvalidInputError, InvalidObjectNameError
 from regctl.provisioning.quantity import canonical, size_in_bytes
@@ -20,7 +20,9 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MAX_NAME_LENGTH = 63
 
 # The Secret is mounted as a folder, and the registry's configuration names one file in it.
-_REGISTRY_READER = replace(READERS["distribution"], shape=Shape(key="auth", source="this package"))
+_REGISTRY_READER = replace(
+    READERS["distribution"], layout=SecretLayout(key="auth", source="this package")
+)
 
 
 @dataclass(frozen=True)

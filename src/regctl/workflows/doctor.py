@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from regctl import parallel
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT, READERS, AuthFileReader
+from regctl.authfile.readers import DEFAULT_READER, READERS, AuthFileReader
 from regctl.authsecret.compare import compare
 from regctl.authsecret.secret import fetch, read
 from regctl.checks import Check
@@ -65,7 +65,7 @@ class Doctor:
             yield Check("cluster", "skipped", error.message, error.hint, error)
             return
         if self.auth_secret is not None:
-            yield check_auth_secret(cluster, *self.auth_secret, DEFAULT, self.file)
+            yield check_auth_secret(cluster, *self.auth_secret, DEFAULT_READER, self.file)
         try:
             yield from self._check_cluster(cluster)
         except RegctlError as error:
@@ -109,7 +109,9 @@ def check_auth_file(file: HtpasswdFile, reader: AuthFileReader) -> Iterator[Chec
     if repeated:
         message = f"{some_of(repeated)} on several lines: readers differ in which one counts"
         yield Check(name, "failure", message, "`regctl auth check --fix` leaves one line")
-    unreadable = [u.name for u in users if not u.locked and u.scheme.name not in reader.readable]
+    unreadable = [
+        u.name for u in users if not u.locked and u.scheme.name not in reader.accepted_schemes
+    ]
     if unreadable:
         message = f"{reader.name} does not read the hash of {some_of(unreadable)}"
         yield Check(name, "failure", message, f"`regctl adduser {unreadable[0]}` replaces the hash")
@@ -128,7 +130,7 @@ def check_auth_secret(
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
         return Check("auth secret", "ok", f"{subject} has {count(len(live.users()), 'user')}")
-    changes = compare(live, HtpasswdFile(file.published()))
+    changes = compare(live, HtpasswdFile(file.active_lines()))
     if not changes:
         return Check("auth secret", "ok", f"{subject} has the users of the auth file")
     users = some_of([f"{user.name} ({user.change})" for user in changes])

@@ -372,7 +372,7 @@ class PullDiagnosis:
     @staticmethod
     def _opens(file: HtpasswdFile, credential: Credential) -> bool:
         """Whether the password fits any line of the user."""
-        lines = file.secrets(credential.username)
+        lines = file.hashes(credential.username)
         return any(hashes.verify(credential.password, line) for line in lines)
 
 

@@ -67,7 +67,7 @@ def _holders(found: Inventory, registry: Registry, user: str) -> tuple[Holder, .
 
 
 def _accepts(users: HtpasswdFile, credential: Credential) -> bool:
-    lines = users.secrets(credential.username)
+    lines = users.hashes(credential.username)
     return any(hashes.verify(credential.password, line) for line in lines)
 
 
@@ -190,8 +190,8 @@ class UserRotation(Rotation):
         accepted = (h.credential.password for h in news if _accepts(users, h.credential))
         password = next(accepted, None)
         return RotationState(
-            bool(users.secrets(self.old)),
-            bool(users.secrets(self.new)),
+            bool(users.hashes(self.old)),
+            bool(users.hashes(self.new)),
             # A new user whose password the registry rejects needs an update like the old one.
             (*olds, *(holder for holder in news if holder.credential.password != password)),
             tuple(holder for holder in news if holder.credential.password == password),
@@ -262,7 +262,7 @@ class InPlaceRotation(Rotation):
         """
         found, store = self._find(), self.context.store
         users = store.read()
-        exists = bool(users.secrets(self.old))
+        exists = bool(users.hashes(self.old))
         holders = _holders(found, self.context.registry, self.old)
         good = tuple(holder for holder in holders if _accepts(users, holder.credential))
         bad = tuple(holder for holder in holders if holder not in good)

@@ -1,4 +1,4 @@
-"""`adduser`, `deluser`, `users`, `verify`: words, streams, exit codes, and what bad input gets."""
+"""`adduser`, `deluser`, `users` and `verify`: output, streams, exit codes and invalid input."""
 
 import json
 import os
@@ -7,38 +7,37 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
+import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.cli.main import main
+from regctl.cli.app import App
+from regctl.cli.commands.users import adduser
+from tests.cli import run
 
-SECRET = hashes.make("secret", cost=4)
+HASH = hashes.make("secret", cost=4)
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in."""
+    """The folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def run(*args: str, stdin: str | bytes = "") -> Result:
-    return CliRunner().invoke(main, args, input=stdin, prog_name="regctl")
-
-
-def refused(result: Result, code: int, *said: str) -> None:
-    """One line of error, perhaps a hint, nothing on stdout, no traceback."""
+def failed(result: Result, code: int, *said: str) -> None:
+    """There is one error, perhaps a hint, and nothing on stdout."""
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    for words in said:
-        assert words in result.stderr
+    for text in said:
+        assert text in result.stderr
 
 
 # adduser
@@ -67,9 +66,9 @@ def test_a_generated_password_is_alone_on_stdout() -> None:
 
 def test_a_generated_password_is_in_the_json_document() -> None:
     result = run("adduser", "ci", "--generate", "-o", "json")
-    record = json.loads(result.stdout)["results"][0]
-    assert record["result"] == "created"
-    HtpasswdFile.read(Path("auth")).verify("ci", record["password"])
+    document = json.loads(result.stdout)
+    assert document["results"][0]["result"] == "created"
+    HtpasswdFile.read(Path("auth")).verify("ci", document["passwords"]["ci"])
 
 
 def test_a_password_comes_from_a_file_or_the_environment(
@@ -84,10 +83,10 @@ def test_a_password_comes_from_a_file_or_the_environment(
     file.verify("bob", "from environment")
 
 
-def test_a_password_as_an_argument_is_taken_with_a_warning() -> None:
+def test_a_password_as_an_argument_gives_a_warning() -> None:
     result = run("adduser", "alice", "hunter2")
     assert result.stdout == "user/alice created\n"
-    assert "warning: a password on the command line is seen" in result.stderr
+    assert "warning: a password on the command line is visible" in result.stderr
     assert "hunter2" not in result.stderr
 
 
@@ -112,7 +111,7 @@ def test_the_password_is_asked_for_twice_on_a_terminal() -> None:
 
 
 def on_terminal(args: Sequence[str], answers: Sequence[str]) -> int:
-    """Run regctl on a terminal; give an answer each time it stops with a colon and a blank."""
+    """Run regctl on a terminal; answer each question, which ends with a colon and a space."""
     primary, secondary = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "regctl", *args],
@@ -141,7 +140,7 @@ def on_terminal(args: Sequence[str], answers: Sequence[str]) -> int:
 
 
 def add(*names: str) -> None:
-    add_text("".join(f"{name}:{SECRET}\n" for name in names))
+    add_text("".join(f"{name}:{HASH}\n" for name in names))
 
 
 def add_text(text: str) -> None:
@@ -149,7 +148,7 @@ def add_text(text: str) -> None:
         file.write(text)
 
 
-def test_users_are_deleted_and_one_that_is_not_there_is_named() -> None:
+def test_users_are_deleted_and_a_missing_one_is_named() -> None:
     add("alice", "bob")
     result = run("deluser", "alice", "nobody", "--yes")
     assert result.exit_code == 3
@@ -158,29 +157,35 @@ def test_users_are_deleted_and_one_that_is_not_there_is_named() -> None:
     assert run("users", "-o", "name").stdout == "bob\n"
 
 
-def test_deleting_without_a_terminal_needs_a_yes() -> None:
+def test_deleting_without_a_terminal_needs_yes() -> None:
     add("alice")
-    refused(run("deluser", "alice"), 1, "remove alice from auth?", "hint: pass --yes")
+    failed(
+        run("deluser", "alice"),
+        1,
+        "remove alice from auth?",
+        "hint: pass --yes to confirm without a terminal",
+    )
     assert run("users", "-o", "name").stdout == "alice\n"
     assert run("deluser", "alice", "--dry-run").stdout == "user/alice deleted (dry run)\n"
     assert run("users", "-o", "name").stdout == "alice\n"
 
 
-def test_deleting_nobody_is_an_error_and_asks_nothing() -> None:
+def test_deleting_a_missing_user_is_an_error_without_a_question() -> None:
     add("alice")
-    refused(run("deluser", "nobody"), 1, "no such user in auth", "`regctl users`")
+    failed(run("deluser", "nobody"), 1, "no such user in auth", "`regctl users`")
 
 
 def test_users_are_listed_with_scheme_cost_state_and_findings() -> None:
-    Path("auth").write_text(f"a:{SECRET}\nb:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\n")
+    Path("auth").write_text(f"a:{HASH}\nb:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\n")
     assert run("users").stdout == (
-        "a\tbcrypt\t4\topen\t-\tlow cost\nb\tapr1\t-\topen\t-\tweak scheme\n"
+        "a\tbcrypt\t4\tactive\t\tlow cost\nb\tapr1\t\tactive\t\tweak scheme\n"
     )
     wide = run("users", "-o", "wide").stdout.splitlines()
-    assert wide[1] == "b\tapr1\t-\topen\t-\tweak scheme\t2"
+    assert wide[0].split() == ["USER", "SCHEME", "COST", "STATE", "EXPIRES", "FINDINGS", "LINE"]
+    assert wide[2].split() == ["b", "apr1", "active", "weak", "scheme", "2"]
     assert json.loads(run("users", "-o", "json").stdout)["users"][0] == {
-        "name": "a", "scheme": "bcrypt", "cost": 4, "state": "open", "lines": [1], "expires": None,
-        "findings": ["low cost"],
+        "name": "a", "scheme": "bcrypt", "cost": 4, "state": "active", "lines": [1],
+        "expires": None, "findings": ["low cost"],
     }  # fmt: skip
 
 
@@ -196,51 +201,51 @@ def test_control_characters_in_a_file_do_not_reach_the_terminal() -> None:
     assert run("users", "-o", "name").stdout == "a\\x1b[2J\nb\\xff\n"
 
 
-def test_verify_answers_by_exit_code() -> None:
+def test_the_exit_code_of_verify_is_the_answer() -> None:
     add("alice")
-    add_text(f"#regctl:locked shut:{SECRET}\n")
+    add_text(f"#regctl:locked out:{HASH}\n")
     right = run("verify", "alice", "--password-stdin", stdin="secret")
     assert (right.exit_code, right.stdout) == (0, "user/alice verified\n")
-    refused(run("verify", "alice", "--password-stdin", stdin="guess"), 4, "password for alice")
-    refused(run("verify", "bob", "--password-stdin", stdin="secret"), 1, "no user bob")
-    refused(run("verify", "shut", "--password-stdin", stdin="secret"), 1, "shut is locked")
+    failed(run("verify", "alice", "--password-stdin", stdin="guess"), 4, "password for alice")
+    failed(run("verify", "bob", "--password-stdin", stdin="secret"), 1, "no user bob")
+    failed(run("verify", "out", "--password-stdin", stdin="secret"), 1, "user out is locked")
 
 
-def test_verify_takes_a_password_longer_than_bcrypt_does() -> None:
+def test_verify_accepts_a_password_over_the_limit_of_bcrypt() -> None:
     Path("auth").write_text(f"a:{hashes.make('x' * 72, cost=4)}\n")
     assert run("verify", "a", "--password-stdin", stdin="x" * 200).exit_code == 0
 
 
-# Bad input
+# Invalid input
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "problem"),
     [
         ("a:b", "a colon ends the name"),
         ("", "it is empty"),
-        ("a\tb", "can't be printed"),
+        ("a\tb", "cannot be printed"),
         ("#a", "makes the line a comment"),
     ],
 )
-def test_a_bad_name_is_refused(name: str, said: str) -> None:
-    refused(run("adduser", name, "--password-stdin", stdin="x"), 2, said, "hint: use letters")
+def test_a_bad_name_is_failed(name: str, problem: str) -> None:
+    failed(run("adduser", name, "--password-stdin", stdin="x"), 2, problem, "hint: use letters")
     assert not Path("auth").exists()
 
 
 @pytest.mark.parametrize(
-    ("password", "said"),
+    ("password", "problem"),
     [
         (b"", "the password from --password-stdin is empty"),
         (b"\n", "the password from --password-stdin is empty"),
-        (b"x" * 73, "has 73 bytes, and bcrypt takes 72"),
+        (b"x" * 73, "has 73 bytes, the limit of bcrypt is 72"),
         (b"a\0b", "control character"),
         (b"a\nb", "more than one line"),
         (b"\xff", "not UTF-8"),
     ],
 )
-def test_a_bad_password_is_refused(password: bytes, said: str) -> None:
-    refused(run("adduser", "alice", "--password-stdin", stdin=password), 2, said)
+def test_a_bad_password_is_failed(password: bytes, problem: str) -> None:
+    failed(run("adduser", "alice", "--password-stdin", stdin=password), 2, problem)
     assert not Path("auth").exists()
 
 
@@ -253,34 +258,34 @@ def test_a_bad_password_is_refused(password: bytes, said: str) -> None:
         ["--generate", "--password-stdin"],
     ],
 )
-def test_two_sources_of_a_password_are_one_too_many(args: list[str]) -> None:
-    refused(run("adduser", "alice", *args, stdin="x"), 2, "hint: ")
+def test_two_sources_of_a_password_are_an_error(args: list[str]) -> None:
+    failed(run("adduser", "alice", *args, stdin="x"), 2, "hint: ")
     assert not Path("auth").exists()
 
 
-def test_no_password_and_nobody_to_ask_names_the_flags() -> None:
-    refused(run("adduser", "alice"), 1, "no password was given", "--password-stdin")
-    refused(run("adduser"), 2, "missing argument 'NAME'")
+def test_without_a_password_and_a_terminal_the_hint_names_the_flags() -> None:
+    failed(run("adduser", "alice"), 1, "no password was given", "--password-stdin")
+    failed(run("adduser"), 2, "missing argument 'NAME'")
 
 
 COMMANDS = [["adduser", "a", "pw"], ["deluser", "a", "--yes"], ["users"], ["verify", "a", "pw"]]
 
 
 @pytest.mark.parametrize("args", COMMANDS)
-def test_a_directory_is_no_auth_file(args: list[str]) -> None:
+def test_a_directory_is_not_an_auth_file(args: list[str]) -> None:
     Path("auth").mkdir()
-    refused(run(*args), 1, "auth: ", "irectory")
+    failed(run(*args), 1, "auth: ", "irectory")
     assert list(Path("auth").iterdir()) == []
 
 
 @pytest.mark.parametrize("args", COMMANDS[1:])
-def test_an_auth_file_that_is_not_there_is_named(args: list[str]) -> None:
-    refused(run(*args), 1, "no auth file at auth", "hint: `regctl adduser NAME` makes one")
+def test_a_missing_auth_file_is_named(args: list[str]) -> None:
+    failed(run(*args), 1, "no auth file at auth", "hint: `regctl adduser NAME` creates one")
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of root's that others may enter, and the right to be others in it."""
+    """A folder of root, readable by others, with an auth file."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as name:
@@ -291,7 +296,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def refused_as_nobody(args: list[str], *said: str) -> None:
+def failed_as_nobody(args: list[str], *said: str) -> None:
     before = Path("auth").read_bytes()
     os.setegid(65534)
     os.seteuid(65534)
@@ -300,7 +305,7 @@ def refused_as_nobody(args: list[str], *said: str) -> None:
     finally:
         os.seteuid(0)
         os.setegid(0)
-    refused(result, 1, *said)
+    failed(result, 1, *said)
     assert Path("auth").read_bytes() == before
     assert [path.name for path in Path().iterdir()] == ["auth"]
 
@@ -308,36 +313,125 @@ def refused_as_nobody(args: list[str], *said: str) -> None:
 @pytest.mark.parametrize("args", COMMANDS)
 def test_an_unreadable_file_is_named(args: list[str], nobody: Path) -> None:
     (nobody / "auth").chmod(0o600)
-    refused_as_nobody(args, "cannot read auth: Permission denied")
+    failed_as_nobody(args, "cannot read auth: Permission denied")
 
 
 @pytest.mark.parametrize("args", [["adduser", "b", "pw"], ["deluser", "a", "--yes"]])
-def test_a_read_only_folder_is_explained(args: list[str], nobody: Path) -> None:
+def test_a_read_only_folder_is_named(args: list[str], nobody: Path) -> None:
     (nobody / "auth").chmod(0o644)
-    refused_as_nobody(args, "cannot write auth: Permission denied", "its folder must be writable")
+    failed_as_nobody(args, "cannot write auth: Permission denied", "its folder must be writable")
 
 
 @pytest.mark.parametrize("args", COMMANDS[:2])
 def test_a_malformed_line_is_named_and_nothing_is_written(args: list[str]) -> None:
-    content = f"a:{SECRET}\nno colon here\n"
+    content = f"a:{HASH}\nno colon here\n"
     Path("auth").write_text(content)
-    refused(run(*args), 1, "cannot change auth: not NAME:HASH in line 2", "hint: mend the line")
+    failed(
+        run(*args),
+        1,
+        "cannot change auth: not NAME:HASH in line 2",
+        "hint: `regctl auth check --fix`",
+    )
     assert Path("auth").read_text() == content
 
 
-def test_a_file_that_is_not_utf8_keeps_its_bytes_and_one_in_utf16_is_refused() -> None:
+def test_a_file_that_is_not_utf8_keeps_its_bytes_and_one_in_utf16_is_failed() -> None:
     Path("auth").write_bytes(b"caf\xe9:x\n")
     assert run("adduser", "alice", "pw").exit_code == 0
     assert Path("auth").read_bytes().startswith(b"caf\xe9:x\nalice:$2y$")
     content = "alice:x\n".encode("utf-16")
     Path("auth").write_bytes(content)
-    refused(run("adduser", "alice", "pw"), 1, "not NAME:HASH in line 1")
+    failed(run("adduser", "alice", "pw"), 1, "not NAME:HASH in line 1")
     assert Path("auth").read_bytes() == content
 
 
-def test_no_password_is_shown_whatever_happens() -> None:
+def test_no_password_is_printed() -> None:
     add("alice")
     for args in (["adduser", "alice"], ["verify", "alice"], ["verify", "nobody"]):
         result = run(*args, "--password-stdin", "-v", stdin="Tr0ub4dor&3")
         assert "Tr0ub4dor&3" not in result.output
         assert "$2y$" not in result.output
+
+
+# The flags of adduser and deluser
+
+
+def on_day(today: str) -> App:
+    return App(clock=lambda: datetime.fromisoformat(today).replace(tzinfo=timezone.utc))
+
+
+@pytest.mark.parametrize("when", ["yesterday", "2025-12-31", "2026-01-01", ""])
+def test_an_invalid_or_past_expiry_is_rejected(when: str) -> None:
+    result = run("adduser", "a", "pw", "--expires", when, app=on_day("2026-01-01"))
+    failed(result, 2, "error: invalid expiry")
+    assert not Path("auth").exists()
+
+
+def test_a_user_expires_on_its_day() -> None:
+    add = ["adduser", "guest", "--expires", "30d", "--cost", "4", "--password-stdin"]
+    run(*add, stdin="secret", app=on_day("2026-01-01"))
+    listed = run("users", "-o", "json", app=on_day("2026-01-30")).stdout
+    user = json.loads(listed)["users"][0]
+    assert (user["expires"], user["state"]) == ("2026-01-31", "active")
+    verify = ["verify", "guest", "--password-stdin"]
+    due = run(*verify, stdin="secret", app=on_day("2026-01-31"))
+    assert due.exit_code == 0
+    assert "warning: guest expired on 2026-01-31" in due.stderr
+    assert "\texpired\t2026-01-31\t" in run("users", app=on_day("2026-01-31")).stdout
+
+
+def test_setting_the_password_of_a_locked_user_keeps_it_locked() -> None:
+    Path("auth").write_text(f"#regctl:locked alice:{HASH}\n")
+    result = run("adduser", "alice", "--password-stdin", "--cost", "4", stdin="new")
+    assert result.stdout == (
+        "user/alice configured (locked; `regctl auth unlock alice` unlocks it)\n"
+    )
+
+
+def test_scheme_and_cost_are_used_and_a_weak_scheme_gives_a_warning() -> None:
+    result = run("adduser", "a", "--scheme", "sha1", "--password-stdin", stdin="secret")
+    assert "warning: a password hashed with sha1 is easy to find" in result.stderr
+    assert "a\tsha1\t\tactive\t\tweak scheme\n" in run("users").stdout
+    assert "warning" not in run("adduser", "b", "--scheme", "sha1", "--generate").stderr
+    assert run("adduser", "a", "pw", "--scheme", "apr1", "--cost", "5").exit_code == 2
+    assert run("adduser", "a", "pw", "--cost", "3").exit_code == 2
+    assert run("adduser", "a", "pw", "--scheme", "md4").exit_code == 2
+
+
+def test_every_scheme_that_can_be_written_is_a_choice() -> None:
+    choices = {option.name: option.type for option in adduser.params}["scheme"]
+    assert isinstance(choices, click.Choice)
+    assert tuple(choices.choices) == hashes.WRITABLE
+
+
+def test_no_update_fails_for_an_existing_user() -> None:
+    add("a")
+    failed(run("adduser", "a", "pw", "--no-update"), 1, "error: user a is already in auth")
+    assert Path("auth").read_text() == f"a:{HASH}\n"
+
+
+def test_a_missing_user_can_be_ignored() -> None:
+    add("a")
+    result = run("deluser", "a", "nobody", "--ignore-not-found", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "user/a deleted\n")
+    assert run("deluser", "nobody", "--ignore-not-found").exit_code == 0
+
+
+def test_a_dry_run_prints_no_password_that_is_not_set() -> None:
+    result = run("adduser", "a", "--generate", "--dry-run")
+    assert result.stdout == "user/a created (dry run)\n"
+    document = run("adduser", "a", "--generate", "--dry-run", "-o", "json").stdout
+    assert "passwords" not in json.loads(document)
+
+
+def test_a_generated_password_is_printed_with_o_name_too() -> None:
+    result = run("adduser", "a", "--generate", "-o", "name", "--cost", "4")
+    HtpasswdFile.read(Path("auth")).verify("a", result.stdout.strip())
+
+
+def test_in_place_keeps_the_inode_and_backup_keeps_the_old_file() -> None:
+    add("a")
+    before = Path("auth").stat().st_ino
+    run("adduser", "b", "pw", "--cost", "4", "--in-place", "--backup")
+    assert Path("auth").stat().st_ino == before
+    assert Path("auth.bak").read_text() == f"a:{HASH}\n"

@@ -161,7 +161,7 @@ def _store(
     if auth_secret is None:
         return file
     source = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None
-    reads = readers.DEFAULT if reader is None else readers.named(reader)
+    reads = readers.get_reader(reader)
     return SecretStore(app.cluster, *auth_secret, reads, source, adopt)
 
 

@@ -1,40 +1,31 @@
-"""`regctl adduser`, `deluser`, `users`, `verify`: the users of the auth file."""
+"""`regctl adduser`, `deluser`, `users` and `verify`: the users of the auth file."""
 
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.completers import users as users_there
-from regctl.cli.listings import Column
-from regctl.cli.old.credential_options import (
-    PasswordOptions,
-    new_password,
-    password_options,
-    prompt_password,
-)
-from regctl.cli.old.option_groups import (
-    HashingOptions,
-    WritingOptions,
-    dry_run_flag,
+from regctl.cli.command import Command, option
+from regctl.cli.completers import users as user_names
+from regctl.cli.listings import Column, Listing
+from regctl.cli.options import ChangeFlags, HashingFlags, PasswordFlags, WritingFlags
+from regctl.cli.params import (
+    change_options,
     file_option,
     hashing_options,
+    new_password_options,
     output_option,
+    password_options,
     writing_options,
-    yes_option,
 )
-from regctl.cli.old.params import Command, option
-from regctl.cli.output import Result
-from regctl.errors import UnknownUserError
+from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
     from regctl.authfile.htpasswd import User
-
-_KIND = "user"
 
 
 @click.command(
@@ -45,18 +36,17 @@ _KIND = "user"
         "pass show registry/bob | regctl adduser bob --password-stdin",
     ],
 )
-@click.argument("name", shell_complete=users_there)
+@click.argument("name", shell_complete=user_names)
 @click.argument("password", required=False)
 @file_option
-@password_options
-@option("--generate", is_flag=True, help="Make a password and print it to standard output.")
+@new_password_options
 @hashing_options
 @option(
-    "--expires", metavar="WHEN", help="Lock the user on a day: 90d, 12w, 2027-01-31, or 'never'."
+    "--expires", metavar="WHEN", help="The day to lock the user: 90d, 12w, 2027-01-31 or 'never'."
 )
-@option("--no-update", is_flag=True, help="Fail when the user is there already.")
+@option("--no-update", is_flag=True, help="Fail if the user already exists.")
 @writing_options
-@dry_run_flag
+@change_options()
 @output_option("json", "yaml", "name")
 @pass_app
 def adduser(
@@ -65,67 +55,50 @@ def adduser(
     name: str,
     password: str | None,
     path: "Path | None",
-    password_options: PasswordOptions,
-    generate: bool,
-    hashing: HashingOptions,
+    password_flags: PasswordFlags,
+    hashing: HashingFlags,
     expires: str | None,
     no_update: bool,
-    writing: WritingOptions,
-    dry_run: bool,
+    writing: WritingFlags,
+    change: ChangeFlags,
 ) -> None:
     """
     Add a user to the auth file, or set its password.
 
-    The day of --expires is kept in the file; `regctl auth expire` locks those whose day has come.
+    The day of --expires is kept in the file. `regctl auth lock --expired` locks the users whose
+    day has come.
     """
-    from regctl.authfile import hashes, htpasswd
+    from regctl.authfile import edit, hashes
+    from regctl.authfile.expiry import Expiry
 
-    htpasswd.check_name(name)
-    hashes.check_scheme(hashing.scheme or hashes.DEFAULT_SCHEME, hashing.cost)
-    expiry = None if expires is None else htpasswd.Expiry.parse(expires, app.today())
-    secret = new_password(app, name, password, password_options, generate=generate)
-    file = app.auth_file(path)
-    outcome = htpasswd.add_user(
-        file,
-        name,
-        secret,
-        scheme=hashing.scheme,
-        cost=hashing.cost,
-        update=not no_update,
-        expires=expiry,
-        how=writing.how(),
-        dry_run=dry_run,
-    )
-    printed = generate and not dry_run
-    if printed and not app.output.structured:
-        app.output.line(secret)
-    app.output.results(
-        [Result(_KIND, name, outcome, details={"password": secret} if printed else {})],
-        dry_run="client" if dry_run else None,
-        aside=printed,
-    )
-    user = htpasswd.HtpasswdFile.read(file).user(name) if outcome != "created" else None
-    if user is not None and user.locked:
-        app.output.note(f"{name} is locked: `regctl auth unlock {name}` lets it in")
-    if hashing.scheme in _WEAK and not generate:
+    expiry = None if expires is None else Expiry.parse(expires, app.today())
+    options = edit.AddOptions(hashing.scheme, hashing.cost, not no_update, expiry)
+    edit.check_new_user(name, options)
+    new = app.new_password(password_flags, name, argument=password)
+    if hashes.Scheme(hashing.scheme or "").weak and not password_flags.generate:
         app.output.warning(
-            f"{hashing.scheme} gives a password away when the file leaks, unless it is a generated "
-            "one: pass --generate"
+            f"a password hashed with {hashing.scheme} is easy to find when the file leaks; "
+            "--generate makes one that is not"
         )
 
+    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+        how = writing.options(dry_run)
+        outcome = edit.add_user(app.auth_file(path), name, new, options, how)
+        if password_flags.generate and dry_run is None:
+            app.output.generated(name, new)
+        yield [outcome]
 
-_WEAK = frozenset({"apr1", "sha1"})
+    app.carry_out(run, change)
 
 
 @click.command(
     cls=Command, examples=["regctl deluser alice", "regctl deluser bob carol --yes -f keys/auth"]
 )
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=users_there)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=user_names)
 @file_option
-@option("--ignore-not-found", is_flag=True, help="A user that is not there is no error.")
+@option("--ignore-not-found", is_flag=True, help="Ignore users that do not exist.")
 @writing_options
-@dry_run_flag
-@yes_option
+@change_options("yes")
 @output_option("json", "yaml", "name")
 @pass_app
 def deluser(
@@ -134,106 +107,75 @@ def deluser(
     names: tuple[str, ...],
     path: "Path | None",
     ignore_not_found: bool,
-    writing: WritingOptions,
-    dry_run: bool,
-    yes: bool,
+    writing: WritingFlags,
+    change: ChangeFlags,
 ) -> None:
     """Remove users from the auth file."""
-    from regctl.authfile import htpasswd
+    from regctl.authfile import edit
+    from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
-    present = htpasswd.HtpasswdFile.read(file)
-    known = [name for name in dict.fromkeys(names) if present.secrets(name)]
-    if known:
-        app.confirm(f"remove {', '.join(known)} from {file}?", yes=yes or dry_run)
-    removed = dict(
-        zip(
-            known,
-            htpasswd.remove_users(file, known, how=writing.how(), dry_run=dry_run),
-            strict=True,
-        )
-    )
-    results = [
-        Result(_KIND, name, "deleted") if removed.get(name) else _absent(name, file)
-        for name in dict.fromkeys(names)
-        if removed.get(name) or not ignore_not_found
-    ]
-    app.output.results(results, dry_run="client" if dry_run else None)
+    content = HtpasswdFile.read(file)
+    unique = list(dict.fromkeys(names))
+    present = [name for name in unique if content.hashes(name)]
 
+    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+        removed = present if ignore_not_found else unique
+        yield edit.remove_users(file, removed, writing.options(dry_run))
 
-def _absent(name: str, file: "Path") -> Result:
-    error = UnknownUserError(
-        f"cannot remove {name}: no such user in {file}", hint="`regctl users` lists them"
-    )
-    return Result(_KIND, name, "failed", error=error)
+    question = f"remove {', '.join(present)} from {file}?" if present else None
+    app.carry_out(run, change, question=question)
 
 
 @click.command(
     cls=Command,
-    examples=["regctl users", "regctl users --wide", "regctl users -f keys/auth -o json"],
+    examples=["regctl users", "regctl users -o wide", "regctl users -f keys/auth -o json"],
 )
 @file_option
-@option("--wide", is_flag=True, help="Show the lines too, as -o wide.")
 @output_option("table", "wide", "json", "yaml", "name")
 @pass_app
-def users(app: App, *, path: "Path | None", wide: bool) -> None:
+def users(app: App, *, path: "Path | None") -> None:
     """List the users of the auth file and what is wrong with them."""
     from regctl.authfile.htpasswd import HtpasswdFile
 
-    if wide and app.output.format in {None, "table"}:
-        app.output.format = "wide"
     file = app.auth_file(path)
     content = HtpasswdFile.read(file)
     malformed = content.malformed()
-    today = app.today()
-    app.output.listing(
-        content.users(),
-        _columns(today),
-        key="users",
-        name=lambda user: user.name,
-        record=lambda user: _record(user, today),
-    )
+    app.output.listing(content.users(), _listing(app.today()))
     for line in malformed:
         app.output.warning(f"{file}, line {line.number}: not NAME:HASH")
 
 
-def _columns(today: "date") -> list["Column[User]"]:
-    return [
-        Column("USER", attrgetter("name")),
-        Column("SCHEME", attrgetter("scheme.name")),
-        Column("COST", lambda user: str(user.scheme.cost or "-"), right=True),
-        Column(
-            "STATE",
-            lambda user: user.state(today),
-            style=lambda user: "" if user.state(today) == "open" else "yellow",
-        ),
-        Column("EXPIRES", lambda user: str(user.expires or "-")),
-        Column("FINDINGS", lambda user: ", ".join(user.findings) or "-", style=_finding_style),
-        Column("LINE", lambda user: ",".join(map(str, user.lines)), wide=True),
-    ]
-
-
-def _finding_style(user: "User") -> str:
-    return "yellow" if user.findings else ""
-
-
-def _record(user: "User", today: "date") -> dict[str, Any]:
-    return {
-        "name": user.name,
-        "scheme": user.scheme.name,
-        "cost": user.scheme.cost,
-        "state": user.state(today),
-        "expires": str(user.expires) if user.expires else None,
-        "findings": list(user.findings),
-        "lines": list(user.lines),
-    }
+def _listing(today: "date") -> Listing["User"]:
+    return Listing(
+        "users",
+        [
+            Column("USER", lambda user: user.name, key="name"),
+            Column("SCHEME", lambda user: user.scheme.name),
+            Column("COST", lambda user: user.scheme.cost, right=True),
+            Column(
+                "STATE",
+                lambda user: user.state(today),
+                style=lambda user: "" if user.state(today) == "active" else "yellow",
+            ),
+            Column("EXPIRES", lambda user: user.expires),
+            Column(
+                "FINDINGS",
+                lambda user: user.findings,
+                text=", ".join,
+                style=lambda user: "yellow" if user.findings else "",
+            ),
+            Column("LINE", lambda user: user.lines, key="lines", wide=True),
+        ],
+        name=lambda user: user.name,
+    )
 
 
 @click.command(
     cls=Command,
     examples=["regctl verify alice", "regctl verify ci --password-file ci-password && echo right"],
 )
-@click.argument("name", shell_complete=users_there)
+@click.argument("name", shell_complete=user_names)
 @click.argument("password", required=False)
 @file_option
 @password_options
@@ -244,24 +186,24 @@ def verify(
     name: str,
     password: str | None,
     path: "Path | None",
-    password_options: PasswordOptions,
+    password_flags: PasswordFlags,
 ) -> None:
     """
-    Tell whether a password opens the auth file: does it let this user in?
+    Check a user's password against the auth file.
 
-    The exit code is 0 where it does, 4 for a wrong password, 1 for a user that is unknown or
-    locked.
+    Exit code 4 means that the password is wrong, 1 that the user is unknown or locked.
     """
     from regctl.authfile.htpasswd import HtpasswdFile
 
-    file = app.auth_file(path)
-    content = HtpasswdFile.read(file)
-    given = password_options.given(app, argument=password)
+    content = HtpasswdFile.read(app.auth_file(path))
+    given = app.password(password_flags, argument=password)
     if given is None:
-        given = prompt_password(app, f"Password of {name}", twice=False)
+        given = app.ask_password(f"Password of {name}")
     content.verify(name, given)
     user = content.user(name)
     if user is not None and user.state(app.today()) == "expired":
-        app.output.warning(f"{name} expired on {user.expires}, and is open until `auth expire`")
+        app.output.warning(
+            f"{name} expired on {user.expires} and is active until `regctl auth lock --expired`"
+        )
     if not app.output.quiet:
-        app.output.line(f"{_KIND}/{name} verified")
+        app.output.line(f"user/{name} verified")

@@ -170,7 +170,7 @@ def test_old_hashes_kept_by_kubectl_are_reported(kubernetes: ApiServer, namespac
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"alice:{ONE}\nalice:{TWO}\n", "alice has 2 lines: ingress-nginx takes line 1"),
+        (f"alice:{ONE}\nalice:{TWO}\n", "alice has 2 lines: ingress-nginx uses line 1"),
         (f"alice:{ONE}\nno colon\n", "not NAME:HASH"),
         (f"\ufeffalice:{ONE}\n", "a byte order mark"),
         ("alice:$y$j75$salt$0gBD67sgmJgRX3RZ6wHHO7sHimQEWGCWN85o4Twogh2\n", "yescrypt: alice"),
@@ -195,7 +195,7 @@ def test_an_empty_password_is_not_uploaded(namespace: str) -> None:
     """adduser.sh writes one if its second argument is missing."""
     empty = "$apr1$saltsalt$a8ml/vK5HEjiZ5oypDWA7/"
     Path("auth").write_text(f"alice:{ONE}\nbob:{empty}\n")
-    refused(push(namespace), 1, "the empty password lets in bob")
+    refused(push(namespace), 1, "the empty password is accepted for bob")
 
 
 def test_a_name_that_cannot_be_a_key_is_an_error(namespace: str) -> None:

@@ -1,237 +1,243 @@
-"""`regctl auth check` and `auth fix`: what is wrong with the auth file, and for whom."""
+"""`regctl auth check`: what is wrong with the auth file and for which readers, and its repair."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.listings import Column
-from regctl.cli.old.option_groups import (
-    WritingOptions,
-    dry_run_flag,
-    file_option,
-    output_option,
-    writing_options,
-    yes_option,
-)
-from regctl.cli.old.params import Command, option
+from regctl.cli.command import Command, option
+from regctl.cli.listings import Column, Listing
+from regctl.cli.options import ChangeFlags, WritingFlags
+from regctl.cli.params import change_options, file_option, output_option, writing_options
 from regctl.errors import DifferenceError
+from regctl.wording import count
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.authfile.audit import Finding
+    from regctl.authfile.hashes import MeasuredCost
     from regctl.authfile.readers import AuthFileReader
-    from regctl.authfile.repair import Mend
+    from regctl.authfile.repair import Repair
 
-consumer_option = option(
-    "--for",
-    "consumer",
-    metavar="CONSUMER",
-    help="Who reads it: `regctl auth consumers` lists them.",
-)
-
-
-def chosen(name: str | None) -> "AuthFileReader | None":
-    """Return the consumer that `--for` names."""
-    from regctl.authfile import readers as consumers
-
-    return None if name is None else consumers.named(name)
+_LAYERS = 5
 
 
 @click.command(
     cls=Command,
     examples=[
-        "regctl auth check",
         "regctl auth check --for ingress-nginx --strict",
-        "regctl auth check -f keys/auth -o json",
+        "regctl auth check --for all",
+        "regctl auth check --fix --dry-run",
+        "regctl auth check --fix --for traefik --backup --yes",
+        "regctl auth check -o wide --layers 20",
     ],
 )
 @file_option
-@consumer_option
-@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@option(
+    "--for",
+    "reader",
+    metavar="READER",
+    help="The program that reads the auth file, such as nginx; 'all' lists the programs.",
+)
+@option("--strict", is_flag=True, help="Exit with 1 if there are warnings, too.")
+@option(
+    "--layers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Measure the CPU time of logins for images of N layers.  [default with -o wide: 5]",
+)
+@option("--fix", is_flag=True, help="Repair what needs no password.")
+@writing_options
+@change_options("yes")
 @output_option("table", "wide", "json", "yaml", "name")
 @pass_app
-def check(app: App, *, path: "Path | None", consumer: str | None, strict: bool) -> None:
+def check(
+    app: App,
+    *,
+    path: "Path | None",
+    reader: str | None,
+    strict: bool,
+    layers: int | None,
+    fix: bool,
+    writing: WritingFlags,
+    change: ChangeFlags,
+) -> None:
     """
-    Look for everything that is wrong with the auth file.
+    Find what is wrong with the auth file, or repair it.
 
-    The empty password is tried on every user, which takes as long as that many logins. The exit
-    code is 1 where there is an error, with --strict also where there is a warning.
+    The empty password is tried for every user, which takes as long as that many logins. Exit code 1
+    means that there is an error, or a warning with --strict.
+
+    A repair shows its changes and asks. Of a user's different lines it keeps the one that the
+    reader uses; without --for it leaves them alone. No other line changes.
     """
+    from regctl.authfile import readers
+
+    file = app.auth_file(path)
+    if reader == "all" and not fix:
+        app.output.listing(readers.READERS.values(), _READERS)
+        return
+    chosen = None if reader is None else readers.get_reader(reader)
+    if fix:
+        _repair(app, file, chosen, writing, change)
+        return
+    if layers is None and app.output.format == "wide":
+        layers = _LAYERS
+    findings = _find(app, file, chosen)
+    _print(app, file, findings, layers)
+    _raise_if_bad(file, findings, strict=strict)
+
+
+def _find(app: App, file: "Path", reader: "AuthFileReader | None") -> "list[Finding]":
     from regctl.authfile import audit
     from regctl.authfile.htpasswd import HtpasswdFile
 
-    file = app.auth_file(path)
-    reader = chosen(consumer)
     total = sum(len(user.lines) for user in HtpasswdFile.read(file).users())
     with app.output.progress("trying the empty password", total) as advance:
-        findings = audit.audit(file, reader, today=app.today(), progress=advance)
-    app.output.listing(
-        findings, _FINDINGS, key="findings", name=lambda finding: finding.rule, record=_record
-    )
-    counted = {
-        severity: sum(finding.severity == severity for finding in findings)
-        for severity in ("error", "warning")
-    }
+        return audit.check_path(file, reader, today=app.today(), progress=advance)
+
+
+def _print(app: App, file: "Path", findings: "list[Finding]", layers: int | None) -> None:
+    """Print the findings, and with *layers* what each cost of bcrypt takes."""
+    if layers is None:
+        app.output.listing(findings, _FINDINGS)
+    else:
+        from regctl.authfile import hashes
+        from regctl.authfile.htpasswd import HtpasswdFile
+
+        users = HtpasswdFile.read(file).users()
+        in_use = [user.scheme.cost for user in users if user.scheme.name == "bcrypt"]
+        app.output.listings((findings, _FINDINGS), (hashes.measure_costs(layers), _costs(in_use)))
     if not findings:
-        app.output.note(f"nothing wrong with {file}" + (f" for {consumer}" if consumer else ""))
-    if counted["error"] or (strict and counted["warning"]):
-        said = [_count(number, severity) for severity, number in counted.items() if number]
-        raise DifferenceError(f"{file}: {', '.join(said)}")
+        app.output.note(f"nothing is wrong with {file}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def _raise_if_bad(file: "Path", findings: "list[Finding]", *, strict: bool) -> None:
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
+    if errors or (strict and warnings):
+        counts = [count(errors, "error")] if errors else []
+        counts += [count(warnings, "warning")] if warnings else []
+        raise DifferenceError(
+            f"{file}: {', '.join(counts)}", hint="`regctl auth check --fix` repairs what it can"
+        )
+
+
+def _repair(
+    app: App,
+    file: "Path",
+    reader: "AuthFileReader | None",
+    writing: WritingFlags,
+    change: ChangeFlags,
+) -> None:
+    """Show the repairs, ask, and write them."""
+    from regctl import atomicfile
+    from regctl.authfile.htpasswd import HtpasswdFile
+    from regctl.authfile.repair import repair
+
+    repaired = repair(HtpasswdFile.read(file).content, reader, today=app.today())
+    app.output.listing(repaired.repairs, _REPAIRS)
+    app.output.flush()
+    repairs = count(len(repaired.repairs), "repair")
+    if not repaired.repairs:
+        app.output.note(f"nothing to repair in {file}")
+    elif change.dry_run is not None:
+        app.output.note(f"{repairs} not written to {file} (dry run)")
+    else:
+        app.confirm(f"write {repairs} to {file}?", yes=change.yes)
+        how = writing.options()
+        atomicfile.swap(file, repaired.before, repaired.after, how)
+        app.output.note(f"wrote {repairs} to {file}")
+
+
+def _ranges(lines: tuple[int, ...]) -> str:
+    """Return line numbers in few words: `1-3,7`."""
+    ranges: list[list[int]] = []
+    for line in sorted(set(lines)):
+        if ranges and line == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [line]
+        else:
+            ranges.append([line])
+    return ",".join("-".join(map(str, numbers)) for numbers in ranges)
+
+
+def _secret(reader: "AuthFileReader") -> str:
+    if reader.layout is None:
+        return "none"
+    key = reader.layout.key
+    return f"{reader.layout.type}, " + (f"key {key}" if key else "a key for each user")
 
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
 
-_FINDINGS: list[Column["Finding"]] = [
-    Column("SEVERITY", lambda one: one.severity, style=lambda one: _STYLES[one.severity]),
-    Column("LINE", lambda one: spans(one.lines) or "-"),
-    Column("FINDING", lambda one: one.problem),
-    Column("EFFECT", lambda one: one.effect),
-    Column("REMEDY", lambda one: one.remedy),
-    Column("RULE", lambda one: one.rule, wide=True),
-]
-
-
-def spans(lines: tuple[int, ...]) -> str:
-    """Return line numbers in few words: `1-3,7`."""
-    words: list[str] = []
-    start = end = -1
-    for line in (*sorted(set(lines)), None):
-        if line is not None and line == end + 1:
-            end = line
-            continue
-        if start > 0:
-            words.append(str(start) if start == end else f"{start}-{end}")
-        start = end = line or 0
-    return ",".join(words)
-
-
-def _record(finding: "Finding") -> dict[str, Any]:
-    return {
-        "severity": finding.severity,
-        "rule": finding.rule,
-        "lines": list(finding.lines),
-        "users": list(finding.users),
-        "problem": finding.problem,
-        "effect": finding.effect,
-        "remedy": finding.remedy,
-    }
-
-
-@click.command(
-    cls=Command,
-    examples=[
-        "regctl auth fix",
-        "regctl auth fix --for ingress-nginx --dry-run",
-        "regctl auth fix -f keys/auth --backup --yes",
+_FINDINGS: Listing["Finding"] = Listing(
+    "findings",
+    [
+        Column("SEVERITY", lambda f: f.severity, style=lambda f: _STYLES[f.severity]),
+        Column(None, lambda f: f.rule, key="rule"),
+        Column("LINE", lambda f: f.lines, key="lines", text=_ranges),
+        Column(None, lambda f: f.users, key="users"),
+        Column("FINDING", lambda f: f.problem, key="problem"),
+        Column("EFFECT", lambda f: f.effect),
+        Column("REMEDY", lambda f: f.remedy),
+        Column("RULE", lambda f: f.rule, key="", wide=True),
     ],
+    name=lambda f: f.rule,
 )
-@file_option
-@consumer_option
-@writing_options
-@dry_run_flag
-@yes_option
-@output_option("table", "json", "yaml")
-@pass_app
-def fix(
-    app: App,
-    *,
-    path: "Path | None",
-    consumer: str | None,
-    writing: WritingOptions,
-    dry_run: bool,
-    yes: bool,
-) -> None:
-    """
-    Mend what is wrong with the auth file and needs no password.
 
-    Shows what it would do, and asks. Of a user's different lines the one is kept that counts for
-    the consumer; without --for they are left alone. No other line changes.
-    """
-    from regctl import atomicfile
-    from regctl.authfile import repair
-    from regctl.authfile.htpasswd import HtpasswdFile
+_REPAIRS: Listing["Repair"] = Listing(
+    "repairs",
+    [
+        Column("LINE", lambda r: r.line, right=True),
+        Column("USER", lambda r: r.user or None),
+        Column("CHANGE", lambda r: r.what),
+    ],
+    name=lambda r: str(r.line),
+)
 
-    file = app.auth_file(path)
-    content = HtpasswdFile.read(file).content
-    done = repair.repair(content, chosen(consumer), today=app.today())
-    app.output.listing(
-        done.mends,
-        _MENDS,
-        key="mends",
-        name=lambda mend: str(mend.line),
-        record=lambda mend: {"line": mend.line, "user": mend.user or None, "change": mend.what},
-    )
-    if not done.mends:
-        app.output.note(f"nothing to mend in {file}")
-    elif dry_run:
-        app.output.note(f"{file} was not changed (dry run)")
-    else:
-        app.output.flush()
-        app.confirm(f"write {_count(len(done.mends), 'change')} to {file}?", yes=yes)
-        atomicfile.swap(file, done.before, done.after, writing.how())
-        app.output.note(f"{_count(len(done.mends), 'change')} written to {file}")
+_READERS: Listing["AuthFileReader"] = Listing(
+    "readers",
+    [
+        Column("READER", lambda r: r.name, key="name"),
+        Column("SCHEMES", lambda r: r.accepted_schemes, key="", text=" ".join),
+        Column("DUPLICATE", lambda r: r.line_features["duplicate"].effect, key=""),
+        Column("HIGHEST COST", lambda r: r.bcrypt_cost.maximum, key="", right=True),
+        Column("SECRET", _secret, key=""),
+        Column("SOURCE", lambda r: r.schemes["bcrypt"].source, key="", wide=True),
+        Column(None, lambda r: {s: b._asdict() for s, b in r.schemes.items()}, key="schemes"),
+        Column(
+            None,
+            lambda r: {f: b._asdict() for f, b in r.line_features.items()},
+            key="line_features",
+        ),
+        Column(None, lambda r: r.layout and r.layout._asdict(), key="secret"),
+        Column(None, lambda r: r.bcrypt_cost._asdict(), key="bcrypt_cost"),
+        Column(None, lambda r: r.password._asdict(), key="password_bytes"),
+    ],
+    name=lambda r: r.name,
+)
 
 
-_MENDS: list[Column["Mend"]] = [
-    Column("LINE", lambda mend: str(mend.line), right=True),
-    Column("USER", lambda mend: mend.user or "-"),
-    Column("CHANGE", lambda mend: mend.what),
-]
-
-
-@click.command(cls=Command, examples=["regctl auth consumers", "regctl auth consumers --wide"])
-@click.option("--wide", is_flag=True, help="Show the sources too, as -o wide.")
-@output_option("table", "wide", "json", "yaml", "name")
-@pass_app
-def consumers(app: App, *, wide: bool) -> None:
-    """
-    List who reads auth files, and what each of them accepts.
-
-    What it says of distribution, nginx, httpd, HAProxy and Caddy is tested on the programs; the
-    rest is read in their source.
-    """
-    from regctl.authfile.readers import READERS
-
-    if wide and app.output.format in {None, "table"}:
-        app.output.format = "wide"
-    app.output.listing(
-        READERS.values(),
-        _CONSUMERS,
-        key="consumers",
-        name=lambda consumer: consumer.name,
-        record=_consumer_record,
-    )
-
-
-def _secret(consumer: "AuthFileReader") -> str:
-    shape = consumer.shape
-    if shape is None:
-        return "none"
-    return f"{shape.type}, " + (f"key {shape.key}" if shape.key else "a key for each user")
-
-
-_CONSUMERS: list[Column["AuthFileReader"]] = [
-    Column("CONSUMER", lambda one: one.name),
-    Column("READS", lambda one: " ".join(one.readable)),
-    Column("DUPLICATE", lambda one: one.oddities["duplicate"].effect),
-    Column("COST", lambda one: str(one.bcrypt_cost.most), right=True),
-    Column("SECRET", _secret),
-    Column("SOURCE", lambda one: one.schemes["bcrypt"].source, wide=True),
-]
-
-
-def _consumer_record(consumer: "AuthFileReader") -> dict[str, Any]:
-    return {
-        "name": consumer.name,
-        "schemes": {what: cell._asdict() for what, cell in consumer.schemes.items()},
-        "oddities": {what: cell._asdict() for what, cell in consumer.oddities.items()},
-        "secret": None if consumer.shape is None else consumer.shape._asdict(),
-        "bcrypt_cost": consumer.bcrypt_cost._asdict(),
-        "password_bytes": consumer.password._asdict(),
-    }
+def _costs(in_use: list[int | None]) -> Listing["MeasuredCost"]:
+    return Listing(
+        "costs",
+        [
+            Column("COST", lambda c: c.cost, right=True),
+            Column("CHECK MS", lambda c: round(c.check * 1000, 3), right=True),
+            Column(
+                "PULL CPU S", lambda c: round(c.pull, 6), "pull_cpu_seconds", "{:.3f}".format,
+                right=True,
+            ),
+            Column(
+                "PUSH CPU S", lambda c: round(c.push, 6), "push_cpu_seconds", "{:.3f}".format,
+                right=True,
+            ),
+            Column(
+                "PULLS/S/CORE", lambda c: round(1 / c.pull, 3), "pulls_per_second_per_core",
+                "{:.2g}".format, right=True,
+            ),
+            Column("USERS", lambda c: in_use.count(c.cost), right=True),
+        ],
+        name=lambda c: str(c.cost),
+    )  # fmt: skip

@@ -66,7 +66,7 @@ def pull(
         app.cluster,
         auth_secret or app.default_auth_secret,
         app.auth_file(path),
-        readers.named(reader or readers.DEFAULT.name),
+        readers.get_reader(reader),
     )
     options = writing.options()
     app.carry_out(lambda dry_run: [[plan.run(options, dry_run)]], change, question=_question(plan))

@@ -70,7 +70,7 @@ def push(
     from regctl.authsecret.secret import AuthSecret
 
     file = HtpasswdFile.read(app.auth_file(path))
-    desired = AuthSecret.of(file, readers.named(reader or readers.DEFAULT.name))
+    desired = AuthSecret.of(file, readers.get_reader(reader))
     if change.dry_run == "client" and app.output.structured and auth_secrets:
         app.output.manifests([desired.manifest(*secret) for secret in auth_secrets])
         return

@@ -1,4 +1,4 @@
-"""httpd, HAProxy and Caddy, each letting in whom an auth file names: 200 or 401 on `/`."""
+"""httpd, HAProxy and Caddy with the users of an auth file: they answer 200 or 401 on `/`."""
 
 import base64
 import os
@@ -13,7 +13,7 @@ from tests.servers.process import find, on_free_port
 
 
 def status(url: str, user: str | None = None, password: str = "") -> int:
-    """Return what `GET url` answers to these credentials."""
+    """Return the status of `GET url` with these credentials."""
     request = urllib.request.Request(url)
     if user is not None:
         encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -34,8 +34,8 @@ def apache(folder: Path, auth_file: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "root").mkdir(exist_ok=True)
     (folder / "root" / "index.html").write_text("in\n")
-    _let_through(folder / "root")
-    _let_through(auth_file.parent)
+    _make_readable(folder / "root")
+    _make_readable(auth_file.parent)
     modules = "/usr/lib/apache2/modules"
 
     def arguments(port: int) -> list[str]:
@@ -144,8 +144,8 @@ http://127.0.0.1:{port} {{
         yield f"http://127.0.0.1:{port}/"
 
 
-def _let_through(folder: Path) -> None:
-    """Let httpd, which gives root up, reach a folder inside our own temporary one."""
+def _make_readable(folder: Path) -> None:
+    """Make a folder in our temporary one readable for httpd, which drops the rights of root."""
     temporary = Path(tempfile.gettempdir())
     for parent in (folder, *folder.parents):
         if temporary in parent.parents and parent.stat().st_uid == os.getuid():

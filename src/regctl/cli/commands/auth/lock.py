@@ -1,0 +1,91 @@
+"""`regctl auth lock` and `auth unlock`: users who cannot log in, and whose hash is kept."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from regctl.cli.app import App, pass_app
+from regctl.cli.command import Command, option
+from regctl.cli.completers import users as user_names
+from regctl.cli.options import ChangeFlags, WritingFlags
+from regctl.cli.params import change_options, file_option, output_option, writing_options
+from regctl.errors import InvalidInputError
+from regctl.outcome import DryRun, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(
+    cls=Command, examples=["regctl auth lock alice bob", "regctl auth lock --expired --dry-run"]
+)
+@click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=user_names)
+@option("--expired", is_flag=True, help="Lock the users whose day has come (UTC).")
+@file_option
+@writing_options
+@change_options()
+@output_option("json", "yaml", "name")
+@pass_app
+def lock(
+    app: App,
+    *,
+    names: tuple[str, ...],
+    expired: bool,
+    path: "Path | None",
+    writing: WritingFlags,
+    change: ChangeFlags,
+) -> None:
+    """
+    Lock users: they cannot log in, and their hash is kept.
+
+    The line becomes a comment, which every reader of auth files ignores. With --expired the users
+    are those whose day, set by `adduser --expires`, has come. That is made for a timer.
+    """
+    from regctl.authfile import edit
+
+    if expired == bool(names):
+        raise InvalidInputError("name the users to lock, or pass --expired")
+    file, unique = app.auth_file(path), list(dict.fromkeys(names))
+
+    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+        how = writing.options(dry_run)
+        if expired:
+            yield edit.lock_due(file, app.today(), how)
+        else:
+            yield edit.lock_users(file, unique, how)
+
+    app.carry_out(run, change)
+
+
+@click.command(cls=Command, examples=["regctl auth unlock alice"])
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=user_names)
+@file_option
+@writing_options
+@change_options()
+@output_option("json", "yaml", "name")
+@pass_app
+def unlock(
+    app: App,
+    *,
+    names: tuple[str, ...],
+    path: "Path | None",
+    writing: WritingFlags,
+    change: ChangeFlags,
+) -> None:
+    """Unlock users: they can log in again, with the passwords they had."""
+    from regctl.authfile import edit
+    from regctl.authfile.htpasswd import HtpasswdFile
+
+    file, unique = app.auth_file(path), list(dict.fromkeys(names))
+
+    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+        yield edit.unlock_users(file, unique, writing.options(dry_run))
+
+    app.carry_out(run, change)
+    for user in HtpasswdFile.read(file).users():
+        if user.name in unique and user.state(app.today()) == "expired":
+            app.output.warning(
+                f"{user.name} expired on {user.expires}: the next `regctl auth lock --expired` "
+                f"locks it again; `regctl adduser {user.name} --expires WHEN` sets another day"
+            )
