@@ -61,8 +61,8 @@ def push(
 
     The layout of the Secret is the one that --for reads, by default that of ingress-nginx, which
     suits most readers. A file that the reader would misread is rejected before anything is sent.
-    The Secret is updated in place, so no login fails meanwhile. Users who lose access are listed
-    for confirmation.
+    The Secret is updated in place, so no login fails in the meantime. If users lose access, regctl
+    lists them and asks first.
     """
     from regctl.authfile import readers
     from regctl.authfile.htpasswd import HtpasswdFile

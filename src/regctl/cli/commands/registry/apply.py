@@ -1,5 +1,6 @@
 """`regctl registry apply`: create or update a registry in a namespace."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,8 +63,8 @@ class RegistryFlags(NamedTuple):
         if self.auth_secret is not None and self.auth_secret.namespace != namespace:
             raise InvalidInputError(
                 f"the auth Secret {self.auth_secret} is not in the registry's namespace "
-                f"{namespace}: ingress controllers and Pods cannot read it there",
-                hint=f"`--auth-secret {namespace}/{self.auth_secret.name}` is",
+                f"{namespace}, so the ingress and the registry cannot read it",
+                hint=f"pass `--auth-secret {namespace}/{self.auth_secret.name}`",
             )
         return RegistrySpec(
             name=name,
@@ -95,102 +96,90 @@ class RegistryFlags(NamedTuple):
         return Gateway(*self.gateway)
 
 
+_registry = functools.partial(option, heading="Registry")
+_access = functools.partial(option, heading="Access")
+
 _registry_options = option_group(
     "wanted",
     RegistryFlags,
-    option(
+    _registry(
         "--host",
         required=True,
         metavar="HOST",
-        heading="Registry",
         help="The registry's name in image references.",
     ),
-    option(
+    _registry(
         "--image",
         metavar="IMAGE",
         default="registry:3",
         show_default=True,
-        heading="Registry",
         help="The image of the registry, by tag or digest.",
     ),
-    option(
+    _registry(
         "--replicas",
         type=click.IntRange(1),
         default=1,
         show_default=True,
         metavar="N",
-        heading="Registry",
         help="The number of Pods. Several need a ReadWriteMany volume.",
     ),
-    option(
+    _registry(
         "--storage",
         metavar="SIZE",
-        heading="Registry",
         help="The size of the volume.  [default: its present size, or 10Gi]",
     ),
-    option(
+    _registry(
         "--storage-class",
         shell_complete=storage_classes,
         metavar="NAME",
-        heading="Registry",
         help="The storage class of the volume.  [default: the cluster's]",
     ),
-    option(
-        "--delete-enabled", is_flag=True, heading="Registry", help="Allow users to delete images."
-    ),
-    option(
+    _registry("--delete-enabled", is_flag=True, help="Allow users to delete images."),
+    _registry(
         "--maintenance",
         is_flag=True,
-        heading="Registry",
         help="Make the registry read-only, for garbage collection or a backup.",
     ),
-    option(
+    _access(
         "--ingress-class",
         type=click.Choice(["nginx", "traefik"]),
         default="nginx",
         show_default=True,
-        heading="Access",
         help="The ingress controller.",
     ),
-    option(
+    _access(
         "--class-name",
         metavar="NAME",
-        heading="Access",
         help="The IngressClass, if it is not named after its controller.",
     ),
-    option(
+    _access(
         "--cluster-issuer",
         shell_complete=cluster_issuers,
         metavar="NAME",
-        heading="Access",
         help="The cert-manager ClusterIssuer that issues the certificate.",
     ),
-    option(
+    _access(
         "--tls-secret",
         shell_complete=tls_secrets,
         metavar="NAME",
-        heading="Access",
         help="The Secret with the certificate.",
     ),
-    option(
+    _access(
         "--gateway",
         type=NAMESPACED_NAME,
         shell_complete=gateways,
         metavar="NS/NAME",
-        heading="Access",
         help="Create an HTTPRoute for this Gateway instead of an Ingress.",
     ),
-    option(
+    _access(
         "--auth",
         type=click.Choice(["ingress", "registry"]),
-        heading="Access",
         help="Who checks passwords.  [default: ingress, or registry with --gateway]",
     ),
-    option(
+    _access(
         "--auth-secret",
         type=NAMESPACED_NAME,
         metavar="NS/NAME",
-        heading="Access",
         help="The Secret that the registry's users are read from.  "
         "[default: registry-basic-auth in the registry's namespace]",
     ),
@@ -230,9 +219,9 @@ def apply(
     """
     Create a registry in a namespace, or update it.
 
-    An option that is left out returns to its default, except those of the volume, which is kept.
-    The users in the auth Secret keep their passwords; --user adds one. With --dry-run=client and
-    -o yaml or json it prints the manifests, without the Secrets, and sends no request.
+    Options that you leave out return to their defaults, but the volume is kept as it is. The users
+    in the auth Secret keep their passwords. --user only adds one. With --dry-run=client and -o yaml
+    or json it prints the manifests, without the Secrets, and sends no request.
     """
     from regctl.provisioning import install
     from regctl.provisioning.users import read_users
