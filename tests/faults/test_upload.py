@@ -46,7 +46,7 @@ def push(source: Path, host: str, *, chunk: int | None = None) -> PushedImage:
     pusher = ImagePusher(
         client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=ChunkSize(chunk)
     )
-    with open_archive(str(source), io.BytesIO()) as (image,):
+    with open_archive(source) as (image,):
         return pusher.push(image.manifest, ["1.0"])
 
 

@@ -1,6 +1,5 @@
 """Saved images in both formats, and what is wrong with damaged ones."""
 
-import io
 import json
 from pathlib import Path
 
@@ -19,7 +18,7 @@ IMAGE = json.dumps(
 
 
 def read(source: Path | str) -> tuple[SavedImage, ...]:
-    with open_archive(str(source), io.BytesIO()) as images:
+    with open_archive(source) as images:
         return images
 
 
@@ -33,7 +32,7 @@ def saved(tmp_path: Path) -> Path:
 def test_the_manifest_of_a_docker_archive_lists_the_parts_as_stored(
     saved: Path, tmp_path: Path
 ) -> None:
-    with open_archive(str(saved), io.BytesIO()) as (image,):
+    with open_archive(saved) as (image,):
         stored = []
         for part in image.manifest.unique_parts:
             with part.stored_as(tmp_path) as blob:
@@ -64,7 +63,7 @@ def test_a_layer_that_docker_saved_as_a_link(tmp_path: Path) -> None:
     files["manifest.json"] = json.dumps(listed).encode()
     path = tmp_path / "app.tar"
     path.write_bytes(tar_of(files, links={"linked/layer.tar": f"../{first}"}))
-    with open_archive(str(path), io.BytesIO()) as (image,):
+    with open_archive(path) as (image,):
         _, linked, _ = image.manifest.unique_parts
         with linked.open() as stream:
             assert stream.read() == LAYERS[0]
@@ -156,7 +155,7 @@ def test_a_blob_of_the_wrong_size_is_found_when_it_is_read(tmp_path: Path) -> No
     layout = Layout()
     layout.name(layout.image(LAYERS), "1.0")
     folder = layout.write(tmp_path)
-    with open_archive(str(folder), io.BytesIO()) as (image,):
+    with open_archive(folder) as (image,):
         layer = image.manifest.unique_parts[1]
     assert isinstance(layer, Blob)
     (folder / "blobs" / layer.digest.replace(":", "/")).write_bytes(b"short")

@@ -47,7 +47,7 @@ def compressed_tar(path: Path) -> str:
 
 @pytest.mark.parametrize("save", [folder, tar, compressed_tar])
 def test_every_file_is_found_by_its_name(save: Callable[[Path], str], tmp_path: Path) -> None:
-    with open_files(save(tmp_path), io.BytesIO()) as files:
+    with open_files(save(tmp_path)) as files:
         assert {name: content(files, name) for name in FILES} == FILES
         assert files.find("blobs/sha256/c") is None
 
@@ -65,7 +65,7 @@ def test_a_pipe_is_read_like_a_file(data: bytes, first_bytes: int) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    with os.fdopen(read_end, "rb") as stdin, open_files("-", stdin) as files:
+    with os.fdopen(read_end, "rb") as stdin, open_files(stdin) as files:
         assert {name: content(files, name) for name in FILES} == FILES
     writer.join()
 
@@ -74,14 +74,14 @@ def test_several_threads_read_one_tar(tmp_path: Path) -> None:
     data = {f"layer-{number}": bytes([number]) * 1_000_000 for number in range(4)}
     path = tmp_path / "app.tar"
     path.write_bytes(tar_of(data))
-    with open_files(str(path), io.BytesIO()) as files, ThreadPoolExecutor(4) as executor:
+    with open_files(path) as files, ThreadPoolExecutor(4) as executor:
         names = list(data) * 4
         found = executor.map(lambda name: content(files, name) == data[name], names)
         assert all(found)
 
 
 def test_a_file_in_a_tar_can_be_read_again_from_any_position(tmp_path: Path) -> None:
-    with open_files(tar(tmp_path), io.BytesIO()) as files:
+    with open_files(tar(tmp_path)) as files:
         found = files.find("blobs/sha256/a")
         assert found is not None
         with found.open() as stream:
@@ -100,7 +100,7 @@ def test_a_link_leads_to_its_file(tmp_path: Path) -> None:
         hard = tarfile.TarInfo("d/layer.tar")
         hard.type, hard.linkname = tarfile.LNKTYPE, "a/layer.tar"
         appended.addfile(hard)
-    with open_files(str(path), io.BytesIO()) as files:
+    with open_files(path) as files:
         for name in ("b/layer.tar", "c/layer.tar", "d/layer.tar"):
             assert content(files, name) == b"content"
 
@@ -108,7 +108,7 @@ def test_a_link_leads_to_its_file(tmp_path: Path) -> None:
 def test_a_link_to_nothing_and_a_link_to_itself_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "app.tar"
     path.write_bytes(tar_of({"x": b""}, links={"dangling": "nothing", "loop": "loop"}))
-    with open_files(str(path), io.BytesIO()) as files:
+    with open_files(path) as files:
         assert files.find("dangling") is None
         assert files.find("loop") is None
 
@@ -131,7 +131,7 @@ def test_a_file_that_is_not_a_readable_tar_is_named(
     path.write_bytes(data)
     with (
         pytest.raises(MalformedError, match=message) as caught,
-        open_files(str(path), io.BytesIO()),
+        open_files(path),
     ):
         pass
     assert str(path) in caught.value.message
@@ -140,7 +140,7 @@ def test_a_file_that_is_not_a_readable_tar_is_named(
 def test_a_truncated_tar_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "app.tar"
     path.write_bytes(tar_of(FILES)[:3000])
-    with pytest.raises(MalformedError, match="truncated"), open_files(str(path), io.BytesIO()):
+    with pytest.raises(MalformedError, match="truncated"), open_files(path):
         pass
 
 
@@ -148,6 +148,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nothing.tar"
     with (
         pytest.raises(FileAccessError, match=f"cannot read {path}: No such file"),
-        open_files(str(path), io.BytesIO()),
+        open_files(path),
     ):
         pass

@@ -1,6 +1,5 @@
 """Uploads of saved images to a real registry, and their requests to a scripted one."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def client_of(host: str) -> RegistryClient:
 
 
 def push(pusher: ImagePusher, source: Path, *references: str) -> PushedImage:
-    with open_archive(str(source), io.BytesIO()) as (image,):
+    with open_archive(source) as (image,):
         return pusher.push(image.manifest, references or ["1.0"])
 
 
@@ -76,12 +75,12 @@ def test_progress_adds_up_to_the_size_of_the_saved_image(
     registry: DockerRegistry, source: str, request: pytest.FixtureRequest
 ) -> None:
     path: Path = request.getfixturevalue(source)
-    with open_archive(str(path), io.BytesIO()) as (image,):
+    with open_archive(path) as (image,):
         size = image.manifest.size
     for _ in ("uploaded", "skipped"):
         counts: list[int] = []
         pusher = ImagePusher(client_of(registry.host), f"push/{source}")
-        with open_archive(str(path), io.BytesIO()) as (image,):
+        with open_archive(path) as (image,):
             pusher.push(image.manifest, ["1.0"], on_progress=counts.append)
         assert sum(counts) == pytest.approx(size, abs=len(counts))
 

@@ -1,5 +1,5 @@
 """
-Images in a registry: manifests, what they hold, saved archives, upload, and which may go.
+Images: read them in a registry, push saved ones, tag, delete and prune them.
 
 It must not know the cluster.
 """

@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
 
 from regctl.errors import InvalidInputError, MalformedError, NotInRegistryError
-from regctl.images.files import ImageFiles, StoredFile, open_files
+from regctl.images.files import ImageFiles, Source, StoredFile, open_files
 from regctl.images.layers import Blob, DockerLayer, Part, algorithm_of, check_digest
 from regctl.images.manifests import (
     DOCKER_CONFIG_TYPE,
@@ -148,14 +147,14 @@ def _names(images: Sequence[SavedImage]) -> str:
 
 
 @contextmanager
-def open_archive(source: str, stdin: IO[bytes]) -> Iterator[tuple[SavedImage, ...]]:
+def open_archive(source: Source) -> Iterator[tuple[SavedImage, ...]]:
     """
-    Give the images in *source*: a tar, a tar compressed by gzip, a folder, or `-` for *stdin*.
+    Give the images in *source*: a folder, a tar, or a tar compressed by gzip.
 
     Their content can be read until the block ends. Raises FileAccessError, MalformedError, and
     DigestMismatchError if a manifest does not have the digest it is listed with.
     """
-    with open_files(source, stdin) as files:
+    with open_files(source) as files:
         yield _images(files)
 
 

@@ -29,6 +29,8 @@ _OTHER_COMPRESSIONS = {b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ"
 _MAX_LINKS = 8
 
 Opener = Callable[[], IO[bytes]]
+Source = str | Path | IO[bytes]
+"""The path of a saved image, or standard input."""
 
 
 @dataclass(frozen=True)
@@ -134,26 +136,25 @@ def _normalized(name: str) -> str:
 
 
 @contextmanager
-def open_files(source: str, stdin: IO[bytes]) -> Iterator[ImageFiles]:
+def open_files(source: Source) -> Iterator[ImageFiles]:
     """
-    Give the files in *source*: a folder, a tar, a tar compressed by gzip, or `-` for *stdin*.
+    Give the files in *source*: a folder, a tar, or a tar compressed by gzip.
 
     They can be read until the block ends. Raises FileAccessError and MalformedError.
     """
-    if source != "-" and Path(source).is_dir():
-        yield _Folder(Path(source), source)
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        yield _Folder(Path(source), str(source))
         return
     with ExitStack() as stack:
-        yield _open_tar(source, stdin, stack)
+        yield _open_tar(source, stack)
 
 
-def _open_tar(source: str, stdin: IO[bytes], stack: ExitStack) -> _Tar:
-    name = "standard input" if source == "-" else source
+def _open_tar(source: Source, stack: ExitStack) -> _Tar:
+    name = str(source) if isinstance(source, str | Path) else "standard input"
     try:
-        file = stdin
-        if source != "-":
-            file = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115 - the stack closes it
-        return _Tar(_uncompressed(file, name, stack), name)
+        if isinstance(source, str | Path):
+            source = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115 - the stack closes it
+        return _Tar(_uncompressed(source, name, stack), name)
     except OSError as error:
         raise FileAccessError(f"cannot read {name}: {error.strerror or error}") from error
 

@@ -1,6 +1,5 @@
 """`regctl image push`: upload a saved image without docker."""
 
-import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -118,7 +117,7 @@ def push(
         raise InvalidInputError(
             "--all takes the tags from SOURCE: it needs IMAGE without a tag, and no --select"
         )
-    stdin = _stdin(app, source)
+    archive = _stdin(app) if source == STDIN else source
     pusher = ImagePusher(
         app.registry(reference.registry, credential),
         reference.repository,
@@ -126,7 +125,7 @@ def push(
         workers=workers,
         dry_run=change.dry_run is not None,
     )
-    with open_archive(source, stdin) as saved:
+    with open_archive(archive) as saved:
         records = [
             _push(app, pusher, one, reference, tags)
             for one, tags in selected.images(saved, source, reference)
@@ -135,9 +134,7 @@ def push(
         app.output.document({"images": records} if selected.all_images else records[0])
 
 
-def _stdin(app: App, source: str) -> "IO[bytes]":
-    if source != STDIN:
-        return io.BytesIO()
+def _stdin(app: App) -> "IO[bytes]":
     if app.interactive:
         raise InvalidInputError(
             "standard input is a terminal, not a saved image",
