@@ -7,9 +7,8 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from regctl.cli.main import main
 from tests import cli
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
@@ -18,7 +17,7 @@ from tests.servers.standin_registry import Answer, Request, StandinRegistry, sta
 
 @pytest.fixture
 def guarded(serve: Servers, tmp_path: Path) -> DockerRegistry:
-    """A registry with two repositories that lets ci in."""
+    """A registry with two repositories, which accepts ci."""
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     (tmp_path / "auth").write_text(f"ci:{hashed}\n")
     registry = serve(docker_registry(tmp_path / "registry", auth_file=tmp_path / "auth"))
@@ -34,15 +33,15 @@ def catalog_of(host: str, *args: str) -> Result:
 
 def catalog(registry: DockerRegistry, *args: str, password: str = "right") -> tuple[int, str, str]:
     command = ["catalog", registry.host, "--plain-http", "--username", "ci", "--password-stdin"]
-    run = CliRunner().invoke(main, [*command, *args], input=password, prog_name="regctl")
-    return run.exit_code, run.stdout, run.stderr
+    result = cli.run(*command, *args, stdin=password)
+    return result.exit_code, result.stdout, result.stderr
 
 
-def test_a_pipe_gets_a_name_a_line(guarded: DockerRegistry) -> None:
+def test_a_pipe_gets_one_name_a_line(guarded: DockerRegistry) -> None:
     assert catalog(guarded) == (0, "team/one\nteam/two\n", "")
 
 
-def test_tags_come_beside_their_repository(guarded: DockerRegistry) -> None:
+def test_tags_are_listed_beside_their_repository(guarded: DockerRegistry) -> None:
     assert catalog(guarded, "--tags")[1] == "team/one\t1.0,2.0\nteam/two\t1.0,2.0\n"
 
 
@@ -66,39 +65,37 @@ def test_credentials_come_from_dockers_config(guarded: DockerRegistry, isolated_
     folder.mkdir()
     entry = {"auth": "Y2k6cmlnaHQ="}
     (folder / "config.json").write_text(json.dumps({"auths": {guarded.host: entry}}))
-    run = CliRunner().invoke(main, ["catalog", guarded.host, "--plain-http"])
-    assert run.stdout == "team/one\nteam/two\n"
+    assert catalog_of(guarded.host).stdout == "team/one\nteam/two\n"
 
 
-def test_the_registry_comes_from_the_environment(registry: DockerRegistry) -> None:
+def test_the_registry_comes_from_the_environment(
+    registry: DockerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.push_image("by/environment", "1.0")
-    env = {"REGCTL_REGISTRY": f"http://{registry.host}/v2/_catalog"}
-    run = CliRunner(env=env).invoke(main, ["catalog", "--plain-http"])
-    assert "by/environment\n" in run.stdout
+    monkeypatch.setenv("REGCTL_REGISTRY", f"http://{registry.host}/v2/_catalog")
+    assert "by/environment\n" in cli.run("catalog", "--plain-http").stdout
 
 
-def test_without_a_registry_it_asks_for_one() -> None:
-    run = CliRunner().invoke(main, ["catalog"])
-    assert run.exit_code == 2
-    assert run.stderr == (
+def test_a_missing_registry_is_a_usage_error() -> None:
+    result = cli.run("catalog")
+    assert result.exit_code == 2
+    assert result.stderr == (
         "error: no registry was named\nhint: name a registry, or set $REGCTL_REGISTRY\n"
     )
 
 
-def test_a_closed_pipe_is_silent(serve: Servers) -> None:
+def test_a_closed_pipe_ends_silently(serve: Servers) -> None:
     names = {f"team-{number:05}/a-name-of-some-length": ["1"] for number in range(20_000)}
     standin = serve(standin_registry(StandinRegistry(tags=names, page=1000)))
     line = '"$0" -m regctl catalog "$1" --plain-http | head -1'
-    run = subprocess.run(
+    result = subprocess.run(
         ["/bin/bash", "-c", line, sys.executable, standin.host], capture_output=True, check=True
     )
-    assert run.stdout == b"team-00000/a-name-of-some-length\n"
-    assert run.stderr == b""
+    assert result.stdout == b"team-00000/a-name-of-some-length\n"
+    assert result.stderr == b""
 
 
-def test_a_repository_counts_shared_layers_once(
-    two_platforms: str,
-) -> None:
+def test_a_repository_counts_shared_layers_once(two_platforms: str) -> None:
     host = two_platforms.partition("/")[0]
     command = [host, "--long", "--match", "images/app", "-o", "json"]
     (repository,) = json.loads(catalog_of(*command).stdout)["repositories"]
@@ -173,3 +170,11 @@ def test_tags_and_long_exclude_each_other() -> None:
     result = catalog_of("localhost:5000", "--tags", "--long")
     assert result.exit_code == 2
     assert "cannot combine --tags and --long" in result.stderr
+
+
+def test_wide_is_a_table_in_a_pipe_too(guarded: DockerRegistry) -> None:
+    lines = catalog(guarded, "--long", "-o", "wide")[1].splitlines()
+    headings = ["REPOSITORY", "TAGS", "SIZE", "PLATFORMS", "NEWEST", "DIGEST", "CREATED"]
+    assert lines[0].split() == headings
+    assert "sha256:" in lines[1]
+    assert len(lines[1].split("sha256:")[1].split()[0]) == 64

@@ -1,9 +1,13 @@
 """`regctl tags` on a real registry."""
 
+import json
+
 import pytest
 from click.testing import Result
 
 from tests import cli
+from tests.conftest import Servers
+from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
 
 def tags(*args: str) -> Result:
@@ -26,6 +30,22 @@ def test_tags_with_digest_size_platforms_and_date(two_platforms: str) -> None:
     assert both == one + two - 600, "the shared layer counts once"
     newest = tags(two_platforms, "--long", "--sort", "created", "-o", "name").stdout.split()
     assert newest[-1] == "1.0"
+
+
+def test_a_tag_that_cannot_be_read_has_an_error(serve: Servers) -> None:
+    state = StandinRegistry()
+    state.put_image("a", "1.0", b"layer")
+    state.put_image("a", "2.0", b"layer")
+    state.script = lambda r: Answer(403) if r.path == "/v2/a/manifests/2.0" else None
+    image = f"{serve(standin_registry(state)).host}/a"
+    result = tags(image, "--long")
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[1] == "2.0\t(failed)\t\t\t"
+    assert "1 of 2 tags could not be read" in result.stderr
+    first, second = json.loads(tags(image, "--long", "-o", "json").stdout)["tags"]
+    assert "error" not in first
+    assert (second["name"], second["digest"], second["size"]) == ("2.0", None, None)
+    assert second["error"]["exit_code"] == 4
 
 
 @pytest.mark.parametrize(
