@@ -1,4 +1,4 @@
-"""Debian's docker-registry, and images put into it."""
+"""Debian's docker-registry, and images to push to it."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar"
 
 @dataclass(frozen=True)
 class DockerRegistry:
-    """A registry that runs: *host* is what stands in an image's name."""
+    """A running registry; *host* is the first part of its images' names."""
 
     host: str
     url: str
@@ -33,7 +33,7 @@ class DockerRegistry:
 
     @property
     def log(self) -> Path:
-        """What it wrote."""
+        """Its log file."""
         return self.process.log
 
     def request(
@@ -45,7 +45,7 @@ class DockerRegistry:
         headers: dict[str, str] | None = None,
         user: tuple[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Send one request past regctl; return status, headers in lower case, body."""
+        """Send one request without regctl; return status, headers in lower case, and body."""
         url = f"{self.url}{path}" if path.startswith("/") else path
         request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
         if user is not None:
@@ -66,7 +66,7 @@ class DockerRegistry:
         return urllib.request.build_opener(*handlers)
 
     def allows(self, user: str, password: str) -> bool:
-        """Tell whether the registry lets this user in."""
+        """Return whether the registry accepts this user."""
         status, _, _ = self.request("GET", "/v2/", user=(user, password))
         if status not in {200, 401}:
             raise AssertionError(f"the registry answered {status}")
@@ -81,7 +81,7 @@ class DockerRegistry:
         user: tuple[str, str] | None = None,
         config: dict[str, Any] | None = None,
     ) -> str:
-        """Put a small image of docker's second schema in; return its digest."""
+        """Push a small image of docker's schema 2; return its digest."""
         config_bytes = json.dumps(
             config
             or {
@@ -110,7 +110,7 @@ class DockerRegistry:
         *,
         user: tuple[str, str] | None = None,
     ) -> str:
-        """Put a manifest in as it is; return its digest."""
+        """Push a manifest as it is; return its digest."""
         body = json.dumps(manifest).encode()
         status, headers, answer = self.request(
             "PUT",
@@ -124,13 +124,13 @@ class DockerRegistry:
         return headers["docker-content-digest"]
 
     def copy_repository(self, source: str, targets: Iterable[str]) -> None:
-        """Make many repositories quickly: copies of one, on the registry's disk."""
+        """Create many repositories quickly, as copies of one on the registry's disk."""
         folder = self.root / "docker" / "registry" / "v2" / "repositories"
         for target in targets:
             shutil.copytree(folder / source, folder / target)
 
     def forget(self, repository: str) -> None:
-        """Take a repository away, on the registry's disk."""
+        """Delete a repository on the registry's disk."""
         folder = self.root / "docker" / "registry" / "v2" / "repositories"
         shutil.rmtree(folder / repository, ignore_errors=True)
 
@@ -174,9 +174,9 @@ def docker_registry(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[DockerRegistry]:
     """
-    Run a registry that keeps everything in *folder*; *root* shares another's images.
+    Run a registry with its data in *folder*, or in *root* to share that of another registry.
 
-    *env* sets what has no parameter here, by the registry's own names: `REGISTRY_HTTP_PREFIX`.
+    *env* sets other options by the registry's own names, such as `REGISTRY_HTTP_PREFIX`.
     """
     program = find("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)

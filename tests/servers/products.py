@@ -1,7 +1,7 @@
 """
-Registries that can't be run here, as far as they differ: Harbor, Quay, zot, Nexus, a token server.
+Stand-ins for registries that cannot run here: Harbor, Quay, zot, Nexus, and a token server.
 
-Each answers as was recorded of the product, with the same users and images as the others.
+Each answers as recorded from the product. All have the same user and images.
 """
 
 import base64
@@ -25,7 +25,7 @@ REFUSED = Answer.of({"errors": [{"code": "UNAUTHORIZED", "message": "no"}]}, 401
 
 @dataclass
 class Product:
-    """One that runs: *host* for clients, and what its servers saw."""
+    """A running stand-in: its *host*, and its servers with the requests that they got."""
 
     host: str
     registry: StandinRegistry
@@ -42,7 +42,7 @@ def filled(script: Script | None = None, *, page: int = 100) -> StandinRegistry:
 
 
 def basic(request: Request) -> tuple[str, str] | None:
-    """Return user and password of a request, where it has them."""
+    """Return user and password of a request with Basic authentication, or None."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme != "Basic":
         return None
@@ -58,9 +58,9 @@ def challenge(answer: Answer, header: str) -> Answer:
 @dataclass
 class TokenServer:
     """
-    Gives a token for user and password; *issued* are its tokens with the scopes they are for.
+    A server that gives a token for USER and PASSWORD; *issued* has its tokens and their scopes.
 
-    *refuses* names a scope that it can't decode, *name* the field that the token stands in.
+    It answers 400 to a scope that starts with *refuses*. *name* is the field with the token.
     """
 
     refuses: str | None = None
@@ -98,7 +98,7 @@ class TokenServer:
 
 
 def bearer(tokens: TokenServer, request: Request) -> Answer:
-    """Return the 401 that sends a client to the token server, as distribution does."""
+    """Return the 401 that names the token server, as distribution sends it."""
     path = request.path.removeprefix("/v2/")
     scope = ""
     if path == "_catalog":
@@ -111,7 +111,7 @@ def bearer(tokens: TokenServer, request: Request) -> Answer:
 
 @contextmanager
 def token_registry(tokens: TokenServer | None = None) -> Iterator[Product]:
-    """distribution with a token server."""
+    """Run distribution with a token server."""
     tokens = tokens or TokenServer()
     state = filled(lambda request: None if tokens.knows(request) else bearer(tokens, request))
     with standin_registry(tokens.server), standin_registry(state) as registry:
@@ -121,9 +121,9 @@ def token_registry(tokens: TokenServer | None = None) -> Iterator[Product]:
 @contextmanager
 def harbor() -> Iterator[Product]:
     """
-    Bearer for everything but the catalog, which takes Basic and refuses all but administrators.
+    Run Harbor: Bearer for all but the catalog, which asks for Basic and rejects ordinary users.
 
-    Its API lists what a user may see, 100 a page at most.
+    Its API lists the repositories that a user may see, here two a page.
     """
     tokens = TokenServer()
 
@@ -148,7 +148,7 @@ def harbor() -> Iterator[Product]:
 
 @contextmanager
 def quay() -> Iterator[Product]:
-    """Tokens for repositories only; pages of two, with an opaque token and another host's name."""
+    """Run Quay: tokens for repositories only, and links with an opaque token and another host."""
     tokens = TokenServer(refuses="registry:")
 
     def script(request: Request) -> Answer | None:
@@ -161,7 +161,7 @@ def quay() -> Iterator[Product]:
             return bearer(tokens, request)
         if request.path != "/v2/_catalog":
             return None
-        names = sorted(state.tags, key=len)  # by id, that is: in no order that is a name's
+        names = sorted(state.tags, key=len)  # by id, which is not the order of names
         at = int(request.query.get("next_page", "opaque-0").removeprefix("opaque-"))
         link = f'<http://quay.example/v2/_catalog?n=2&next_page=opaque-{at + 2}>; rel="next"'
         headers = {"Link": link} if at + 2 < len(names) else {}
@@ -174,7 +174,7 @@ def quay() -> Iterator[Product]:
 
 @contextmanager
 def zot() -> Iterator[Product]:
-    """Lets nobody in and shows an empty list then; refuses a wrong password."""
+    """Run zot: an anonymous client gets an empty list, a wrong password is rejected."""
 
     def script(request: Request) -> Answer | None:
         if basic(request) is None:
@@ -192,7 +192,7 @@ def zot() -> Iterator[Product]:
 
 @contextmanager
 def nexus() -> Iterator[Product]:
-    """Pages link to its repository's path on another port; an empty list is null."""
+    """Run Nexus: links have another port, lists have null entries, an empty list is null."""
 
     def script(request: Request) -> Answer | None:
         if basic(request) != (USER, PASSWORD):

@@ -1,8 +1,8 @@
 """
-A small registry of our own on a real port: for what no real server can be had for, and for faults.
+A small registry of our own on a real port, for faults that no real server has.
 
-It answers as the distribution specification asks; a `script` may answer first, which is how a test
-makes it misbehave. Every request is recorded.
+It answers as the distribution specification says. A `script` may answer first: so a test makes it
+faulty. Every request is recorded.
 """
 
 import base64
@@ -23,7 +23,7 @@ LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; header names are in lower case."""
+    """What a client sent; names of headers are in lower case."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class Answer:
     """
     What to send back; *hang_up* closes the connection after it.
 
-    With a `Content-Length` of more than the body that is a download cut short.
+    With a `Content-Length` that is larger than the body, that is a truncated download.
     """
 
     status: int = 200
@@ -49,7 +49,7 @@ class Answer:
     def of(
         cls, document: object, status: int = 200, headers: dict[str, str] | None = None
     ) -> "Answer":
-        """Answer with JSON."""
+        """Return an answer with a JSON body."""
         named = {"Content-Type": "application/json", **(headers or {})}
         return cls(status, json.dumps(document).encode(), named)
 
@@ -59,24 +59,24 @@ Script = Callable[[Request], "Answer | None"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a tag or digest leads to."""
+    """What a tag or digest refers to."""
 
     body: bytes
     media_type: str = MANIFEST_TYPE
 
     @property
     def digest(self) -> str:
-        """The name of its content."""
+        """The digest of its content."""
         return digest_of(self.body)
 
 
 def digest_of(data: bytes) -> str:
-    """Return the name of some content."""
+    """Return the digest of some content."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def in_turn(*answers: Answer) -> Script:
-    """Return a script that gives these answers, one a request, and then lets the registry speak."""
+    """Return a script with these answers, one a request; after them the registry answers."""
     rest = iter(answers)
     return lambda _request: next(rest, None)
 
@@ -84,11 +84,11 @@ def in_turn(*answers: Answer) -> Script:
 @dataclass
 class StandinRegistry:
     """
-    The state that tests look at and change.
+    The state of the registry, which tests read and change.
 
-    *tags* gives each repository's tags; *manifests*, by repository and then by tag or digest, and
-    *blobs*, by digest, are what `put_image` fills. *allows* decides on user and password, None lets
-    all in.
+    *tags* has the tags of each repository. `put_image` fills *manifests*, by repository and then by
+    tag or digest, and *blobs*, by digest. *allows* decides about user and password; without it
+    there is no authentication.
     """
 
     tags: dict[str, list[str]] = field(default_factory=dict)
@@ -102,11 +102,11 @@ class StandinRegistry:
 
     @property
     def url(self) -> str:
-        """Its origin."""
+        """Its URL, without a path."""
         return f"http://{self.host}"
 
     def put_image(self, repository: str, tag: str, *layers: bytes) -> str:
-        """Put a small OCI image in; return its digest."""
+        """Add a small OCI image; return its digest."""
         diff_ids = [digest_of(layer) for layer in layers]
         config = {
             "architecture": "amd64",
@@ -123,7 +123,7 @@ class StandinRegistry:
         return self.put_manifest(repository, tag, Manifest(json.dumps(document).encode()))
 
     def put_manifest(self, repository: str, tag: str, manifest: Manifest) -> str:
-        """Put a manifest in as it is; return its digest."""
+        """Add a manifest as it is; return its digest."""
         tags = self.tags.setdefault(repository, [])
         if tag not in tags:
             tags.append(tag)
@@ -137,11 +137,11 @@ class StandinRegistry:
         return {"mediaType": media_type, "size": len(data), "digest": digest}
 
     def answer(self, request: Request) -> Answer:
-        """Decide what one request gets."""
+        """Return the answer to one request."""
         self.requests.append(request)
         if self.script is not None and (scripted := self.script(request)) is not None:
             return scripted
-        if self.allows is not None and not self._let_in(request):
+        if self.allows is not None and not self._is_allowed(request):
             return Answer.of(
                 {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]},
                 401,
@@ -167,7 +167,7 @@ class StandinRegistry:
             return _content(blob, "application/octet-stream")
         return _unknown("MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
 
-    def _let_in(self, request: Request) -> bool:
+    def _is_allowed(self, request: Request) -> bool:
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic" or self.allows is None:
             return False
@@ -197,19 +197,19 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_arguments: object) -> None:
-        """Keep quiet about clients that hang up; anything else is ours to mend."""
+        """Ignore clients that hang up; raise anything else, which is a fault of a test."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             raise  # noqa: PLE0704 - called while the error is handled
 
 
 @contextmanager
 def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRegistry]:
-    """Serve *state* on a loopback port for the length of the block."""
+    """Serve *state* on a loopback port during the block."""
     served = state or StandinRegistry()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # else head and body lie 40 ms apart
+        disable_nagle_algorithm = True  # else 40 ms pass between head and body
 
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -239,7 +239,7 @@ def standin_registry(state: StandinRegistry | None = None) -> Iterator[StandinRe
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_arguments: object) -> None:
-            """Keep quiet: `requests` is the log."""
+            """Write nothing: `requests` is the log."""
 
     with _Server(("127.0.0.1", 0), Handler) as server:
         served.host = f"127.0.0.1:{server.server_address[1]}"

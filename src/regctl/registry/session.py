@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -82,6 +83,20 @@ class Request:
     actions: str | None = None
     repeatable: bool = False
     expect: Collection[int] = ()
+
+    @cached_property
+    def _offset(self) -> int:
+        return 0 if self.body is None or isinstance(self.body, bytes) else self.body.tell()
+
+    def on_the_wire(self, url: str, authorization: str | None) -> HttpRequest:
+        """Return this request for *url*, with its body at the first position again."""
+        headers = dict(self.headers)
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        offset = self._offset
+        if self.body is not None and not isinstance(self.body, bytes):
+            self.body.seek(offset)
+        return HttpRequest(self.method, url, self.attempt, headers, self.body, self.limit)
 
     def may_repeat_after(self, status: int) -> bool:
         """Return whether another try may help, and does no harm if this one had an effect."""
@@ -182,10 +197,9 @@ class Session:
         return reply
 
     def _send_with_retries(self, request: Request) -> Response:
-        offset = _offset(request.body)
         for attempt in attempts(self._backoff, self._closed.wait):
             try:
-                reply = self._send_authenticated(request, offset)
+                reply = self._send_authenticated(request)
             except ConnectionLostError:
                 if attempt.last or not request.is_safe:
                     raise
@@ -203,12 +217,12 @@ class Session:
             self._callbacks.on_wait(attempt.pause)
         raise self._interrupted()
 
-    def _send_authenticated(self, request: Request, offset: int) -> Response:
+    def _send_authenticated(self, request: Request) -> Response:
         """Send a request with one `Authorization` after the other, until none is left to try."""
         authorization = self._authenticator.initial_header(request.scope)
         tried: list[str] = []
         while True:
-            reply = self._send_following_redirects(request, offset, authorization)
+            reply = self._send_following_redirects(request, authorization)
             if reply.status != HTTPStatus.UNAUTHORIZED:
                 return reply
             if not same_origin(reply.url, self.origin):
@@ -223,36 +237,19 @@ class Session:
                 return replace(reply, with_token=(authorization or "").startswith("Bearer "))
             authorization = following
 
-    def _send_following_redirects(
-        self, request: Request, offset: int, authorization: str | None
-    ) -> Response:
+    def _send_following_redirects(self, request: Request, authorization: str | None) -> Response:
         url = self.origin + request.target
         for _ in range(_MAX_REDIRECTS):
-            headers = dict(request.headers)
-            if authorization is not None and same_origin(url, self.origin):
-                headers["Authorization"] = authorization
-            if request.body is not None and not isinstance(request.body, bytes):
-                request.body.seek(offset)
-            reply = self._transport.send(
-                HttpRequest(
-                    request.method, url, request.attempt, headers, request.body, request.limit
-                )
-            )
+            ours = same_origin(url, self.origin)
+            reply = self._transport.send(request.on_the_wire(url, authorization if ours else None))
             for text in _WARNING.findall(reply.headers.get("Warning", "")):
                 # The distribution specification, "Warnings".
                 self.note_once(f"{self.registry} warns: {text}")
             location = reply.headers.get("Location")
-            if (
-                reply.status not in _REDIRECTS
-                or request.method not in _SAFE_METHODS
-                or not location
-            ):
+            is_redirect = reply.status in _REDIRECTS and request.method in _SAFE_METHODS
+            if not is_redirect or not location:
                 return reply
             url = resolve_redirect(self.origin, url, location, request.attempt)
         raise RegistryError(
             f"{request.attempt}: the registry redirects more than {_MAX_REDIRECTS} times"
         )
-
-
-def _offset(body: Body | None) -> int:
-    return 0 if body is None or isinstance(body, bytes) else body.tell()
