@@ -9,9 +9,9 @@ loads neither requests nor kubernetes. docs/python.md shows them in use.
 # Type checkers take this name for true; the import of typing would cost more than all else here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from regctl.authfile.htpasswd import HtpasswdFile as HtpasswdFile
     from regctl.authfile.edit import add_user as add_user
     from regctl.authfile.edit import remove_users as remove_users
+    from regctl.authfile.htpasswd import HtpasswdFile as HtpasswdFile
     from regctl.authsecret.secret import AuthSecret as AuthSecret
     from regctl.cluster.client import Cluster as Cluster
     from regctl.cluster.resource import Namespace as Namespace

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -449,43 +449,6 @@ class App:
         except RegctlError as error:
             # The interruption ends the run; what failed before it is only reported.
             self.output.error(error)
-
-
-# OLD: removed when every command has moved to the new options.
-
-
-def old_cluster(app: App, options: Any) -> "Cluster":
-    """Return the cluster."""
-    c = app.connections
-    c.kubeconfig, c.context, c.timeout = options.kubeconfig, options.context, options.timeout
-    return app.cluster
-
-
-def old_registry_as(
-    app: App, registry: "Registry", credential: "Credential | None", transport: Any
-) -> "RegistryClient":
-    """Return the client."""
-    old_transport(app, transport)
-    return app.registry_as(registry, credential)
-
-
-def old_registry(app: App, name: str | None, credential: Any, transport: Any) -> "RegistryClient":
-    """Return the client."""
-    registry = app.named_registry(name)
-    return old_registry_as(app, registry, credential.resolve(app, registry), transport)
-
-
-def old_transport(app: App, options: Any) -> "ConnectionSettings":
-    """Return the settings."""
-    for name in (
-        "ca_file",
-        "client_cert",
-        "client_key",
-        "plain_http",
-        "insecure_skip_tls_verify",
-    ):
-        setattr(app.connections, name, getattr(options, name))
-    return app.registry_settings
 
 
 def _order(outcome: Outcome) -> tuple[str, bool, str]:

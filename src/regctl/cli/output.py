@@ -163,10 +163,9 @@ class Output:
     def listing(
         self,
         items: Iterable[T],
-        listing: Any,
+        listing: Listing[T],
         *,
         progress: tuple[str, int | None] | None = None,
-        **old: Any,
     ) -> None:
         """
         Print *items* in the format asked for; the first is printed before the last is known.
@@ -175,8 +174,6 @@ class Output:
         the iteration fails, what came is printed, a JSON document is closed with the error in it,
         and the error is raised.
         """
-        if old:
-            listing = Listing(columns=listing, **old)
         wide = self.format == "wide"
         columns = [c for c in listing.columns if c.heading is not None and (wide or not c.wide)]
         as_table = self.format in {"table", "wide"} or (self.format is None and self.on_terminal)
@@ -329,7 +326,6 @@ class Output:
         *,
         dry_run: DryRun | None = None,
         to_stderr: bool = False,
-        aside: bool = False,
     ) -> None:
         """
         Print what became of each object, a line each, failures on stderr; then raise if any failed.
@@ -338,7 +334,7 @@ class Output:
         own error; PartlyDoneError if others succeeded; else an error with the exit code that all
         have in common.
         """
-        to_stderr = to_stderr or aside or bool(self._passwords)
+        to_stderr = to_stderr or bool(self._passwords)
         listed = list(outcomes)
         if self.structured:
             records = [outcome_record(outcome, dry_run) for outcome in listed]
@@ -515,8 +511,3 @@ def _raise_failures(outcomes: Sequence[Outcome]) -> None:
         )
     common = {type(error) for error in errors}
     raise (common.pop() if len(common) == 1 else RegctlError)(counted)
-
-
-# OLD: removed when every command has moved to the new options.
-Result = Outcome
-visible = escape_controls

@@ -1,1 +1,0 @@
-"""Removed when every command has moved to the new options."""
