@@ -144,6 +144,16 @@ def test_lines_that_differ_are_named() -> None:
         HtpasswdFile(f"a:{OTHER}\nb:x\na:{HASH}\n".encode()).verify("a", "secret")
 
 
+def test_a_password_matches_if_any_line_of_the_user_has_a_hash_of_it() -> None:
+    first, second = hashes.make("first", cost=4), hashes.make("second", cost=4)
+    file = HtpasswdFile(f"ci:{first}\nci:{second}\n#regctl:locked bob:{first}\n".encode())
+    assert file.matches("ci", "first")
+    assert file.matches("ci", "second")
+    assert file.matches("bob", "first"), "a locked user still has a password"
+    assert not file.matches("ci", "third")
+    assert not file.matches("nobody", "first")
+
+
 @pytest.mark.parametrize("name", ["known", "locked", "unknown"])
 def test_as_many_hashes_are_checked_for_an_unknown_user(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -149,7 +149,7 @@ TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
     ),
     "wrong type": (wrong_type, "which the kubelet ignores", "--replace"),
     "wrong host key": (wrong_host, "the pull secrets are for", "regctl secret create"),
-    "port missing": (port_missing, "the port must be equal", "regctl secret create"),
+    "port missing": (port_missing, "the ports differ", "regctl secret create"),
     "secret missing": (secret_missing, "which does not exist", "regctl secret create"),
     "account not attached": (not_attached, "does not list it", "--attach"),
     "duplicate user": (duplicate_user, "the last one counts", "regctl auth check --fix"),

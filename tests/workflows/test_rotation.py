@@ -40,7 +40,7 @@ OLD, NEW = (holder("ci"),), (holder("ci-2"),)
 
 
 def planned(state: RotationState, *, keep_old: bool = False, finish: bool = False) -> list[str]:
-    rotation = UserRotation(context(), "ci", "ci-2", keep_old=keep_old, finish=finish)
+    rotation = UserRotation(context(), "ci", keep_old=keep_old, finish=finish)
     return [step.name for step in rotation.plan(state, "secret")]
 
 
@@ -145,7 +145,7 @@ def test_the_next_name(name: str, next_name: str) -> None:
 @pytest.mark.parametrize(
     ("rotation", "command"),
     [
-        (UserRotation(context(), "ci", "ci-2"), "regctl rotate ci"),
+        (UserRotation(context(), "ci"), "regctl rotate ci"),
         (UserRotation(context(), "ci", "robot"), "regctl rotate ci --to robot"),
         (InPlaceRotation(context(), "ci"), "regctl rotate ci --same-name"),
     ],
@@ -172,7 +172,7 @@ class Client:
 
 def rotation_of(auth: Path, *, rejected: str | None = None, finish: bool = False) -> UserRotation:
     made = context(auth, connect=lambda credential: Client(credential.username, rejected))
-    return UserRotation(made, "ci", "ci-2", finish=finish)
+    return UserRotation(made, "ci", finish=finish)
 
 
 @pytest.fixture
@@ -218,5 +218,5 @@ def test_nothing_changes_if_a_namespace_could_not_be_read(auth: Path) -> None:
     made = context(auth, find=lambda: Inventory(errors={"team-b": denied}))
     before = auth.read_bytes()
     with pytest.raises(NotPermittedError, match="team-b"):
-        list(UserRotation(made, "ci", "ci-2").run())
+        list(UserRotation(made, "ci").run())
     assert auth.read_bytes() == before

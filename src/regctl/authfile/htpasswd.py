@@ -150,6 +150,10 @@ class HtpasswdFile:
         """Return the hashes of a user in the order of its lines, locked ones included."""
         return tuple(line.value for line in self._hashed(name))
 
+    def matches(self, name: str, password: str) -> bool:
+        """Return whether any line of the user, active or locked, has a hash of *password*."""
+        return any(hashes.verify(password, value) for value in self.hashes(name))
+
     def active_lines(self) -> bytes:
         """
         Return what belongs in a Secret: for each active user `NAME:HASH` and a line feed.

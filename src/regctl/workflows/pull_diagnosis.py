@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
@@ -280,32 +279,34 @@ class PullDiagnosis:
             yield from self._image(image)
 
     def _why_no_credential(self) -> Check:
+        """Return why the kubelet has no credential for a registry that requires one."""
+        message, hint = self._reason_and_hint()
+        return Check("credential", "failure", message, hint)
+
+    def _reason_and_hint(self) -> tuple[str, str]:
         host, source = str(self.pull.image.registry), self.pull.source
         secrets = list(self._pull_secrets())
         listed = [secret for secret in secrets if secret.name in self.pull.names]
         for secret in secrets:
             if secret not in listed and _matches(secret, self._image_name):
-                return Check(
-                    "credential",
-                    "failure",
+                return (
                     f"secret {secret.name} matches, but {source} does not list it",
                     f"{self._attach} attaches it; existing pods keep their list",
                 )
         keys = sorted({(key, secret.name) for secret in listed for key in _keys(secret)})
         for key, name in keys:
             if _without_port(key) == _without_port(host):
-                return Check(
-                    "credential",
-                    "failure",
-                    f"secret {name} is for {key}, and the image is at {host}: the port "
-                    "must be equal",
+                return (
+                    f"secret {name} is for {key}, and the image is at {host}: the ports differ",
                     f"`regctl {self._create}` creates one with the right key",
                 )
-        message = f"{source} lists no pull secret, and {host} requires a password"
         if keys:
             registries = some_of(list(dict.fromkeys(key for key, _ in keys)))
-            message = f"the pull secrets are for {registries}, and the image is at {host}"
-        return Check("credential", "failure", message, self._attach)
+            return (
+                f"the pull secrets are for {registries}, and the image is at {host}",
+                self._attach,
+            )
+        return f"{source} lists no pull secret, and {host} requires a password", self._attach
 
     def _pull_secrets(self) -> Iterator[Secret]:
         """Yield the pull secrets of the namespace, as far as they may be listed."""
@@ -360,7 +361,7 @@ class PullDiagnosis:
         elif known.scheme.name != "bcrypt":
             why = f"its hash is {known.scheme.name}, which the registry does not read"
             hint = f"`regctl adduser {user}` replaces the hash"
-        elif len(known.lines) > 1 and self._opens(self.file, match.credential):
+        elif len(known.lines) > 1 and self.file.matches(user, match.credential.password):
             lines = " and ".join(map(str, known.lines))
             why = f"it is on lines {lines} of the auth file, and the last one counts"
             hint = "`regctl auth check --fix` leaves one line"
@@ -368,12 +369,6 @@ class PullDiagnosis:
             why = f"the auth file has a different password for {user}"
             hint = f"{update} with that one"
         return Check("password", "failure", f"{message}: {why}", hint)
-
-    @staticmethod
-    def _opens(file: HtpasswdFile, credential: Credential) -> bool:
-        """Whether the password fits any line of the user."""
-        lines = file.hashes(credential.username)
-        return any(hashes.verify(credential.password, line) for line in lines)
 
 
 def _pull_secret(message: str, hint: str) -> Check:

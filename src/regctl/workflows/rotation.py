@@ -11,14 +11,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import filterfalse
 
 from regctl.authfile import hashes
-from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.credentials.credential import Credential
 from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError, UnknownUserError
 from regctl.pullsecrets.content import credentials_for
-from regctl.pullsecrets.inventory import Inventory
-from regctl.reference import Registry
 from regctl.workflows.rotation_steps import (
     AddUser,
     Holder,
@@ -57,20 +55,6 @@ class RotationState:
     in_sync: bool = True
 
 
-def _holders(found: Inventory, registry: Registry, user: str) -> tuple[Holder, ...]:
-    return tuple(
-        Holder(item.secret, key, credential)
-        for item in found.items
-        for key, credential in credentials_for(item.secret, registry).items()
-        if credential.username == user
-    )
-
-
-def _accepts(users: HtpasswdFile, credential: Credential) -> bool:
-    lines = users.hashes(credential.username)
-    return any(hashes.verify(credential.password, line) for line in lines)
-
-
 @dataclass(frozen=True)
 class Rotation(ABC):
     """A rotation of the password of user *old*; `run` carries out what `plan` returns."""
@@ -80,17 +64,13 @@ class Rotation(ABC):
 
     @property
     @abstractmethod
-    def user(self) -> str:
-        """The user that has the new password."""
+    def new(self) -> str:
+        """The user that gets the new password."""
 
     @property
     @abstractmethod
     def command(self) -> str:
         """The command that continues this rotation."""
-
-    @abstractmethod
-    def observe(self) -> RotationState:
-        """Read users and pull secrets. Raises what reading raises."""
 
     @abstractmethod
     def plan(self, state: RotationState, password: str) -> list[Step]:
@@ -99,6 +79,45 @@ class Rotation(ABC):
 
         Raises UnknownUserError if neither user exists.
         """
+
+    def observe(self) -> RotationState:
+        """Read users and pull secrets. Raises what reading raises."""
+        context = self.context
+        found = context.find()
+        if found.errors:
+            # A pull secret that cannot be read may have the old user.
+            raise found.errors[min(found.errors)]
+        users = context.store.read()
+        holders = tuple(
+            Holder(item.secret, key, credential)
+            for item in found.items
+            for key, credential in credentials_for(item.secret, context.registry).items()
+            if credential.username in {self.old, self.new}
+        )
+        accepted = [
+            holder
+            for holder in holders
+            if holder.credential.username == self.new
+            and users.matches(self.new, holder.credential.password)
+        ]
+        password = self._known_password(holders, accepted)
+
+        def is_done(holder: Holder) -> bool:
+            credential = holder.credential
+            return (credential.username, credential.password) == (self.new, password)
+
+        return RotationState(
+            bool(users.hashes(self.old)),
+            bool(users.hashes(self.new)),
+            tuple(filterfalse(is_done, holders)),
+            tuple(filter(is_done, holders)),
+            password,
+            context.store.in_sync(),
+        )
+
+    def _known_password(self, _holders: Sequence[Holder], accepted: Sequence[Holder]) -> str | None:
+        """Return the new user's password, if pull secrets have one that is *accepted*."""
+        return accepted[0].credential.password if accepted else None
 
     def dry_run(self) -> Iterator[StepResult]:
         """Yield what `run` will do, without doing it."""
@@ -119,7 +138,7 @@ class Rotation(ABC):
         steps = self.plan(state, chosen)
         if steps and password is not None and password != chosen:
             raise InvalidInputError(
-                f"{self.user} already has another password, which pull secrets contain",
+                f"{self.new} already has another password, which pull secrets contain",
                 hint=f"`{self.command}` without a password continues with that one",
             )
         begun = False
@@ -139,28 +158,21 @@ class Rotation(ABC):
         self, steps: Sequence[Step], act: Callable[[Step], Iterator[StepResult]]
     ) -> Iterator[StepResult]:
         if not steps:
-            yield StepResult("remove", f"user/{self.old}", "unchanged", f"replaced by {self.user}")
+            yield StepResult("remove", f"user/{self.old}", "unchanged", f"replaced by {self.new}")
         for step in steps:
             yield from act(step)
-
-    def _find(self) -> Inventory:
-        """Return all pull secrets: one that cannot be read may have the old user."""
-        found = self.context.find()
-        if found.errors:
-            raise found.errors[min(found.errors)]
-        return found
 
 
 @dataclass(frozen=True)
 class UserRotation(Rotation):
     """
-    Replaces user *old* by user *new*.
+    Replaces user *old* by user *to*, or by the next one: `ci-2` after `ci`.
 
     *keep_old* leaves the old user, *finish* only removes it. Raises InvalidInputError if both
     users are the same.
     """
 
-    new: str
+    to: str | None = None
     keep_old: bool = False
     finish: bool = False
 
@@ -168,36 +180,18 @@ class UserRotation(Rotation):
         if self.new == self.old:
             raise InvalidInputError(
                 f"cannot rotate {self.old} to itself",
-                hint=f"`{InPlaceRotation(self.context, self.old).command}` changes its password",
+                hint=f"`regctl rotate {self.old} --same-name` changes its password in place",
             )
 
     @property
-    def user(self) -> str:
-        """The user that has the new password."""
-        return self.new
+    def new(self) -> str:
+        """The user that gets the new password."""
+        return self.to or next_username(self.old)
 
     @property
     def command(self) -> str:
         """The command that continues this rotation."""
-        to = "" if self.new == next_username(self.old) else f" --to {self.new}"
-        return f"regctl rotate {self.old}{to}"
-
-    def observe(self) -> RotationState:
-        """Read users and pull secrets. Raises what reading raises."""
-        found, store, registry = self._find(), self.context.store, self.context.registry
-        users = store.read()
-        olds, news = (_holders(found, registry, user) for user in (self.old, self.new))
-        accepted = (h.credential.password for h in news if _accepts(users, h.credential))
-        password = next(accepted, None)
-        return RotationState(
-            bool(users.hashes(self.old)),
-            bool(users.hashes(self.new)),
-            # A new user whose password the registry rejects needs an update like the old one.
-            (*olds, *(holder for holder in news if holder.credential.password != password)),
-            tuple(holder for holder in news if holder.credential.password == password),
-            password,
-            store.in_sync(),
-        )
+        return f"regctl rotate {self.old}" + (f" --to {self.to}" if self.to else "")
 
     def plan(self, state: RotationState, password: str) -> list[Step]:
         """
@@ -244,8 +238,8 @@ class InPlaceRotation(Rotation):
     """Changes the password of user *old*: pulls fail until each pull secret has the new one."""
 
     @property
-    def user(self) -> str:
-        """The user that has the new password: the same one."""
+    def new(self) -> str:
+        """The same user."""
         return self.old
 
     @property
@@ -253,23 +247,15 @@ class InPlaceRotation(Rotation):
         """The command that continues this rotation."""
         return f"regctl rotate {self.old} --same-name"
 
-    def observe(self) -> RotationState:
+    def _known_password(self, holders: Sequence[Holder], accepted: Sequence[Holder]) -> str | None:
         """
-        Read users and pull secrets. Raises what reading raises.
+        Return the password that an interrupted rotation has put into some pull secrets.
 
-        If the auth file accepts the password of only some pull secrets, an interrupted rotation
-        changed those, and the others get their password.
+        If all pull secrets are *accepted*, or none, there is no rotation to continue.
         """
-        found, store = self._find(), self.context.store
-        users = store.read()
-        exists = bool(users.hashes(self.old))
-        holders = _holders(found, self.context.registry, self.old)
-        good = tuple(holder for holder in holders if _accepts(users, holder.credential))
-        bad = tuple(holder for holder in holders if holder not in good)
-        if good and bad:
-            password = good[0].credential.password
-            return RotationState(exists, exists, bad, good, password, store.in_sync())
-        return RotationState(exists, exists, holders, in_sync=store.in_sync())
+        if len(accepted) == len(holders):
+            return None
+        return super()._known_password(holders, accepted)
 
     def plan(self, state: RotationState, password: str) -> list[Step]:
         """Return the steps that are left, in their order. Raises UnknownUserError."""

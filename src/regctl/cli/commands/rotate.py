@@ -120,7 +120,7 @@ def rotate(
     it to the Secret.
     """
     from regctl.pullsecrets.plan import TakeoverPolicy
-    from regctl.workflows.rotation import InPlaceRotation, UserRotation, next_username
+    from regctl.workflows.rotation import InPlaceRotation, UserRotation
     from regctl.workflows.rotation_steps import RotationContext
 
     at_most_one({"--same-name": same_name, "--to": to})
@@ -139,8 +139,7 @@ def rotate(
     )
     rotation: Rotation = InPlaceRotation(context, name)
     if not same_name:
-        new = to or next_username(name)
-        rotation = UserRotation(context, name, new, keep_old=keep_old, finish=finish)
+        rotation = UserRotation(context, name, to, keep_old=keep_old, finish=finish)
     results = rotation.dry_run() if change.dry_run else rotation.run(password)
     _print_steps(app, results, dry_run=change.dry_run is not None)
 
