@@ -72,7 +72,9 @@ SCENE = (
 
 def prints_objects(line: str) -> bool:
     """Return whether a command line prints Kubernetes objects, which Kubernetes documents."""
-    return line.startswith("regctl rbac") or line.endswith("--dry-run")
+    return line.startswith("regctl rbac") or (
+        line.startswith("regctl registry apply") and line.endswith("--dry-run")
+    )
 
 
 HEAD = """\
