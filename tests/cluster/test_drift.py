@@ -1,4 +1,4 @@
-"""What an apply would change, told from the object that is there; the API server agrees."""
+"""What an apply would change, decided without a request."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ MANIFEST: dict[str, Any] = {
 
 
 def there(manager: str = "regctl", operation: str = "Apply", **spec: Any) -> dict[str, Any]:
-    """The object as the API server has it, defaults and all."""
+    """The object with the defaults of the API server."""
     ports = [{"name": "http", "port": 80, "protocol": "TCP"}]
     entry = {"manager": manager, "operation": operation, "fieldsV1": FIELDS}
     return {
@@ -32,7 +32,7 @@ def there(manager: str = "regctl", operation: str = "Apply", **spec: Any) -> dic
     }
 
 
-def test_what_the_api_server_filled_in_is_no_difference() -> None:
+def test_defaults_of_the_api_server_are_no_difference() -> None:
     assert not changes(MANIFEST, there())
 
 
@@ -61,20 +61,20 @@ def test_another_value_is_a_difference(spec: dict[str, Any]) -> None:
         {"size": 3, "ports": [{"name": "http", "port": 80}]},
     ],
 )
-def test_what_was_applied_and_is_left_out_now_is_a_difference(spec: dict[str, Any]) -> None:
+def test_an_applied_field_that_is_omitted_now_is_a_difference(spec: dict[str, Any]) -> None:
     manifest = {**MANIFEST, "spec": spec}
     live = there(**{key: value for key, value in spec.items() if key in {"ports", "finalizers"}})
     assert changes(manifest, live)
 
 
-def test_what_others_applied_is_theirs() -> None:
+def test_fields_of_other_managers_are_no_difference() -> None:
     smaller = {"spec": {"size": 3}}
     assert changes(smaller, there())
     for theirs in (there("kubectl"), there(operation="Update"), {"spec": {"size": 3}}):
         assert not changes(smaller, theirs)
 
 
-def test_who_owns_a_field_is_told_by_its_path() -> None:
+def test_owns_finds_a_field_by_its_path() -> None:
     assert owns(there(), "spec", "size")
     assert not owns(there(), "spec", "default")
     assert not owns(there("kubectl"), "spec", "size")

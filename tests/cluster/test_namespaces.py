@@ -1,9 +1,9 @@
-"""Which namespaces are meant."""
+"""The selection of namespaces."""
 
 import pytest
 
 from regctl.cluster.client import Cluster
-from regctl.cluster.namespaces import Targets
+from regctl.cluster.namespaces import Targets, require_namespace
 from regctl.cluster.resource import NAMESPACES
 from regctl.errors import (
     InvalidInputError,
@@ -16,7 +16,7 @@ from tests.servers.kubernetes import ApiServer
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer, namespace: str) -> Cluster:
-    """A cluster with three namespaces of our own: NS-a and NS-b are blue, NS-kube is not."""
+    """A cluster with three more namespaces: NS-a and NS-b are blue, NS-kube is red."""
     for suffix, team in (("a", "blue"), ("b", "blue"), ("kube", "red")):
         kubernetes.create_namespace(f"{namespace}-{suffix}", {"team": f"{team}-{namespace}"})
     return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
@@ -26,22 +26,22 @@ def names(cluster: Cluster, targets: Targets) -> list[str]:
     return [space.name for space in targets.resolve(cluster)]
 
 
-def test_named_ones_are_taken_as_they_are_each_once_and_sorted(cluster: Cluster) -> None:
+def test_named_namespaces_are_sorted_and_unique(cluster: Cluster) -> None:
     assert names(cluster, Targets(("b", "a", "b"))) == ["a", "b"]
 
 
-def test_none_named_means_the_contexts_own(cluster: Cluster) -> None:
+def test_the_default_is_the_namespace_of_the_context(cluster: Cluster) -> None:
     assert names(cluster, Targets()) == ["default"]
 
 
-def test_all_means_all_but_those_of_the_system_unless_named(cluster: Cluster) -> None:
+def test_all_skips_system_namespaces_unless_named(cluster: Cluster) -> None:
     everywhere = names(cluster, Targets(everywhere=True))
     assert "default" in everywhere
     assert not [name for name in everywhere if name.startswith("kube-")]
     assert "kube-public" in names(cluster, Targets(("kube-public",), everywhere=True))
 
 
-def test_a_selector_adds_to_those_named_and_globs_are_left_out(
+def test_a_selector_adds_namespaces_and_globs_exclude_some(
     cluster: Cluster, namespace: str
 ) -> None:
     blue = f"team=blue-{namespace}"
@@ -52,14 +52,14 @@ def test_a_selector_adds_to_those_named_and_globs_are_left_out(
     ]
 
 
-def test_a_selector_that_matches_nothing_is_told(cluster: Cluster) -> None:
+def test_a_selector_that_matches_nothing_is_an_error(cluster: Cluster) -> None:
     with pytest.raises(NamespaceMissingError, match="team=none"):
         names(cluster, Targets(selector="team=none"))
     with pytest.raises(NamespaceMissingError):
         names(cluster, Targets(("a",), exclude=("*",)))
 
 
-def test_one_that_ends_is_known_as_such_when_listed(
+def test_a_listed_namespace_is_marked_as_terminating(
     cluster: Cluster, kubernetes: ApiServer, namespace: str
 ) -> None:
     kubernetes.terminate_namespace(f"{namespace}-a")
@@ -68,7 +68,7 @@ def test_one_that_ends_is_known_as_such_when_listed(
     assert cluster.get(NAMESPACES, None, f"{namespace}-a") is not None
 
 
-def test_who_may_not_list_is_told_to_name_them(kubernetes: ApiServer) -> None:
+def test_a_user_who_may_not_list_gets_a_hint_to_name_them(kubernetes: ApiServer) -> None:
     alice = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("alice"))
     with pytest.raises(NotPermittedError) as caught:
         Targets(everywhere=True).resolve(alice)
@@ -76,7 +76,7 @@ def test_who_may_not_list_is_told_to_name_them(kubernetes: ApiServer) -> None:
     assert names(alice, Targets(("a",))) == ["a"]
 
 
-def test_without_the_cluster_only_named_ones_are_known() -> None:
+def test_without_the_cluster_only_named_namespaces_are_known() -> None:
     assert [space.name for space in Targets(("b", "a")).offline()] == ["a", "b"]
     for targets in (Targets(), Targets(("a",), everywhere=True)):
         with pytest.raises(InvalidInputError):
@@ -86,3 +86,14 @@ def test_without_the_cluster_only_named_ones_are_known() -> None:
 def test_a_name_that_breaks_rfc_1123_is_refused() -> None:
     with pytest.raises(InvalidNamespaceError):
         Targets(("Team_A",))
+
+
+def test_a_missing_namespace_is_an_error_that_begins_with_the_attempt(
+    cluster: Cluster, kubernetes: ApiServer, namespace: str
+) -> None:
+    require_namespace(cluster, namespace, "cannot create it")
+    with pytest.raises(NamespaceMissingError, match=r"^cannot create it: no such namespace$"):
+        require_namespace(cluster, "nowhere", "cannot create it")
+    # A user who may not read namespaces gets the error of the next request.
+    alice = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("alice"))
+    require_namespace(alice, "nowhere", "cannot create it")

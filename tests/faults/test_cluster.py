@@ -1,4 +1,4 @@
-"""What the cluster's client does when answers don't come, come late, or say: later."""
+"""The cluster client when responses are missing, late, or ask to retry."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def api() -> Iterator[StandinApi]:
 
 
 class Clock:
-    """Time that passes only by sleeping."""
+    """A clock that only sleeping advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -61,10 +61,10 @@ def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) ->
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_sent_away_it_comes_back_after_the_time_asked_for(
+def test_a_retry_waits_for_the_time_in_retry_after(
     api: StandinApi, tmp_path: Path, status: int
 ) -> None:
-    """The body of a 429 is plain text, and jitter comes on top of what was asked for."""
+    """The body of a 429 is plain text, and the pause gets jitter."""
     api.faults += [Fault(status, {"Retry-After": "7"}, "Too many requests")] * 2
     clock = Clock()
     assert connect(api, tmp_path, clock).get(SECRETS, "a", "x") is None
@@ -72,23 +72,21 @@ def test_sent_away_it_comes_back_after_the_time_asked_for(
     assert all(7 < pause < 10 for pause in clock.slept)
 
 
-def test_without_a_word_when_it_waits_longer_each_time(api: StandinApi, tmp_path: Path) -> None:
+def test_without_retry_after_each_pause_is_longer(api: StandinApi, tmp_path: Path) -> None:
     api.faults += [Fault(503)] * 4
     clock = Clock()
     connect(api, tmp_path, clock).get(SECRETS, "a", "x")
     assert clock.slept == [1, 2, 4, 4]
 
 
-def test_a_connection_that_is_reset_is_made_again(api: StandinApi, tmp_path: Path) -> None:
+def test_a_reset_connection_is_retried(api: StandinApi, tmp_path: Path) -> None:
     api.faults += [RESET, RESET]
     manifest = {"metadata": {"name": "x", "namespace": "a"}}
     assert connect(api, tmp_path, Clock()).apply(SECRETS, manifest).status == 201
     assert [method for method, _ in api.requests] == ["PATCH"] * 3
 
 
-def test_after_the_timeout_it_gives_up_and_says_what_the_last_answer_was(
-    api: StandinApi, tmp_path: Path
-) -> None:
+def test_after_the_timeout_the_last_answer_is_the_error(api: StandinApi, tmp_path: Path) -> None:
     api.faults += [Fault(429, {"Retry-After": "1"})] * 100
     clock = Clock()
     with pytest.raises(ClusterError, match="too many requests") as caught:
@@ -97,7 +95,7 @@ def test_after_the_timeout_it_gives_up_and_says_what_the_last_answer_was(
     assert clock.now <= 10
 
 
-def test_asked_to_wait_beyond_the_timeout_it_does_not_wait(api: StandinApi, tmp_path: Path) -> None:
+def test_a_retry_after_beyond_the_timeout_fails_at_once(api: StandinApi, tmp_path: Path) -> None:
     api.faults.append(Fault(503, {"Retry-After": "3600"}))
     clock = Clock()
     with pytest.raises(ClusterUnreachableError, match="503"):
@@ -105,9 +103,7 @@ def test_asked_to_wait_beyond_the_timeout_it_does_not_wait(api: StandinApi, tmp_
     assert clock.slept == []
 
 
-def test_a_server_given_up_once_is_not_tried_for_every_namespace_in_turn(
-    api: StandinApi, tmp_path: Path
-) -> None:
+def test_after_a_timeout_later_requests_fail_at_once(api: StandinApi, tmp_path: Path) -> None:
     api.faults += [Fault(503)] * 1000
     cluster = connect(api, tmp_path, Clock(), timeout=5)
     with pytest.raises(ClusterUnreachableError):
@@ -118,7 +114,7 @@ def test_a_server_given_up_once_is_not_tried_for_every_namespace_in_turn(
     assert len(api.requests) == asked
 
 
-def test_a_slow_answer_is_waited_for_until_the_timeout(api: StandinApi, tmp_path: Path) -> None:
+def test_a_slow_answer_times_out(api: StandinApi, tmp_path: Path) -> None:
     released = threading.Event()
     api.before = lambda _method, _path: [released.wait()].clear()
     file = api.kubeconfig(tmp_path / "kubeconfig")
@@ -139,7 +135,7 @@ def test_a_slow_answer_is_waited_for_until_the_timeout(api: StandinApi, tmp_path
         Fault(404, {}, "<html>"),
     ],
 )
-def test_what_is_no_api_server_is_named_and_its_words_not_shown(
+def test_another_server_is_an_error_and_its_body_is_not_shown(
     api: StandinApi, tmp_path: Path, fault: Fault
 ) -> None:
     api.faults.append(fault)
@@ -149,9 +145,7 @@ def test_what_is_no_api_server_is_named_and_its_words_not_shown(
 
 
 @pytest.mark.slow
-def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
-    serve: Servers, tmp_path: Path
-) -> None:
+def test_a_busy_server_serves_all_requests_in_the_end(serve: Servers, tmp_path: Path) -> None:
     """One request at a time, and 429 in plain text for every other."""
     flags = ["--max-requests-inflight=1", "--max-mutating-requests-inflight=1"]
     server = serve(api_server(tmp_path / "busy", *flags, "--enable-priority-and-fairness=false"))
@@ -176,8 +170,10 @@ def test_a_real_server_that_sends_many_away_serves_all_in_the_end(
     assert 429 in seen
 
 
-def test_ctrl_c_prints_what_was_done_and_what_was_not(api: StandinApi, tmp_path: Path) -> None:
-    """The second namespace's PATCH brings the signal; the others are never begun."""
+def test_ctrl_c_prints_what_was_done_and_what_was_not_started(
+    api: StandinApi, tmp_path: Path
+) -> None:
+    """The PATCH for the second namespace sends the signal, so the others never start."""
     process: list[subprocess.Popen[str]] = []
     started = threading.Event()
 

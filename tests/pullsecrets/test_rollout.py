@@ -1,4 +1,4 @@
-"""Pull secrets on the real API server: requests counted, other people's things left alone."""
+"""Rollouts on the real API server: counted requests, and objects of other owners."""
 
 import base64
 import json
@@ -66,10 +66,10 @@ def made_by_hand(**changes: Any) -> dict[str, Any]:
     return manifest
 
 
-# Other people's Secrets
+# Secrets of other owners
 
 
-def test_a_secret_made_by_hand_is_left_alone_until_it_is_adopted(
+def test_a_secret_made_by_hand_is_refused_until_it_is_adopted(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     kubernetes.create_secret(namespace, made_by_hand())
@@ -83,9 +83,7 @@ def test_a_secret_made_by_hand_is_left_alone_until_it_is_adopted(
     assert only(prepare(kubernetes, [namespace])).result == "unchanged"
 
 
-def test_another_type_is_deleted_and_made_anew_only_when_asked(
-    kubernetes: ApiServer, namespace: str
-) -> None:
+def test_a_secret_of_another_type_needs_replace(kubernetes: ApiServer, namespace: str) -> None:
     old: dict[str, Any] = {"type": "Opaque", "data": {"x": "eA=="}}
     before = kubernetes.create_secret(namespace, made_by_hand(**old))
     adopting = replace(prepare(kubernetes, [namespace]), policy=TakeoverPolicy(adopt=True))
@@ -101,7 +99,7 @@ def test_another_type_is_deleted_and_made_anew_only_when_asked(
     assert password(kubernetes, namespace) == "secret"
 
 
-def test_ours_is_updated_in_place(kubernetes: ApiServer, namespace: str) -> None:
+def test_a_managed_secret_is_updated_in_place(kubernetes: ApiServer, namespace: str) -> None:
     """The kubelet remembers pulls by the Secret's UID (KEP-2535)."""
     assert only(prepare(kubernetes, [namespace])).result == "created"
     before = kubernetes.secret(namespace, "regcred")["metadata"]["uid"]
@@ -109,7 +107,7 @@ def test_ours_is_updated_in_place(kubernetes: ApiServer, namespace: str) -> None
     assert kubernetes.secret(namespace, "regcred")["metadata"]["uid"] == before
 
 
-def test_what_another_hand_changed_is_put_right_and_told(
+def test_a_change_by_another_client_is_reverted_and_reported(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     assert only(prepare(kubernetes, [namespace])).result == "created"
@@ -123,7 +121,7 @@ def test_what_another_hand_changed_is_put_right_and_told(
     assert password(kubernetes, namespace) == "secret"
 
 
-def test_one_made_between_the_look_and_the_deed_is_not_overwritten(
+def test_a_secret_created_after_planning_is_not_overwritten(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     task = prepare(kubernetes, [namespace])
@@ -132,7 +130,7 @@ def test_one_made_between_the_look_and_the_deed_is_not_overwritten(
     assert password(kubernetes, namespace) == "other"
 
 
-def test_one_changed_between_the_look_and_the_deed_is_looked_at_again(
+def test_a_secret_changed_after_planning_is_read_again(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     """A merge keeps the entry that somebody else merged in the meantime."""
@@ -149,18 +147,14 @@ def test_one_changed_between_the_look_and_the_deed_is_looked_at_again(
     }
 
 
-def test_one_deleted_between_the_look_and_the_deed_is_made_again(
-    kubernetes: ApiServer, namespace: str
-) -> None:
+def test_a_secret_deleted_after_planning_is_created(kubernetes: ApiServer, namespace: str) -> None:
     outcomes(prepare(kubernetes, [namespace], OTHER))
     task = prepare(kubernetes, [namespace])
     connect(kubernetes).delete(SECRETS, namespace, "regcred")
     assert only(task).result == "created"
 
 
-def test_two_runs_at_once_with_the_same_content_both_succeed(
-    kubernetes: ApiServer, namespace: str
-) -> None:
+def test_parallel_runs_with_the_same_content_succeed(kubernetes: ApiServer, namespace: str) -> None:
     outcomes(prepare(kubernetes, [namespace], OTHER))
     tasks = [prepare(kubernetes, [namespace]) for _ in range(4)]
     results = [result for _, result in parallel.run(only, tasks, workers=4)]
@@ -168,14 +162,12 @@ def test_two_runs_at_once_with_the_same_content_both_succeed(
     assert password(kubernetes, namespace) == "secret"
 
 
-def test_a_secret_of_one_sync_file_is_not_taken_by_another(
-    kubernetes: ApiServer, namespace: str
-) -> None:
+def test_a_secret_of_another_sync_file_is_refused(kubernetes: ApiServer, namespace: str) -> None:
     part = "app.kubernetes.io/part-of"
     outcomes(prepare(kubernetes, [namespace], replace(OTHER, labels={part: "one"})))
     other = replace(WANTED, labels={part: "two"})
     assert isinstance(only(prepare(kubernetes, [namespace], other)).error, ForeignObjectError)
-    # By hand it may be changed, and keeps its mark.
+    # `secret create` may change it and keeps its label.
     assert only(prepare(kubernetes, [namespace])).result == "configured"
     assert kubernetes.secret(namespace, "regcred")["metadata"]["labels"][part] == "one"
 
@@ -188,7 +180,7 @@ def listed(server: ApiServer, namespace: str) -> list[str]:
     return [entry["name"] for entry in account.get("imagePullSecrets", [])]
 
 
-def test_an_account_gets_the_secret_and_keeps_what_it_has(
+def test_an_account_gets_the_secret_and_keeps_its_others(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     kubernetes.create_service_account(namespace, pull_secrets=["theirs"])
@@ -203,7 +195,9 @@ def test_an_account_gets_the_secret_and_keeps_what_it_has(
     assert listed(kubernetes, namespace) == ["theirs", "regcred"]
 
 
-def test_a_missing_account_is_told_and_never_made(kubernetes: ApiServer, namespace: str) -> None:
+def test_a_missing_account_is_an_error_and_is_not_created(
+    kubernetes: ApiServer, namespace: str
+) -> None:
     task = replace(prepare(kubernetes, [namespace]), accounts=Accounts(("none",)))
     secret, account = outcomes(task)
     assert secret.result == "created"
@@ -211,7 +205,7 @@ def test_a_missing_account_is_told_and_never_made(kubernetes: ApiServer, namespa
     assert connect(kubernetes).get(SERVICE_ACCOUNTS, namespace, "none") is None
 
 
-def test_every_account_means_every_account(kubernetes: ApiServer, namespace: str) -> None:
+def test_every_account_gets_the_secret(kubernetes: ApiServer, namespace: str) -> None:
     for name in ("default", "build", "deploy"):
         kubernetes.create_service_account(namespace, name)
     task = replace(prepare(kubernetes, [namespace]), accounts=Accounts(every=True))
@@ -219,7 +213,7 @@ def test_every_account_means_every_account(kubernetes: ApiServer, namespace: str
 
 
 @pytest.mark.slow
-def test_twenty_processes_at_once_on_one_account_lose_nothing(
+def test_twenty_parallel_processes_on_one_account_lose_nothing(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     kubernetes.create_service_account(namespace, pull_secrets=["before"])
@@ -239,8 +233,8 @@ def test_twenty_processes_at_once_on_one_account_lose_nothing(
         )
         for number in range(20)
     ]
-    said = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 20, said
+    output = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 20, output
     names = listed(kubernetes, namespace)
     assert sorted(names) == sorted(["before", *(f"pull-{number}" for number in range(20))])
     assert names[0] == "before"
@@ -279,21 +273,21 @@ def asked(server: ApiServer, mark: int) -> list[tuple[str, str]]:
     return [(event.verb, event.resource) for event in server.audit(mark)]
 
 
-LOOK = [("list", "namespaces"), ("list", "secrets")]
+READS = [("list", "namespaces"), ("list", "secrets")]
 
 
-def test_nothing_to_do_is_two_requests_and_k_changes_are_two_and_k(fleet: ApiServer) -> None:
+def test_a_run_has_two_requests_and_one_for_each_change(fleet: ApiServer) -> None:
     mark = fleet.audit_mark()
     first = outcomes(everywhere(fleet))
     assert {outcome.result for outcome in first} == {"created"}
-    assert asked(fleet, mark)[:2] == LOOK
+    assert asked(fleet, mark)[:2] == READS
     assert asked(fleet, mark)[2:] == [("patch", "secrets")] * len(first)
     assert len(first) == COUNT + 1
     assert "kube-system" not in {outcome.namespace for outcome in first}
 
     mark = fleet.audit_mark()
     assert {outcome.result for outcome in outcomes(everywhere(fleet))} == {"unchanged"}
-    assert asked(fleet, mark) == LOOK
+    assert asked(fleet, mark) == READS
 
     for number in (3, 500, 999):
         connect(fleet).delete(SECRETS, f"team-{number:04d}", "regcred")
@@ -302,7 +296,7 @@ def test_nothing_to_do_is_two_requests_and_k_changes_are_two_and_k(fleet: ApiSer
     mark = fleet.audit_mark()
     changed = {o.namespace for o in outcomes(everywhere(fleet)) if o.result != "unchanged"}
     assert changed == {f"team-{n:04d}" for n in (3, 7, 77, 500, 777, 999)}
-    assert asked(fleet, mark) == LOOK + [("patch", "secrets")] * 6
+    assert asked(fleet, mark) == READS + [("patch", "secrets")] * 6
 
 
 def test_accounts_cost_one_list_and_a_patch_for_each_change(fleet: ApiServer) -> None:
@@ -317,10 +311,10 @@ def test_accounts_cost_one_list_and_a_patch_for_each_change(fleet: ApiServer) ->
     spaces = Targets(selector="tier=first").resolve(cluster)
     again = outcomes(rollout.prepare(cluster, WANTED, spaces, accounts=accounts))
     assert {outcome.result for outcome in again} == {"unchanged"}
-    assert asked(fleet, mark) == [*LOOK, ("list", "serviceaccounts")]
+    assert asked(fleet, mark) == [*READS, ("list", "serviceaccounts")]
 
 
-def test_a_user_with_a_role_for_one_name_in_three_namespaces_succeeds_in_these(
+def test_a_role_for_one_name_in_three_namespaces_is_enough_for_these(
     fleet: ApiServer,
 ) -> None:
     names = ["team-0101", "team-0102", "team-0103"]
@@ -345,7 +339,7 @@ def test_a_user_with_a_role_for_one_name_in_three_namespaces_succeeds_in_these(
     assert asked(fleet, mark) == [("get", "secrets")] * 3
 
 
-def test_without_the_right_to_list_secrets_there_is_one_get_each(fleet: ApiServer) -> None:
+def test_without_the_right_to_list_secrets_there_is_one_get_for_each(fleet: ApiServer) -> None:
     rules = [
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "patch", "create"]},
@@ -364,8 +358,8 @@ def test_without_the_right_to_list_secrets_there_is_one_get_each(fleet: ApiServe
 
 
 @pytest.mark.slow
-def test_a_server_killed_in_the_middle_and_started_again_is_waited_for(fleet: ApiServer) -> None:
-    """Every namespace ends as wanted, or is named as failed; the next run does the rest."""
+def test_a_restarted_server_is_waited_for(fleet: ApiServer) -> None:
+    """Every namespace gets its Secret or a failure, and the next run does the rest."""
     wanted = PullSecret("killed", WANTED.credentials)
     seen: list[Outcome] = []
     for some in everywhere(fleet, wanted, timeout=60).run():
@@ -374,12 +368,12 @@ def test_a_server_killed_in_the_middle_and_started_again_is_waited_for(fleet: Ap
             fleet.kill()
             # The workers go on and are refused while it starts.
             fleet.start()
-    assert_told_truly(fleet, "killed", seen)
+    assert_outcomes_are_true(fleet, "killed", seen)
     assert all(outcome.error is None for outcome in seen)
 
 
 @pytest.mark.slow
-def test_a_server_that_stays_away_leaves_a_list_of_what_is_missing(fleet: ApiServer) -> None:
+def test_a_stopped_server_leaves_a_list_of_failures(fleet: ApiServer) -> None:
     wanted = PullSecret("missing", WANTED.credentials)
     seen: list[Outcome] = []
     for some in everywhere(fleet, wanted, timeout=0.5).run():
@@ -389,15 +383,15 @@ def test_a_server_that_stays_away_leaves_a_list_of_what_is_missing(fleet: ApiSer
     fleet.start()
     failed = [outcome for outcome in seen if outcome.error is not None]
     assert len(failed) > COUNT // 2
-    assert_told_truly(fleet, "missing", seen)
+    assert_outcomes_are_true(fleet, "missing", seen)
     assert {o.result for o in outcomes(everywhere(fleet, wanted))} == {"created", "unchanged"}
     mark = fleet.audit_mark()
     assert {o.result for o in outcomes(everywhere(fleet, wanted))} == {"unchanged"}
-    assert asked(fleet, mark) == LOOK
+    assert asked(fleet, mark) == READS
 
 
-def assert_told_truly(server: ApiServer, name: str, seen: Sequence[Outcome]) -> None:
-    """Each namespace is answered for once; what is told as done is there and whole."""
+def assert_outcomes_are_true(server: ApiServer, name: str, seen: Sequence[Outcome]) -> None:
+    """Each namespace has one outcome, and every Secret that was reported as done is complete."""
     assert len({outcome.namespace for outcome in seen}) == len(seen) == COUNT + 1
     there = {
         item["metadata"]["namespace"]: item
@@ -411,7 +405,7 @@ def assert_told_truly(server: ApiServer, name: str, seen: Sequence[Outcome]) -> 
         assert document["auths"]["r.io"]["password"] == "secret"
 
 
-def test_interrupted_the_rest_is_named_as_not_begun(
+def test_an_interrupted_run_names_what_was_not_started(
     fleet: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> Any:

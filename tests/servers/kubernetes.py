@@ -1,8 +1,8 @@
 """
-etcd and kube-apiserver: the real Kubernetes API, with an audit log to count requests by.
+etcd and kube-apiserver: the real Kubernetes API, with an audit log to count requests.
 
-There is no controller-manager: a deleted namespace stays Terminating for ever, and nobody makes the
-`default` ServiceAccount.
+There is no controller-manager. So a deleted namespace stays Terminating, and no namespace gets a
+`default` service account.
 """
 
 import http.client
@@ -26,13 +26,13 @@ USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(8)))
 MERGE_PATCH = "application/merge-patch+json"
 
 _numbers = itertools.count(1)
-# Some seconds' worth of asking.
+# Takes some seconds.
 _REVIEWS = 5000
 
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """One finished request, as the API server saw it."""
+    """One finished request in the audit log."""
 
     user: str
     verb: str
@@ -46,7 +46,7 @@ class AuditEvent:
 
 @dataclass
 class ApiServer:
-    """An API server that runs; users start with no rights, except `admin`."""
+    """A running API server; all users except `admin` start without rights."""
 
     url: str
     folder: Path
@@ -55,7 +55,7 @@ class ApiServer:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate to trust the server by."""
+        """The certificate that makes the server trusted."""
         return self.folder / "certs" / "apiserver.crt"
 
     @property
@@ -97,9 +97,9 @@ class ApiServer:
         content_type: str = "application/json",
     ) -> tuple[int, dict[str, Any]]:
         """
-        Send one request past regctl; return the status and the decoded answer.
+        Send one request without regctl; return the status and the decoded body.
 
-        Text that is no JSON, which is what a 429 holds, is given as `message`.
+        A body that is not JSON, as that of a 429, is returned as `message`.
         """
         request = urllib.request.Request(
             f"{self.url}{path}",
@@ -124,35 +124,35 @@ class ApiServer:
     # Objects
 
     def create_namespace(self, name: str, labels: dict[str, str] | None = None) -> str:
-        """Make a namespace and return its name."""
+        """Create a namespace and return its name."""
         self._must(
             "POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels or {}}}
         )
         return name
 
     def terminate_namespace(self, name: str) -> None:
-        """Delete a namespace: it stays Terminating, for nobody is there to finish it."""
+        """Delete a namespace; it stays Terminating, because no controller finishes it."""
         self._must("DELETE", f"/api/v1/namespaces/{name}")
 
     def create_service_account(
         self, namespace: str, name: str = "default", pull_secrets: Sequence[str] = ()
     ) -> None:
-        """Make a ServiceAccount that names *pull_secrets*."""
+        """Create a service account that lists *pull_secrets*."""
         body: dict[str, Any] = {"metadata": {"name": name}}
         if pull_secrets:
             body["imagePullSecrets"] = [{"name": secret} for secret in pull_secrets]
         self._must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", body)
 
     def create_secret(self, namespace: str, secret: dict[str, Any]) -> dict[str, Any]:
-        """Make a Secret as its author would; *secret* is the whole object."""
+        """Create a Secret without regctl; *secret* is the whole object."""
         return self._must("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return an object that must be there."""
+        """Return an object that must exist."""
         return self._must("GET", path)
 
     def secret(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return a Secret that must be there."""
+        """Return a Secret that must exist."""
         return self.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     def grant(self, user: str, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
@@ -175,7 +175,7 @@ class ApiServer:
     def until_allowed(
         self, user: str, namespace: str | None, rules: Sequence[dict[str, Any]]
     ) -> None:
-        """Return when the API server goes by *rules*: it learns of new ones a moment later."""
+        """Wait until the API server applies *rules*, which takes a moment."""
         for rule in rules:
             attributes = {
                 "namespace": namespace or "",
@@ -194,10 +194,10 @@ class ApiServer:
                 if self._must("POST", path, review)["status"]["allowed"]:
                     break
             else:
-                raise AssertionError(f"{user} was granted {rule} and is not allowed it")
+                raise AssertionError(f"{user} was granted {rule}, but it has no effect")
 
     def revoke_cluster(self, name: str) -> None:
-        """Take a ClusterRole away again."""
+        """Delete the binding of a ClusterRole."""
         self._must("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}")
 
     def _must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -211,20 +211,20 @@ class ApiServer:
     # Faults
 
     def kill(self) -> None:
-        """End the API server as a power cut would; etcd keeps its data."""
+        """Kill the API server; etcd keeps its data."""
         self.process.kill()
 
     def start(self) -> None:
-        """Start it once more after `kill`, on the same port with the same data."""
+        """Start it again after `kill`, on the same port with the same data."""
         self.process = start(self.arguments, ready=self.ready, log=self.process.log)
 
     def restart(self) -> None:
-        """Kill it and start it once more."""
+        """Kill it and start it again."""
         self.kill()
         self.start()
 
     def ready(self) -> bool:
-        """Tell whether it says that it is ready."""
+        """Return whether it is ready."""
         try:
             return self.request("GET", "/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -233,11 +233,11 @@ class ApiServer:
     # Counting
 
     def audit_mark(self) -> int:
-        """Return a mark: what is asked from now on is counted from it."""
+        """Return a mark for `audit`, which counts the requests after it."""
         return self._audit_log.stat().st_size
 
     def audit(self, mark: int, *, user_agent: str = "regctl") -> list[AuditEvent]:
-        """Return the requests finished since *mark* by programs whose name starts as given."""
+        """Return the requests after *mark* of programs whose name starts with *user_agent*."""
         with self._audit_log.open("rb") as log:
             log.seek(mark)
             events = [_event(json.loads(line)) for line in log.read().splitlines()]
@@ -294,7 +294,7 @@ def _etcd_ready(port: int) -> bool:
 
 @contextmanager
 def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
-    """Run etcd and kube-apiserver, everything kept in *folder*; *flags* are added to the latter."""
+    """Run etcd and kube-apiserver with all files in *folder*; *flags* are for the API server."""
     etcd, apiserver = find("etcd"), find("kube-apiserver")
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "service-account.key"

@@ -1,7 +1,7 @@
 """
-A stand-in for an API server that fails in ways no real one can be told to.
+A stand-in for an API server, with faults that a real one does not have.
 
-It keeps Secrets in memory, answers as it was scripted to, and records what it was asked.
+It keeps Secrets in memory, answers as scripted, and records the requests.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Fault:
-    """What to answer in place of the truth; status 0 resets the connection."""
+    """A scripted answer; status 0 resets the connection."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ RESET = Fault(0)
 
 @dataclass
 class StandinApi:
-    """What was asked, what is kept, and what will be answered next."""
+    """The requests so far, the Secrets, and the faults that are answered next."""
 
     url: str = ""
     faults: deque[Fault] = field(default_factory=deque)
@@ -40,7 +40,7 @@ class StandinApi:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def kubeconfig(self, path: Path) -> Path:
-        """Write and return a kubeconfig that leads here."""
+        """Write and return a kubeconfig for this server."""
         document = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -58,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
     api: StandinApi
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Print nothing."""
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.api.requests.append((self.command, path))
             fault = self.api.faults.popleft() if self.api.faults else None
             if fault is None:
-                self._truth(path, body)
+                self._answer_from_store(path, body)
                 return
         if fault.status == 0:
             linger = struct.pack("ii", 1, 0)
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(fault.status, fault.body, fault.headers)
 
-    def _truth(self, path: str, body: bytes) -> None:
+    def _answer_from_store(self, path: str, body: bytes) -> None:
         if self.command == "PATCH":
             status = 200 if path in self.api.secrets else 201
             self.api.secrets[path] = json.loads(body)
@@ -105,7 +105,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is what some tests are about."""
+        """Ignore a client that disconnected: some tests do that on purpose."""
 
 
 @contextmanager

@@ -27,12 +27,12 @@ def test_check_finds_what_the_kubelet_cannot_use(kubernetes: ApiServer, namespac
     assert result.exit_code == 1
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     found = [(subject, key, why) for _, subject, key, _, _, why in rows]
-    told = {(subject, key): why for subject, key, why in found if "also lists" not in why}
-    assert "every Pod that lists it fails to pull" in told["secret/broken", ""]
-    assert "reads the end of the key as a path" in told["secret/trap", "https://a.io/v2"]
-    assert told["secret/trap", "b.io"] == "has no user or no password"
-    assert told["secret/empty", ""] == "has no registry"
-    assert "valid" in told["secret/registry.foo.com", "registry.foo.com"]
+    reasons = {(subject, key): why for subject, key, why in found if "also lists" not in why}
+    assert "every Pod that lists it fails to pull" in reasons["secret/broken", ""]
+    assert "reads the end of the key as a path" in reasons["secret/trap", "https://a.io/v2"]
+    assert reasons["secret/trap", "b.io"] == "has no user or no password"
+    assert reasons["secret/empty", ""] == "has no registry"
+    assert "valid" in reasons["secret/registry.foo.com", "registry.foo.com"]
     assert any("also lists broken, which cannot be decoded" in why for _, _, why in found)
     assert any("lists gone" in why for _, _, why in found)
 

@@ -33,7 +33,7 @@ def test_the_content_is_the_same_as_kubectls(
     server: str,
     email: str | None,
 ) -> None:
-    """The same flags to both, unusual characters and all."""
+    """The same flags to both, with unusual characters."""
     flags = ["--docker-server", server, "--docker-username", "al ice", "-n", namespace]
     flags += ["--docker-password", PASSWORD]
     flags += ["--docker-email", email] if email else []
@@ -49,7 +49,7 @@ def test_the_content_is_the_same_as_kubectls(
 def test_a_failing_namespace_does_not_stop_the_others(
     kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing, ending and forbidden: a line each, the others done, exit code 3."""
+    """Missing, terminating and forbidden: a line each, the others done, exit code 3."""
     ending = kubernetes.create_namespace(f"{namespace}-ending")
     kubernetes.terminate_namespace(ending)
     result = create("-n", f"{namespace},nowhere,{ending}")
@@ -129,11 +129,11 @@ def test_kubectl_applies_the_manifests_and_changes_nothing_the_second_time(
 ) -> None:
     manifests = create("-n", namespace, "--dry-run=client", "-o", "yaml").stdout
     command = [program("kubectl"), "--kubeconfig", str(kubernetes.kubeconfig), "apply", "-f", "-"]
-    said = [
+    printed = [
         subprocess.run(command, input=manifests, text=True, check=True, capture_output=True).stdout
         for _ in range(2)
     ]
-    assert [words.split()[-1] for words in said] == ["created", "unchanged"]
+    assert [words.split()[-1] for words in printed] == ["created", "unchanged"]
     assert create("-n", namespace).stdout.endswith("unchanged\n")
 
 
@@ -197,7 +197,7 @@ def test_a_docker_config_without_the_credential_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("flags", "stdin", "said"),
+    ("flags", "stdin", "text"),
     [
         (["--password-stdin"], "", "is empty"),
         (["--password-stdin"], "a\nb\n", "more than one line"),
@@ -212,11 +212,11 @@ def test_a_docker_config_without_the_credential_is_an_error(
     ],
 )
 def test_bad_input_is_one_line_with_exit_code_2(
-    kubernetes: ApiServer, flags: list[str], stdin: str, said: str
+    kubernetes: ApiServer, flags: list[str], stdin: str, text: str
 ) -> None:
     mark = kubernetes.audit_mark()
     where = [] if "-n" in flags else ["-n", "default"]
-    refused(create(*flags, *where, stdin=stdin), 2, said)
+    refused(create(*flags, *where, stdin=stdin), 2, text)
     assert kubernetes.audit(mark) == []
 
 
@@ -304,13 +304,13 @@ def test_credentials_are_copied_from_another_secret(kubernetes: ApiServer, names
     assert set(decoded(kubernetes.secret(there, "pull"))["auths"]) == {"b.io"}
     assert create("all", "--from-secret", source, "-n", there).exit_code == 0
     assert set(decoded(kubernetes.secret(there, "all"))["auths"]) == {"a.io", "b.io"}
-    for flags, code, said in (
+    for flags, code, text in (
         (["--from-secret", source, "--server", "c.io"], 2, "no credential for c.io"),
         (["--from-secret", f"{namespace}/none"], 1, "does not exist"),
         (["--from-secret", "pull"], 2, "not NAMESPACE/NAME"),
         (["--from-secret", source, "--username", "x"], 2, "--from-secret and from flags"),
     ):
-        refused(create(*flags, "-n", there), code, said)
+        refused(create(*flags, "-n", there), code, text)
 
 
 def test_merging_adds_one_registry_and_keeps_the_others(

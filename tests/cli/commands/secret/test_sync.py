@@ -59,7 +59,7 @@ def test_sync_creates_what_the_file_declares_and_prunes_the_rest(
     assert auths["registry.foo.com"]["password"] == PASSWORD
     assert run("secret", "sync", path, "--check").exit_code == 0
     assert run("secret", "sync", path).stdout.count("unchanged") == 4
-    # Made otherwise, with our label too: not this file's to prune.
+    # Another Secret that regctl manages, which this file must not prune.
     assert create("-n", there).exit_code == 0
     path = sync_file(tmp_path, [namespace])
     assert run("secret", "sync", path).stdout.count("unchanged") == 2
