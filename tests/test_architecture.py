@@ -46,7 +46,7 @@ OWNERS = {
     "kubernetes": {"cluster.kubeconfig"},
     "urllib3": {"cluster.client", "cluster.kubeconfig", "registry.transport", "registry.urls"},
     "yaml": {"documents"},
-    "rich": {"cli.output"},
+    "rich": {"cli.terminal"},
     "click": {"cli"},
 }
 

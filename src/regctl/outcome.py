@@ -5,11 +5,17 @@ Users, files, Secrets and all other kinds share these words. A plan decides an A
 gives a Result, and an Outcome adds the object that it is about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from regctl.errors import FieldOwnedError, ForeignObjectError, ImmutableError, RegctlError
+from regctl.errors import (
+    FieldOwnedError,
+    ForeignObjectError,
+    ImmutableError,
+    PartlyDoneError,
+    RegctlError,
+)
 
 DryRun = Literal["client", "server"]
 Action = Literal["create", "update", "replace", "delete", "keep", "skip", "unchanged", "refuse"]
@@ -57,3 +63,23 @@ def result_of_error(error: RegctlError) -> Result:
     """Return `refused` if regctl left the object alone on purpose, else `failed`."""
     on_purpose = isinstance(error, ForeignObjectError | ImmutableError | FieldOwnedError)
     return "refused" if on_purpose else "failed"
+
+
+def failure_of(outcomes: Sequence[Outcome]) -> RegctlError | None:
+    """
+    Return the error that a run ends with, or None if nothing failed.
+
+    It is the error of a single outcome; PartlyDoneError if others succeeded; else an error of the
+    type that all have in common, so with their exit code.
+    """
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors or len(outcomes) == 1:
+        return errors[0] if errors else None
+    counted = f"{len(errors)} of {len(outcomes)} failed"
+    if len(errors) < len(outcomes):
+        return PartlyDoneError(
+            f"{counted}, {len(outcomes) - len(errors)} done",
+            hint="fix the errors above and run the same command again",
+        )
+    common = {type(error) for error in errors}
+    return (common.pop() if len(common) == 1 else RegctlError)(counted)

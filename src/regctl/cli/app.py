@@ -16,6 +16,7 @@ import click
 from regctl.cli.errors import ConfirmationError
 from regctl.cli.options import (
     ChangeFlags,
+    Connections,
     CredentialFlags,
     NamespacedName,
     PasswordFlags,
@@ -48,21 +49,6 @@ if TYPE_CHECKING:
 STDIN = "-"
 
 Run = Callable[[DryRun | None], Iterable[Sequence[Outcome]]]
-
-
-@dataclass
-class Connections:
-    """How to connect to the cluster and to registries, as the options say. Times in seconds."""
-
-    kubeconfig: "Path | None" = None
-    context: str | None = None
-    timeout: float = 30.0
-    workers: int = 8
-    ca_file: "Path | None" = None
-    client_cert: "Path | None" = None
-    client_key: "Path | None" = None
-    plain_http: bool = False
-    insecure_skip_tls_verify: bool = False
 
 
 @dataclass
@@ -126,7 +112,7 @@ class App:
         return sys.stdin.buffer
 
     def read_text(self, source: str, content: str) -> str:
-        """Return the text of a file or of standard input, as `read`; MalformedError if not UTF-8."""
+        """Return the text of a file or standard input, as `read`; MalformedError if not UTF-8."""
         data = self.read(source, content)
         try:
             return data.decode("utf-8-sig")
@@ -416,10 +402,10 @@ class App:
         Check, dry-run or really carry out a change, and print what became of each object.
 
         *run* yields the outcomes of each piece of work as it is done; without a dry run it changes
-        something. *question* is asked before that, and with *preview* the objects that would change
-        are listed before the question. *progress* describes the work and counts its
-        pieces. On Ctrl-C what was done is printed. Raises DifferenceError with `--check` if there
-        is a difference, and what `Output.results` raises.
+        something. *question* is asked before that; *preview* lists the objects that would change
+        first. *progress* describes the work and counts its pieces. On Ctrl-C what was done is
+        printed. Raises DifferenceError with `--check` if there is a difference, and what
+        `Output.results` raises.
         """
         dry_run = "client" if change.check else change.dry_run
         if question is not None and dry_run is None:
@@ -451,9 +437,9 @@ class App:
             self.output.error(error)
 
 
-def _order(outcome: Outcome) -> tuple[str, bool, str]:
+def _order(outcome: Outcome) -> tuple[str, bool]:
     """Sort by namespace, with a Secret before the service accounts that use it."""
-    return outcome.namespace or "", outcome.kind == "serviceaccount", ""
+    return outcome.namespace or "", outcome.kind == "serviceaccount"
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

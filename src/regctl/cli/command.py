@@ -40,6 +40,11 @@ class Option(click.Option):
         self.heading = heading
         self.bare = bare
 
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return how the option is written and what it does; `--x[=Y]` as it is typed."""
+        record = super().get_help_record(ctx)
+        return record and (record[0].replace(" [=", "[="), record[1])
+
 
 class Command(click.Command):
     """
@@ -97,7 +102,7 @@ class Command(click.Command):
 
 
 def _folded(line: str, width: int) -> list[str]:
-    """Break a command line where a shell may, before an option if possible; keep quoted words whole."""
+    """Break a command line where a shell may, before an option if possible."""
     lines = [""]
     for words in re.findall(r"""-[-\w]+ (?![-"'])\S+|(?:"[^"]*"|'[^']*'|[^\s"'])+""", line):
         if lines[-1] and len(f"{lines[-1]} {words}") + len("     \\") > width:

@@ -1,5 +1,8 @@
 """The failures that only the command line knows: questions and standard output."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from regctl.errors import RegctlError
 
 
@@ -15,3 +18,19 @@ class ClosedPipeError(StdoutError):
     """The reader of standard output has gone: regctl ends silently, as by SIGPIPE."""
 
     exit_code = 128 + 13
+
+
+def stdout_error(error: OSError) -> StdoutError:
+    """Return the failure that an error of writing to standard output is."""
+    if isinstance(error, BrokenPipeError):
+        return ClosedPipeError("standard output was closed")
+    return StdoutError(f"cannot write to standard output: {error.strerror}")
+
+
+@contextmanager
+def writing_stdout() -> Iterator[None]:
+    """Raise `stdout_error` for what the block cannot write."""
+    try:
+        yield
+    except OSError as error:
+        raise stdout_error(error) from error

@@ -1,6 +1,6 @@
 """Listings as data: columns, their text and their JSON, whatever the format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -116,6 +116,15 @@ def row_texts(columns: Sequence[Column[T]], *, exact: Sequence[bool]) -> Callabl
         ]
 
     return texts
+
+
+def plain_table(columns: Sequence[Column[Any]], rows: Sequence[list[str]]) -> Iterator[str]:
+    """Yield the lines of a table for a pipe, headings first; nothing is cut or folded."""
+    table = [[column.heading or "" for column in columns], *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def _reasons(outcome: Outcome) -> list[str]:

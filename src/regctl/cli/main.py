@@ -27,7 +27,7 @@ COMPLETE = "_REGCTL_COMPLETE"
 
 # Every command of regctl by its heading in the help, and its place below regctl.cli.commands.
 SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
-    "Users of the registry (the auth file)": {
+    "Users of the registry": {
         "adduser": "users:adduser",
         "deluser": "users:deluser",
         "users": "users:users",
@@ -74,7 +74,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
             prune="image.prune:prune",
         ),
     },
-    "The whole": {
+    "Diagnostics and setup": {
         "doctor": "doctor:doctor",
         "rbac": "rbac:rbac",
         "completion": "completion:completion",

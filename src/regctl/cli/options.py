@@ -1,6 +1,7 @@
 """The options of commands as plain data: a NamedTuple for options that belong together."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.atomicfile import WriteOptions
+
+
+@dataclass
+class Connections:
+    """How to connect to the cluster and to registries. *timeout* is in seconds."""
+
+    kubeconfig: "Path | None" = None
+    context: str | None = None
+    timeout: float = 30.0
+    workers: int = 8
+    ca_file: "Path | None" = None
+    client_cert: "Path | None" = None
+    client_key: "Path | None" = None
+    plain_http: bool = False
+    insecure_skip_tls_verify: bool = False
 
 
 class TargetFlags(NamedTuple):

@@ -1,8 +1,7 @@
 """
-Everything that regctl prints: data to stdout, all else to stderr. Owns rich.
+Everything that regctl prints: data to stdout, all else to stderr.
 
 One listing or list of results goes in; a table, tab-separated lines, JSON, YAML or names come out.
-Rich is loaded on a terminal and nowhere else.
 """
 
 import sys
@@ -11,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import IO, Any, Literal, Protocol, TypeVar, cast
 
 import click
 
-from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.errors import StdoutError, stdout_error, writing_stdout
 from regctl.cli.escapes import escape_controls, tab_separated
 from regctl.cli.listings import (
     DIFFERENCES,
@@ -23,14 +22,12 @@ from regctl.cli.listings import (
     Listing,
     error_record,
     outcome_record,
+    plain_table,
     row_texts,
 )
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
-from regctl.outcome import DryRun, Outcome
+from regctl.outcome import DryRun, Outcome, failure_of
 from regctl.wording import count
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -56,20 +53,6 @@ class Advance(Protocol):
 
 def _no_bar(_count: int = 1, /) -> None:
     """Show nothing."""
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _write_error(error) from error
-
-
-def _write_error(error: OSError) -> RegctlError:
-    if isinstance(error, BrokenPipeError):
-        return ClosedPipeError("standard output was closed")
-    return StdoutError(f"cannot write to standard output: {error.strerror}")
 
 
 @dataclass
@@ -122,14 +105,14 @@ class Output:
 
         Raises ClosedPipeError where the reader is gone.
         """
-        with _writing():
+        with writing_stdout():
             self.stdout.write(text)
 
     def flush(self) -> None:
         """Push what was written on its way; errors as in `write`."""
         stream = cast("IO[str] | None", sys.stdout)
         if stream is not None:
-            with _writing():
+            with writing_stdout():
                 stream.flush()
 
     def line(self, text: str) -> None:
@@ -227,7 +210,7 @@ class Output:
             try:
                 write(f"{line}\n")
             except OSError as error:
-                raise _write_error(error) from error
+                raise stdout_error(error) from error
             if (now := self.clock()) - flushed > _FLUSH_SECONDS:
                 self.flush()
                 flushed = now
@@ -268,32 +251,13 @@ class Output:
         except RegctlError as error:
             failure = error
         if rows and self.on_terminal:
-            self._rich_table(columns, rows)
+            from regctl.cli import terminal
+
+            terminal.print_table(self.stdout, columns, rows, color=self.color)
         elif rows:
-            self._plain_table([column.heading or "" for column in columns], [r for _, r in rows])
+            self._lines(plain_table(columns, [cells for _, cells in rows]))
         if failure is not None:
             raise failure
-
-    def _rich_table(self, columns: Sequence[Column[T]], rows: list[tuple[T, list[str]]]) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            justify: Literal["left", "right"] = "right" if column.right else "left"
-            table.add_column(column.heading or "", justify=justify, overflow="fold")
-        for item, row in rows:
-            styles = [column.style(item) if column.style else "" for column in columns]
-            table.add_row(*(Text(text, style) for text, style in zip(row, styles, strict=True)))
-        self._console(self.stdout).print(table)
-
-    def _plain_table(self, headings: list[str], rows: list[list[str]]) -> None:
-        """Write a table into a pipe, where `-o table` asks for one: nothing is cut or folded."""
-        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-        self._lines(
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in [headings, *rows]
-        )
 
     # Changes
 
@@ -316,7 +280,7 @@ class Output:
             import csv
 
             rows = csv.writer(self.stdout, lineterminator="\n")
-            with _writing():
+            with writing_stdout():
                 rows.writerows([("name", "password"), *passwords.items()])
             self.flush()
 
@@ -348,7 +312,8 @@ class Output:
                 self.line(escape_controls(outcome.subject))
             elif not self.structured and not self.quiet:
                 self._outcome_line(outcome, dry_run, to_stderr=to_stderr)
-        _raise_failures(listed)
+        if (failure := failure_of(listed)) is not None:
+            raise failure
 
     def _outcome_line(self, outcome: Outcome, dry_run: DryRun | None, *, to_stderr: bool) -> None:
         stream = sys.stderr if to_stderr else self.stdout
@@ -468,46 +433,13 @@ class Output:
         if not shown or self.quiet or not sys.stderr.isatty():
             yield _no_bar
             return
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TransferSpeedColumn,
-        )
+        from regctl.cli import terminal
 
-        counted = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (MofNCompleteColumn(),)
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *counted,
-            console=self._console(sys.stderr),
-            transient=True,
-        )
-        with bar:
-            task = bar.add_task(escape_controls(description), total=total)
-            yield lambda count=1: bar.advance(task, count)
-
-    def _console(self, stream: IO[str]) -> "Console":
-        from rich.console import Console
-
-        return Console(
-            file=stream, markup=False, highlight=False, emoji=False, no_color=self.color is False
-        )
-
-
-def _raise_failures(outcomes: Sequence[Outcome]) -> None:
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if not errors:
-        return
-    if len(outcomes) == 1:
-        raise errors[0]
-    counted = f"{len(errors)} of {len(outcomes)} failed"
-    if len(errors) < len(outcomes):
-        raise PartlyDoneError(
-            f"{counted}, {len(outcomes) - len(errors)} done",
-            hint="fix the errors above and run the same command again",
-        )
-    common = {type(error) for error in errors}
-    raise (common.pop() if len(common) == 1 else RegctlError)(counted)
+        with terminal.progress_bar(
+            sys.stderr,
+            escape_controls(description),
+            total,
+            of_bytes=of_bytes,
+            color=self.color,
+        ) as advance:
+            yield lambda count=1: advance(count)

@@ -45,7 +45,7 @@ class FilePath(click.Path):
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
-    """Seconds as a float, typed as `30s`, `10m`, `2h`, `90d`, `12w` or a plain number of seconds."""
+    """Seconds as a float, typed as `30s`, `10m`, `2h`, `90d`, `12w` or a plain number."""
 
     name = "duration"
 
@@ -361,9 +361,14 @@ cluster_options = _all(
 registry_argument = click.argument("registry", required=False, shell_complete=registries)
 
 registry_options = _all(
-    _kept("--ca-file", heading="Registry", type=FilePath(), help="Trust the certificates in here."),
+    _kept(
+        "--ca-file",
+        heading="Registry",
+        type=FilePath(),
+        help="Trust the certificates in this file.",
+    ),
     _kept("--client-cert", heading="Registry", type=FilePath(), help="The client's certificate."),
-    _kept("--client-key", heading="Registry", type=FilePath(), help="Its private key."),
+    _kept("--client-key", heading="Registry", type=FilePath(), help="The client's private key."),
     _kept("--plain-http", heading="Registry", is_flag=True, help="Use HTTP instead of HTTPS."),
     _kept(
         "--insecure-skip-tls-verify",
