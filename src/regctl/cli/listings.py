@@ -9,12 +9,16 @@ from regctl.outcome import DryRun, Outcome
 
 T = TypeVar("T")
 
+_SEVERAL = (tuple, list)  # isinstance of `tuple | list` makes a type at each call
+
 
 def as_text(value: Any) -> str:
     """Return a value as the text of a cell: nothing for None, a comma between several."""
+    if type(value) is str:  # the commonest kind: a pipe may get 100,000 lines
+        return value
     if value is None:
         return ""
-    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, _SEVERAL) else str(value)
 
 
 def as_json(value: Any) -> Any:
@@ -102,20 +106,11 @@ def outcome_record(outcome: Outcome, dry_run: DryRun | None) -> dict[str, Any]:
 
 def row_texts(columns: Sequence[Column[T]], *, exact: Sequence[bool]) -> Callable[[T], list[str]]:
     """Return what makes the cells of an item; quick, for a pipe may get 100,000 of them."""
-    values = [column.value for column in columns]
-    forms = [
-        (column.exact or column.text) if precise else column.text
+    cells = [
+        (column.value, (column.exact if precise else None) or column.text or as_text)
         for column, precise in zip(columns, exact, strict=True)
     ]
-
-    def texts(item: T) -> list[str]:
-        cells = [value(item) for value in values]
-        return [
-            form(cell) if form is not None else cell if type(cell) is str else as_text(cell)
-            for cell, form in zip(cells, forms, strict=True)
-        ]
-
-    return texts
+    return lambda item: [text(value(item)) for value, text in cells]
 
 
 def plain_table(columns: Sequence[Column[Any]], rows: Sequence[list[str]]) -> Iterator[str]:

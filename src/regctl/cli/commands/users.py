@@ -1,6 +1,7 @@
 """`regctl adduser`, `deluser`, `users` and `verify`: the users of the auth file."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -150,24 +151,24 @@ def _listing(today: "date") -> Listing["User"]:
     return Listing(
         "users",
         [
-            Column("USER", lambda user: user.name, key="name"),
-            Column("SCHEME", lambda user: user.scheme.name),
-            Column("COST", lambda user: user.scheme.cost, right=True),
+            Column("USER", attrgetter("name"), key="name"),
+            Column("SCHEME", attrgetter("scheme.name")),
+            Column("COST", attrgetter("scheme.cost"), right=True),
             Column(
                 "STATE",
                 lambda user: user.state(today),
                 style=lambda user: "" if user.state(today) == "active" else "yellow",
             ),
-            Column("EXPIRES", lambda user: user.expires),
+            Column("EXPIRES", attrgetter("expires")),
             Column(
                 "FINDINGS",
-                lambda user: user.findings,
+                attrgetter("findings"),
                 text=", ".join,
                 style=lambda user: "yellow" if user.findings else "",
             ),
-            Column("LINE", lambda user: user.lines, key="lines", wide=True),
+            Column("LINE", attrgetter("lines"), key="lines", wide=True),
         ],
-        name=lambda user: user.name,
+        name=attrgetter("name"),
     )
 
 
