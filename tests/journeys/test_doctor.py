@@ -156,7 +156,7 @@ TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
     "unreadable hash": (unreadable_hash, "which the registry does not read", "regctl adduser"),
     "missing tag": (missing_tag, "has no tag 2.0", "regctl tags"),
     "wrong platform": (wrong_platform, "the image is for linux/amd64", "build and push"),
-    "user locked": (locked_user, "the auth file has it locked", "regctl auth unlock"),
+    "user locked": (locked_user, "is locked in the auth file", "regctl auth unlock"),
 }
 
 

@@ -355,15 +355,18 @@ class PullDiagnosis:
             return Check("password", "failure", message, f"{update} with the right password")
         known = self.file.user(user)
         if known is None:
-            why, hint = "the auth file has no such user", f"`regctl adduser {user}` adds it"
+            why, hint = f"the auth file has no user {user}", f"`regctl adduser {user}` adds it"
         elif known.locked:
-            why, hint = "the auth file has it locked", f"`regctl auth unlock {user}` unlocks it"
+            why, hint = (
+                f"{user} is locked in the auth file",
+                f"`regctl auth unlock {user}` unlocks it",
+            )
         elif known.scheme.name != "bcrypt":
             why = f"its hash is {known.scheme.name}, which the registry does not read"
             hint = f"`regctl adduser {user}` replaces the hash"
         elif len(known.lines) > 1 and self.file.matches(user, match.credential.password):
             lines = " and ".join(map(str, known.lines))
-            why = f"it is on lines {lines} of the auth file, and the last one counts"
+            why = f"{user} is on lines {lines} of the auth file, and the last one counts"
             hint = "`regctl auth check --fix` leaves one line"
         else:
             why = f"the auth file has a different password for {user}"
