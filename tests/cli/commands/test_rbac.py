@@ -90,7 +90,7 @@ def test_it_binds_users_groups_and_accounts(to: str, subject: dict[str, str]) ->
     ("args", "message"),
     [
         (["secret", "list", "--to", "bob"], "'bob' is not user:NAME"),
-        (["secret", "list", "--to", "account:b"], "'account:b' is not user:NAME"),
+        (["secret", "list", "--to", "account:b"], "'b' is not NAMESPACE/NAME"),
         (["secret", "list", "--to", "user:"], "'user:' is not user:NAME"),
         (["secret", "list", "-n", "Bad_Name"], "Bad_Name"),
         (["secret", "craete"], "no command 'secret craete' needs rights in the cluster"),

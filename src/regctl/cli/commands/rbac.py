@@ -8,7 +8,7 @@ from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import namespaces
 from regctl.cli.options import TargetFlags
-from regctl.cli.params import output_option
+from regctl.cli.params import NAMESPACED_NAME, output_option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -28,14 +28,11 @@ class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in c
         from regctl.workflows.rbac import Subject
 
         kind, _, name = str(value).partition(":")
-        namespace, _, account = name.partition("/")
-        complete = bool(namespace and account) if kind == "account" else bool(name)
-        if kind not in {"user", "group", "account"} or not complete:
-            self.fail(
-                f"{value!r} is not user:NAME, group:NAME or account:NAMESPACE/NAME", param, ctx
-            )
         if kind == "account":
-            return Subject("ServiceAccount", account, namespace)
+            account = NAMESPACED_NAME.convert(name, param, ctx)
+            return Subject("ServiceAccount", account.name, account.namespace)
+        if kind not in {"user", "group"} or not name:
+            self.fail(f"{value!r} is not user:NAME, group:NAME or account:NS/NAME", param, ctx)
         return Subject("User" if kind == "user" else "Group", name)
 
 
