@@ -210,6 +210,19 @@ def test_a_token_server_without_a_token_is_named(
         client(host).tags("team/db")
 
 
+def test_a_token_server_without_refresh_tokens_is_named(serve: Servers) -> None:
+    host, tokens = registry_with(serve, lambda t: f'Bearer realm="{t.server.url}/token"')
+    tokens.server.script = lambda _request: Answer(404)
+    with pytest.raises(errors.NotAuthenticatedError, match="accepts no refresh tokens"):
+        client(host, Credential("", "", identity_token="refresh-me")).tags("team/db")
+
+
+def test_a_token_server_asks_an_anonymous_client_for_a_password(serve: Servers) -> None:
+    host, _ = registry_with(serve, lambda t: f'Bearer realm="{t.server.url}/token"')
+    with pytest.raises(errors.NotAuthenticatedError, match="asks for a user and password"):
+        client(host, None).tags("team/db")
+
+
 def refusing(header: str) -> Script:
     return lambda _request: challenge(REFUSED, header)
 

@@ -1,4 +1,4 @@
-"""The same tests for stand-ins of five products and for the real registry."""
+"""The same tests for stand-ins of five products and the real registry, and the products' table."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,7 +11,10 @@ import pytest
 from regctl import errors
 from regctl.authfile import hashes
 from regctl.credentials.credential import Credential
+from regctl.reference import Registry
+from regctl.registry import products
 from regctl.registry.client import RegistryClient
+from regctl.registry.pagination import ListQuery
 from regctl.registry.transport import ConnectionSettings
 from tests.conftest import Servers
 from tests.registry import PLAIN, connect
@@ -29,6 +32,7 @@ from tests.servers.products import (
     token_registry,
     zot,
 )
+from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
 
 @dataclass
@@ -122,3 +126,67 @@ def test_a_wrong_password_is_rejected_with_the_user_named(subject: Subject) -> N
 
 def test_the_correct_password_is_accepted(subject: Subject) -> None:
     subject.client().ping()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("https://harbor.foo.com/service/token harbor-registry", "Harbor"),
+        ("https://gitlab.foo.com/jwt/auth container_registry", "GitLab"),
+        ("Sonatype NEXUS Repository Manager", "Nexus"),
+        ("https://auth.docker.io/token registry.docker.io", "Docker Hub"),
+        ("basic-realm", None),
+    ],
+)
+def test_a_product_is_identified_by_its_mark(words: str, name: str | None) -> None:
+    found = products.identify(words)
+    assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "message"),
+    [
+        ("docker.io", errors.NotAuthenticatedError("x"), "Docker Hub has no catalog"),
+        ("ghcr.io", errors.NotInRegistryError("x"), "GitHub has no catalog"),
+        ("registry.gitlab.com", errors.NotPermittedError("x"), "to its administrators only"),
+        ("registry.foo.com", errors.NotInRegistryError("x"), "x: the registry has no catalog"),
+        ("registry.foo.com", errors.NotPermittedError("x"), None),
+    ],
+)
+def test_a_registry_without_a_catalog_is_named(
+    host: str, error: errors.RegctlError, message: str | None
+) -> None:
+    found = products.catalog_error(Registry(host), error)
+    assert (found is None) == (message is None)
+    assert message is None or message in str(found)
+
+
+def test_harbor_is_detected_and_others_are_not(serve: Servers) -> None:
+    query = ListQuery("/v2/_catalog", "repositories", "cannot list")
+    credential = Credential(USER, PASSWORD)
+    session = connect(serve(harbor()).host, credential).session
+    found = products.own_list(session, query)
+    assert found is not None
+    assert found[0] == "Harbor"
+    assert [name for page in found[1] for name in page] == sorted(IMAGES)
+    assert products.own_list(connect(serve(zot()).host, credential).session, query) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (Answer(401), errors.NotAuthenticatedError, "Harbor rejects the user or the password"),
+        (Answer(500), errors.RegistryError, "Harbor's API answers 500"),
+        (Answer.of({}), errors.RegistryError, "is not a JSON list"),
+    ],
+)
+def test_an_unusable_list_of_harbor_is_a_named_error(
+    serve: Servers, answer: Answer, error: type[errors.RegctlError], message: str
+) -> None:
+    pong = Answer.of("Pong")
+    state = StandinRegistry(script=lambda r: pong if r.path == "/api/v2.0/ping" else answer)
+    session = connect(serve(standin_registry(state)).host).session
+    found = products.own_list(session, ListQuery("/v2/_catalog", "repositories", "cannot list"))
+    assert found is not None
+    with pytest.raises(error, match=message):
+        list(found[1])

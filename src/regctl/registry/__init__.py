@@ -1,5 +1,6 @@
 """
-The registry's API: requests, authentication, lists, and what each answer means.
+The registry's HTTP API: requests, authentication, lists, errors, and the checks of `ping`.
 
-It must not know the cluster, nor what an image is made of.
+`client.RegistryClient` is what others use; `session` sends one request, `urls` checks every URL
+that a server names. Must not know the cluster, nor the content of images.
 """

@@ -117,7 +117,7 @@ class Authenticator:
 
     def header_for(self, reply: Response, tried: Sequence[str], scope: TokenScope) -> str | None:
         """
-        Return the header that the challenges of a 401 ask for, or None if there is none to try.
+        Return the header that the challenges of a 401 ask for, or None if no other is left to try.
 
         A header that was *tried* for this request is not returned again. Raises UntrustedRealmError
         for a token server that must not get the password, and what the request for a token raises.

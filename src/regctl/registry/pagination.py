@@ -17,10 +17,10 @@ from regctl.registry.session import Request, Session
 from regctl.registry.urls import resolve_location
 
 PAGE_SIZE = 1000
-"""How many names a page is asked for: the most that distribution gives."""
+"""How many names to request at once: the most that distribution sends."""
 
 _MAX_PAGES_WITHOUT_A_NEW_NAME = 100
-# A registry answers so if it does not give that many names at once.
+# The statuses of registries that reject a page of that size.
 _PAGE_SIZE_REJECTED = frozenset({400, 405, 422})
 
 _LINK = re.compile(

@@ -1,5 +1,5 @@
 """
-HTTP to a registry and the servers that it names: one request, its response, or why there is none.
+HTTP to a registry and to servers that it names: one request, with its response or its error.
 
 Owns requests. Does not know what a request is for, nor which password it carries.
 """
