@@ -25,6 +25,14 @@ from tests.cli import run
         (["auth", "pull", "--namespace", "a"], "--auth-secret NS/NAME"),
         (["auth", "pull", "--secret", "users"], "--auth-secret NS/NAME"),
         (["rbac", "--service-account", "default"], "--attach NAME"),
+        (["secret", "diff"], "regctl secret create --check"),
+        (["secret", "check", "--image", "r.io/app"], "regctl doctor IMAGE -n NS"),
+        (
+            ["secret", "check", "--service-account", "x"],
+            "regctl doctor IMAGE -n NS --service-account NAME",
+        ),
+        (["secret", "create", "--service-account", "default"], "--attach NAME"),
+        (["secret", "create", "--all-service-accounts"], "--attach all"),
     ],
 )
 def test_an_old_name_is_a_usage_error_that_names_the_new_one(line: list[str], new: str) -> None:
