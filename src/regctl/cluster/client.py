@@ -7,7 +7,6 @@ response is read to its end: otherwise its connection is lost, and the next requ
 handshake.
 """
 
-import json
 import ssl
 import threading
 import time
@@ -15,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 import urllib3
 
 from regctl import parallel
 from regctl.cluster.kubeconfig import Connection, Kubeconfig
 from regctl.cluster.ownership import FIELD_MANAGER
+from regctl.cluster.request import Query, Request, cannot
 from regctl.cluster.resource import NAMESPACES, Namespace, Resource, read_namespace
 from regctl.cluster.status import Status
 from regctl.errors import (
@@ -51,8 +50,7 @@ PAGE_SIZE = 2000
 # Twenty writers of one object need twenty rounds at worst: each round has one winner.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
-_Query = dict[str, str | None]
-_DRY_RUN: _Query = {"dryRun": "All"}
+_DRY_RUN: Query = {"dryRun": "All"}
 _NO_API_SERVER = "{}: the server is not a Kubernetes API server"
 
 
@@ -156,9 +154,9 @@ class Cluster:
 
     def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
         """Return the object, or None if it or its namespace does not exist."""
-        attempt = _attempt("read", resource, namespace, name)
+        attempt = cannot("read", resource, namespace, name)
         try:
-            return self._read(_Request("GET", resource.path(namespace, name), attempt))
+            return self._read(Request("GET", resource.path(namespace, name), attempt))
         except ObjectNotFoundError:
             return None
 
@@ -176,11 +174,11 @@ class Cluster:
             attempt += f" in namespace {namespace}"
         elif resource is not NAMESPACES:
             attempt += " in all namespaces"
-        query: _Query = {"limit": str(PAGE_SIZE)}
+        query: Query = {"limit": str(PAGE_SIZE)}
         query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
         seen: set[str] = set()
         while True:
-            page = self._read(_Request("GET", resource.path(namespace), attempt, query))
+            page = self._read(Request("GET", resource.path(namespace), attempt, query))
             yield from page.get("items") or []
             token = (page.get("metadata") or {}).get("continue")
             if not token:
@@ -213,13 +211,13 @@ class Cluster:
         """
         metadata = manifest["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
-        query: _Query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else None}
+        query: Query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else None}
         query |= _DRY_RUN if dry_run else {}
         return self._request(
-            _Request(
+            Request(
                 "PATCH",
                 resource.path(namespace, name),
-                _attempt("apply", resource, namespace, name),
+                cannot("apply", resource, namespace, name),
                 query,
                 manifest,
                 "application/apply-patch+yaml",
@@ -238,10 +236,10 @@ class Cluster:
         """Change fields of an existing object (RFC 7396): None removes one, a list is replaced."""
         query = {"fieldManager": FIELD_MANAGER} | (_DRY_RUN if dry_run else {})
         return self._request(
-            _Request(
+            Request(
                 "PATCH",
                 resource.path(namespace, name),
-                _attempt("change", resource, namespace, name),
+                cannot("change", resource, namespace, name),
                 query,
                 patch,
                 "application/merge-patch+json",
@@ -269,25 +267,25 @@ class Cluster:
             # The API server ignores the query of a DELETE that has a body.
             body["dryRun"] = ["All"]
         try:
-            attempt = _attempt("delete", resource, namespace, name)
-            self._request(_Request("DELETE", resource.path(namespace, name), attempt, body=body))
+            attempt = cannot("delete", resource, namespace, name)
+            self._request(Request("DELETE", resource.path(namespace, name), attempt, body=body))
         except ObjectNotFoundError:
             return False
         return True
 
     def create(self, path: str, body: Mapping[str, Any], attempt: str) -> Any:
         """POST *body* to *path* and return the object: access reviews are asked this way."""
-        return self._request(_Request("POST", path, attempt, body=body)).body
+        return self._request(Request("POST", path, attempt, body=body)).body
 
     # One request
 
-    def _read(self, request: "_Request") -> dict[str, Any]:
+    def _read(self, request: Request) -> dict[str, Any]:
         body = self._request(request).body
         if not isinstance(body, dict):
             raise ClusterError(_NO_API_SERVER.format(request.attempt))
         return body
 
-    def _request(self, request: "_Request") -> ApiResponse:
+    def _request(self, request: Request) -> ApiResponse:
         """
         Send a request, retry it while that can help, and return the response.
 
@@ -313,7 +311,7 @@ class Cluster:
                     self._given_up = answer.failure
                 raise answer.failure
 
-    def _send_authorized(self, request: "_Request", deadline: float) -> "_Answer":
+    def _send_authorized(self, request: Request, deadline: float) -> "_Answer":
         """Send once; after a 401 connect again and send once more: the token may be expired."""
         connection = self._connection
         answer = self._send(connection, request, deadline)
@@ -326,7 +324,7 @@ class Cluster:
             connection = self._connection
         return self._send(connection, request, deadline)
 
-    def _send(self, connection: Connection, request: "_Request", deadline: float) -> "_Answer":
+    def _send(self, connection: Connection, request: Request, deadline: float) -> "_Answer":
         """Send once and read the response to its end."""
         with self._lock:
             # The kubernetes package reads expired tokens again, but not in two threads at once.
@@ -363,39 +361,6 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """One request, which may be sent several times. Messages of its errors begin with *attempt*."""
-
-    method: str
-    path: str
-    attempt: str
-    query: Mapping[str, str | None] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
-    content_type: str = "application/json"
-
-    @property
-    def target(self) -> str:
-        given = {key: value for key, value in self.query.items() if value}
-        return f"{self.path}?{urlencode(given)}" if given else self.path
-
-    @property
-    def headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": "regctl"}
-        if self.method == "PATCH":
-            # Otherwise the response repeats the whole object.
-            headers["Accept"] = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-        if self.body is not None:
-            headers["Content-Type"] = self.content_type
-        return headers
-
-    @property
-    def data(self) -> bytes | None:
-        if self.body is None:
-            return None
-        return json.dumps(self.body, separators=(",", ":")).encode()
-
-
-@dataclass(frozen=True)
 class _Answer:
     """The result of sending a request once. Another try may succeed after a *failure*."""
 
@@ -403,11 +368,6 @@ class _Answer:
     data: bytes = field(default=b"", repr=False)
     failure: RegctlError | None = None
     wait: float | None = None
-
-
-def _attempt(verb: str, resource: Resource, namespace: str | None, name: str) -> str:
-    where = f" in namespace {namespace}" if namespace else ""
-    return f"cannot {verb} {resource.noun} {name}{where}"
 
 
 def _api_response(attempt: str, answer: _Answer) -> ApiResponse:
