@@ -8,7 +8,7 @@ from hypothesis import given
 
 from regctl.authfile import hashes
 from regctl.authfile.audit import Finding, check, check_path, empty_passwords, severity
-from regctl.authfile.audit_rules import LINE_RULES, SEVERITIES, LineRule, Rule
+from regctl.authfile.audit_rules import LINE_RULES, SEVERITIES, Rule
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import READERS
 from regctl.errors import FileAccessError
@@ -246,11 +246,11 @@ def test_a_file_is_checked_with_its_mode_and_the_empty_password(tmp_path: Path) 
 def test_the_severity_depends_on_how_many_readers_are_affected(
     effects: dict[str, list[str]], expected: str
 ) -> None:
-    assert severity(Rule("x", "", "", ""), effects) == expected  # type: ignore[arg-type]  # effects
-    assert severity(Rule("x", "", "", "", severity="warning"), effects) == "warning"  # type: ignore[arg-type]  # effects
+    assert severity(Rule("x", ""), effects) == expected  # type: ignore[arg-type]  # effects
+    assert severity(Rule("x", "", severity="warning"), effects) == "warning"  # type: ignore[arg-type]  # effects
 
 
 def test_a_rule_limits_its_severity() -> None:
-    mild = LineRule("x", "", "", "", harmless=None, worst="info")
+    mild = Rule("x", "", harmless=None, worst="info")
     assert severity(mild, {"ok": ["a"]}) is None
     assert severity(mild, {"rejects-file": ["a"]}) == "info"

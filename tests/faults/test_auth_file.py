@@ -68,8 +68,8 @@ def at_once(commands: Sequence[tuple[list[str], str]]) -> list[tuple[int, str]]:
         running.append(process)
     ends = []
     for process in running:
-        _, said = process.communicate()
-        ends.append((process.returncode, said))
+        _, stderr = process.communicate()
+        ends.append((process.returncode, stderr))
     return ends
 
 
@@ -195,13 +195,13 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, in_place: list[str]) -> 
             fill(ballast.fileno())
         options = ["--password-stdin", "--cost", "4", "-f", str(file), *in_place]
         # In place there is room until the last block of the file is full.
-        code, said = 0, ""
+        code, stderr = 0, ""
         for number in range(20):
-            code, said = ended("adduser", f"{number}" + "b" * 200, *options)
+            code, stderr = ended("adduser", f"{number}" + "b" * 200, *options)
             if code:
                 break
         assert code == 1
-        assert f"error: cannot write {file}: No space left on device" in said
+        assert f"error: cannot write {file}: No space left on device" in stderr
         assert file.read_text().startswith(content)
         assert not HtpasswdFile.read(file).malformed()
         assert names(disk) == {"auth", "ballast"}
@@ -224,9 +224,9 @@ def test_a_read_only_disk_keeps_the_file_and_is_named(tmp_path: Path) -> None:
         file = disk / "auth"
         file.write_text(f"alice:{HASH}\n")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        code, said = ended("adduser", "bob", "--password-stdin", "-f", file)
+        code, stderr = ended("adduser", "bob", "--password-stdin", "-f", file)
         assert code == 1
-        assert f"error: cannot write {file}: Read-only file system" in said
+        assert f"error: cannot write {file}: Read-only file system" in stderr
         assert names(disk) == {"auth"}
         assert ended("verify", "alice", "--password-stdin", "-f", file) == (0, "")
 
@@ -239,12 +239,12 @@ def test_a_file_that_is_a_mount_point_is_written_with_in_place_only(
     file.touch()
     with mounted(file, "--bind", str(tmp_path / "source")):
         add = ["adduser", "bob", "--password-stdin", "--cost", "4", "-f", str(file)]
-        code, said = ended(*add)
+        code, stderr = ended(*add)
         assert code == 1
-        assert "the file itself is a mount point" in said
+        assert "the file itself is a mount point" in stderr
         assert (
             "hint: mount the folder that contains it, not the single file, or pass --in-place"
-            in said
+            in stderr
         )
         assert names(tmp_path) == {"home", "source", "auth"}
         assert ended(*add, "--in-place")[0] == 0
@@ -262,9 +262,9 @@ def test_a_file_in_a_read_only_folder_is_written_with_in_place_only(tmp_path: Pa
         with mounted(file, "--bind", str(tmp_path / "volume")):
             subprocess.run(["mount", "-o", "remount,bind,ro", str(root)], check=True)
             add = ["adduser", "bob", "--password-stdin", "--cost", "4", "-f", str(file)]
-            code, said = ended(*add)
+            code, stderr = ended(*add)
             assert code == 1
-            assert f"error: cannot write {file}: Read-only file system" in said
+            assert f"error: cannot write {file}: Read-only file system" in stderr
             assert ended(*add, "--in-place") == (0, "")
         assert names(root) == {"auth"}
     listed = HtpasswdFile.read(tmp_path / "volume").users()

@@ -308,10 +308,7 @@ class _Audit:
             by_scheme[scheme.name, scheme.cost].append(line)
         maximum = self.reader.bcrypt_cost.maximum if self.reader is not None else 99
         for (name, cost), lines in by_scheme.items():
-            if name != "bcrypt" or cost is None:
-                continue
-            applying = [rule for rule, applies in rules.COST_RULES if applies(cost, maximum)]
-            for rule in applying[:1]:
+            if name == "bcrypt" and cost is not None and (rule := _cost_rule(cost, maximum)):
                 times = 2 ** (cost - hashes.DEFAULT_COST)
                 yield from self.finding(rule, lines, cost=cost, maximum=maximum, times=times)
         if len(by_scheme) > 1:
@@ -319,7 +316,7 @@ class _Audit:
             yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
 
     def user_findings(self, today: date | None, empty: Collection[str]) -> Iterator[Finding]:
-        """Yield the users that the empty password lets in, and the expired ones."""
+        """Yield the users with the empty password, and the expired ones."""
         open_ = [line for line in self.active if line.name in empty]
         if open_:
             yield from self.finding(rules.EMPTY_PASSWORD, open_)
@@ -329,3 +326,11 @@ class _Audit:
         if due:
             lines = [line for line in self.active if line.name in due]
             yield from self.finding(rules.EXPIRED, lines)
+
+
+def _cost_rule(cost: int, maximum: int) -> Rule | None:
+    if cost > maximum:
+        return rules.COST_LIMIT
+    if cost < hashes.DEFAULT_COST:
+        return rules.COST_LOW
+    return rules.COST_HIGH if cost >= rules.HIGH_COST else None

@@ -1,7 +1,7 @@
 """
 Password hashes: identify, compute and verify them; and which passwords are allowed.
 
-regctl writes bcrypt unless told otherwise, and reads the old schemes. This module owns bcrypt and
+regctl writes bcrypt by default, and reads the old schemes. This module owns bcrypt and
 libpass (imported as `passlib`), and imports them when a hash needs them.
 """
 

@@ -8,7 +8,7 @@ The tests run distribution, nginx, httpd, HAProxy and Caddy and compare them wit
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from regctl.errors import InvalidInputError
 
@@ -126,12 +126,12 @@ def by_effect(behaviors: Mapping[str, Behavior]) -> dict[Effect, list[str]]:
     return found
 
 
-def _row(source: str, effects: Mapping[Effect, str]) -> dict[str, Behavior]:
-    """Return the cells of one source, from the names of schemes or features for each effect."""
+def _row(source: str, **effects: str) -> dict[str, Behavior]:
+    """Return the cells of one source: for each effect, the schemes or features that have it."""
     return {
         name: Behavior(effect, source)
-        for effect, names in effects.items()
-        for name in names.split()
+        for effect in get_args(Effect)
+        for name in effects.get(effect.replace("-", "_"), "").split()
     }
 
 
@@ -141,156 +141,117 @@ _CRYPT = "md5-crypt sha256-crypt sha512-crypt des-crypt"
 
 _NGINX_GLIBC = _row(
     "nginx 1.22 on Debian: src/core/ngx_crypt.c, libxcrypt; run in the tests",
-    {
-        "ok": f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
-        "rejects-user": "argon2id empty unknown",
-    },
+    ok=f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
+    rejects_user="argon2id empty unknown",
 )
 _NGINX_MUSL = _row(
     "nginx on Alpine: src/core/ngx_crypt.c; musl, src/crypt/crypt_r.c; measured",
-    {
-        "ok": f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
-        "rejects-user": "yescrypt scrypt argon2id empty unknown",
-    },
+    ok=f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
+    rejects_user="yescrypt scrypt argon2id empty unknown",
 )
 _HTTPD = _row(
     "httpd 2.4 on Debian: apr-util, crypto/apr_passwd.c, libxcrypt; run in the tests",
-    {
-        "ok": f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
-        "rejects-user": "ssha plain argon2id empty unknown",
-    },
+    ok=f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
+    rejects_user="ssha plain argon2id empty unknown",
 )
 _DISTRIBUTION = _row(
     "distribution 2.8: registry/auth/htpasswd/htpasswd.go; run in the tests",
-    {
-        "ok": "bcrypt",
-        "rejects-user": f"apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
-    },
+    ok="bcrypt",
+    rejects_user=f"apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
 )
 _CADDY = _row(
     "Caddy 2.6: modules/caddyhttp/caddyauth/bcrypt.go; run in the tests",
-    {
-        "ok": "bcrypt",
-        "rejects-user": f"apr1 sha1 ssha plain yescrypt scrypt argon2id unknown {_CRYPT}",
-        "rejects-file": "empty",
-    },
+    ok="bcrypt",
+    rejects_user=f"apr1 sha1 ssha plain yescrypt scrypt argon2id unknown {_CRYPT}",
+    rejects_file="empty",
 )
 _HAPROXY_MUSL = _row(
     "HAProxy on Alpine: src/auth.c; musl, src/crypt/crypt_r.c",
-    {
-        "ok": f"bcrypt {_CRYPT}",
-        "rejects-user": "apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown",
-    },
+    ok=f"bcrypt {_CRYPT}",
+    rejects_user="apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown",
 )
 _TRAEFIK = _row(
     "abbot/go-http-auth, basic.go, CheckSecret; measured",
-    {
-        "ok": "bcrypt apr1 md5-crypt sha1",
-        "rejects-user": "ssha plain yescrypt scrypt argon2id empty unknown sha256-crypt "
-        "sha512-crypt des-crypt",
-    },
+    ok="bcrypt apr1 md5-crypt sha1",
+    rejects_user="ssha plain yescrypt scrypt argon2id empty unknown sha256-crypt "
+    "sha512-crypt des-crypt",
 )
 _ENVOY = _row(
     "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go, validateHtpasswdFormat",
-    {
-        "ok": "sha1",
-        "rejects-file": f"bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
-    },
+    ok="sha1",
+    rejects_file=f"bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
 )
 _CONTOUR = _row(
     "tg123/go-htpasswd, htpasswd.go, DefaultSystems; the last one compares the text as a password",
-    {
-        "ok": "bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
-        "accepts-hash": "md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
-    },
+    ok="bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
+    accepts_hash="md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
 )
 
 # Features of lines
 
 _NGINX_LINES = _row(
     "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; run in the tests",
-    {
-        "uses-first": "duplicate",
-        "ok": "comment blank-line no-colon crlf third-field empty-user blank-in-name long-line",
-        "rejects-user": "bom trailing-blank leading-blank",
-    },
+    uses_first="duplicate",
+    ok="comment blank-line no-colon crlf third-field empty-user blank-in-name long-line",
+    rejects_user="bom trailing-blank leading-blank",
 )
 _HTTPD_LINES = _row(
     "httpd 2.4: modules/aaa/mod_authn_file.c; run in the tests",
-    {
-        "uses-first": "duplicate",
-        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field "
-        "blank-in-name",
-        "rejects-user": "bom",
-        "admits-nameless": "empty-user",
-        "ignores-rest": "long-line",
-    },
+    uses_first="duplicate",
+    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field blank-in-name",
+    rejects_user="bom",
+    admits_nameless="empty-user",
+    ignores_rest="long-line",
 )
 _DISTRIBUTION_LINES = _row(
     "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
-    {
-        "uses-last": "duplicate",
-        "ok": "comment blank-line crlf trailing-blank leading-blank third-field blank-in-name "
-        "long-line",
-        "rejects-user": "bom",
-        "keeps-old-file": "no-colon",
-        "admits-nameless": "empty-user",
-    },
+    uses_last="duplicate",
+    ok="comment blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
+    rejects_user="bom",
+    keeps_old_file="no-colon",
+    admits_nameless="empty-user",
 )
 _TRAEFIK_LINES = _row(
     "traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials; abbot/go-http-auth",
-    {
-        "uses-last": "duplicate",
-        "rejects-file": "comment blank-line no-colon third-field",
-        "ok": "crlf blank-in-name long-line",
-        "rejects-user": "bom trailing-blank leading-blank",
-        "admits-nameless": "empty-user",
-    },
+    uses_last="duplicate",
+    rejects_file="comment blank-line no-colon third-field",
+    ok="crlf blank-in-name long-line",
+    rejects_user="bom trailing-blank leading-blank",
+    admits_nameless="empty-user",
 )
 _ENVOY_LINES = _row(
     "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go; envoy, http/basic_auth/config.cc",
-    {
-        "rejects-file": "duplicate comment blank-line no-colon third-field empty-user "
-        "trailing-blank",
-        "ok": "crlf blank-in-name long-line",
-        "rejects-user": "bom leading-blank",
-    },
+    rejects_file="duplicate comment blank-line no-colon third-field empty-user trailing-blank",
+    ok="crlf blank-in-name long-line",
+    rejects_user="bom leading-blank",
 )
 _HAPROXY_LINES = _row(
     "haproxy-ingress, pkg/converters/ingress/annotations/backend.go; HAProxy run in the tests",
-    {
-        "uses-first": "duplicate",
-        "rejects-file": "comment blank-in-name",
-        "ok": "blank-line no-colon crlf trailing-blank empty-user long-line",
-        "rejects-user": "bom leading-blank third-field",
-    },
+    uses_first="duplicate",
+    rejects_file="comment blank-in-name",
+    ok="blank-line no-colon crlf trailing-blank empty-user long-line",
+    rejects_user="bom leading-blank third-field",
 )
 _CONTOUR_LINES = _row(
     "contour-authserver, pkg/auth/htpasswd.go; tg123/go-htpasswd, htpasswd.go",
-    {
-        "uses-last": "duplicate",
-        "rejects-file": "comment no-colon",
-        "ok": "blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
-        "rejects-user": "bom",
-        "admits-nameless": "empty-user",
-    },
+    uses_last="duplicate",
+    rejects_file="comment no-colon",
+    ok="blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
+    rejects_user="bom",
+    admits_nameless="empty-user",
 )
 # With a key for each user there are no lines: `auth push` creates the keys.
 _KEYS = _row(
     "each user is a key of the Secret, as Kubernetes allows them",
-    {
-        "rejects-file": "duplicate empty-user blank-in-name bom",
-        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field long-line",
-    },
+    rejects_file="duplicate empty-user blank-in-name bom",
+    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field long-line",
 )
 _CADDY_LINES = _row(
     "Caddy 2.6: caddyauth/basicauth.go; it reads no auth file, its users are in the Caddyfile",
-    {
-        "rejects-file": "duplicate empty-user",
-        "ok": "comment blank-line no-colon crlf trailing-blank leading-blank third-field "
-        "blank-in-name long-line",
-        "rejects-user": "bom",
-    },
+    rejects_file="duplicate empty-user",
+    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field "
+    "blank-in-name long-line",
+    rejects_user="bom",
 )
 
 _MOUNTED = SecretLayout(any_key=True, source="mounted as a folder: any key works")

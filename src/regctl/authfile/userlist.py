@@ -7,7 +7,6 @@ be a hash. A user without a password keeps the one it has, or gets a generated o
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from regctl.errors import (
     InvalidUserListError,
     MalformedError,
 )
+from regctl.jsontext import parse_json
 from regctl.outcome import Outcome
 
 Format = Literal["lines", "csv", "json", "yaml"]
@@ -170,13 +170,7 @@ def _from_csv(text: str, source: str) -> _Rows:
 
 
 def _from_json(text: str, source: str) -> _Rows:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise MalformedError(
-            f"cannot read {source}, line {error.lineno}: not JSON: {error.msg}"
-        ) from error
-    return _from_data(data, source)
+    return _from_data(parse_json(text, source=source), source)
 
 
 def _from_yaml(text: str, source: str) -> _Rows:

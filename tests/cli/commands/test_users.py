@@ -30,13 +30,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def failed(result: Result, code: int, *said: str) -> None:
+def failed(result: Result, code: int, *texts: str) -> None:
     """There is one error, perhaps a hint, and nothing on stdout."""
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, result.stderr
-    for text in said:
+    for text in texts:
         assert text in result.stderr
 
 
@@ -296,7 +296,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def failed_as_nobody(args: list[str], *said: str) -> None:
+def failed_as_nobody(args: list[str], *texts: str) -> None:
     before = Path("auth").read_bytes()
     os.setegid(65534)
     os.seteuid(65534)
@@ -305,7 +305,7 @@ def failed_as_nobody(args: list[str], *said: str) -> None:
     finally:
         os.seteuid(0)
         os.setegid(0)
-    failed(result, 1, *said)
+    failed(result, 1, *texts)
     assert Path("auth").read_bytes() == before
     assert [path.name for path in Path().iterdir()] == ["auth"]
 
