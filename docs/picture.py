@@ -18,21 +18,19 @@ from rich.text import Text
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import api_server
 
-COLUMNS = 80
+COLUMNS = 100
 PICTURE = Path(__file__).with_name("terminal.svg")
 HOST = "registry.foo.com"
 SCENE = (
-    "regctl users",
-    "regctl secret create -n team-a,team-b --server {host} --username ci",
-    "regctl secret list -n team-a,team-b",
-    "regctl tags {host}/team/app --long",
-    "regctl image prune {host}/team/app --keep-last 1 --dry-run",
-    "regctl verify ci --password-stdin < wrong",
+    "regctl doctor {host}/team/app:1.0 -n team-a",
+    "regctl secret create --server {host} -n team-a,team-b",
+    "regctl doctor {host}/team/app:1.0 -n team-a",
+    "regctl rotate ci --server {host} -f auth --grace 2s",
 )
 
 
 def on_terminal(line: str, folder: Path, environment: dict[str, str]) -> str:
-    """Run a command line in a terminal of 80 columns; return everything that it shows."""
+    """Run a command line in a terminal of 100 columns; return everything that it shows."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     with subprocess.Popen(
@@ -61,40 +59,46 @@ def settled(shown: str) -> str:
 
 def play() -> str:
     """Return what the terminal shows when the scene runs on real servers."""
-    shown = []
-    with (
-        tempfile.TemporaryDirectory() as name,
-        docker_registry(Path(name, "data")) as registry,
-        api_server(Path(name, "cluster")) as cluster,
-    ):
+    with tempfile.TemporaryDirectory() as name, api_server(Path(name, "cluster")) as cluster:
         folder = Path(name)
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": name,
             "TERM": "xterm-256color",
             "KUBECONFIG": str(cluster.kubeconfig),
-            "REGCTL_PASSWORD": "correct horse",
         }
-        (folder / "wrong").write_text("battery staple\n")
-        for setting in ("adduser alice", "adduser ci --expires 90d"):
-            command = ["regctl", *setting.split()]
-            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+
+        def prepare(line: str, password: str) -> None:
+            secret = {"REGCTL_PASSWORD": password}
+            command = ["regctl", *line.split()]
+            subprocess.run(
+                command, cwd=folder, env=environment | secret, check=True, capture_output=True
+            )
+
+        images = folder / "images"
+        config = {"os": "linux", "architecture": "amd64", "created": "2026-02-03T00:00:00Z"}
+        with docker_registry(folder / "open", root=images) as registry:
+            registry.push_image("team/app", "1.0", layers=[b"base" * 900_000], config=config)
+        prepare("adduser ci", "correct horse")
         for namespace in ("team-a", "team-b"):
             cluster.create_namespace(namespace)
             cluster.create_service_account(namespace)
-        for tag, year in (("1.0", 2025), ("2.0", 2026)):
-            config = {"os": "linux", "architecture": "amd64", "created": f"{year}-02-03T00:00:00Z"}
-            layers = [b"base" * 900_000, tag.encode() * 700_000]
-            registry.push_image("team/app", tag, layers=layers, config=config)
-        for line in SCENE:
-            # It shows the name that a registry has, not the address of this one.
-            asks = any(word in line for word in ("catalog", "image", "tags"))
-            real = line.format(host=registry.host) + (" --plain-http" if asks else "")
-            said = settled(on_terminal(real, folder, environment))
-            for address in (registry.host, registry.host.replace(":", "-")):
-                said = said.replace(address, HOST)
-            shown.append(f"\x1b[1m$ {line.format(host=HOST)}\x1b[0m\n{said}")
-    return "\n".join(shown)
+        auth = folder / "auth"
+        with docker_registry(folder / "closed", root=images, auth_file=auth) as registry:
+            create = f"secret create --server {registry.host} --username ci"
+            prepare(f"{create} -n team-a,team-b --attach default", "correct horse")
+            prepare("adduser ci", "battery staple")
+            prepare(f"login {registry.host} --plain-http --username ci", "battery staple")
+            return "\n".join(_shown(line, registry.host, folder, environment) for line in SCENE)
+
+
+def _shown(line: str, host: str, folder: Path, environment: dict[str, str]) -> str:
+    """Return a command line and its output, with a registry's usual name for this one's address."""
+    plain = "" if "secret create" in line else " --plain-http"
+    output = settled(on_terminal(line.format(host=host) + plain, folder, environment))
+    for address in (host, host.replace(":", "-")):
+        output = output.replace(address, HOST)
+    return f"\x1b[1m$ {line.format(host=HOST)}\x1b[0m\n{output}"
 
 
 def draw(shown: str) -> str:
