@@ -89,6 +89,7 @@ def test_what_readers_do_is_said_in_few_words() -> None:
     )
     assert audit(f"a:{HASH} \n", "nginx")["trailing-blank"].effect == "nginx rejects the user"
     assert audit(f"a:{HASH}\r\n")["crlf"].effect == "no reader is affected"
+    assert audit(f"a:{HASH}\r\n", "nginx")["crlf"].effect == "nginx is not affected"
     assert audit("a:\n", "contour")["scheme"].effect == (
         "contour accepts the hash itself as the password"
     )

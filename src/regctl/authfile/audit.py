@@ -188,7 +188,9 @@ class _Audit:
         """Return what the readers do, the commonest effect in few words."""
         affected = {effect: names for effect, names in effects.items() if effect != "ok"}
         if not affected:
-            return "no reader is affected" if self.reader is None else "it accepts that"
+            if self.reader is None:
+                return "no reader is affected"
+            return f"{self.reader.name} is not affected"
         if len(affected) == 1 and "ok" not in effects:
             [effect] = affected
             subject = "every reader" if self.reader is None else self.reader.name

@@ -49,7 +49,6 @@ def test_an_error_exits_with_1_and_a_warning_with_strict_only(auth: Path) -> Non
     result = run()
     assert result.exit_code == 1
     assert "error: auth: 1 error, 1 warning\n" in result.stderr
-    assert "hint: `regctl auth check --fix`" in result.stderr
 
 
 def test_the_findings_of_a_file_are_listed(auth: Path) -> None:

@@ -45,7 +45,7 @@ _LAYERS = 5
     "--layers",
     type=click.IntRange(1),
     metavar="N",
-    help="Measure the CPU time of logins for images of N layers.  [default with -o wide: 5]",
+    help="Measure the CPU time of logins for images of N layers, 5 with -o wide.",
 )
 @option("--fix", is_flag=True, help="Repair what needs no password.")
 @writing_options
@@ -69,8 +69,8 @@ def check(
     The empty password is tried for every user, which takes as long as that many logins. Exit code 1
     means that there is an error, or a warning with --strict.
 
-    A repair shows its changes and asks. Of a user's different lines it keeps the one that the
-    reader uses; without --for it leaves them alone. No other line changes.
+    --fix shows its changes and asks. Of a user's different lines it keeps the one that the reader
+    uses; without --for it leaves them alone. No other line changes.
     """
     from regctl.authfile import readers
 
@@ -119,9 +119,7 @@ def _raise_if_bad(file: "Path", findings: "list[Finding]", *, strict: bool) -> N
     if errors or (strict and warnings):
         counts = [count(errors, "error")] if errors else []
         counts += [count(warnings, "warning")] if warnings else []
-        raise DifferenceError(
-            f"{file}: {', '.join(counts)}", hint="`regctl auth check --fix` repairs what it can"
-        )
+        raise DifferenceError(f"{file}: {', '.join(counts)}")
 
 
 def _repair(
@@ -224,7 +222,9 @@ def _costs(in_use: list[int | None]) -> Listing["MeasuredCost"]:
         "costs",
         [
             Column("COST", lambda c: c.cost, right=True),
-            Column("CHECK MS", lambda c: round(c.check * 1000, 3), right=True),
+            Column(
+                "CHECK MS", lambda c: round(c.check * 1000, 3), text="{:.1f}".format, right=True
+            ),
             Column(
                 "PULL CPU S", lambda c: round(c.pull, 6), "pull_cpu_seconds", "{:.3f}".format,
                 right=True,

@@ -40,7 +40,7 @@ def lock(
     Lock users: they cannot log in, and their hash is kept.
 
     The line becomes a comment, which every reader of auth files ignores. With --expired the users
-    are those whose day, set by `adduser --expires`, has come. That is made for a timer.
+    are those whose day, set by `adduser --expires`, has come: run that from a timer.
     """
     from regctl.authfile import edit
 
