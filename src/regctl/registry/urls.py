@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import socket
 from enum import IntEnum
+from functools import lru_cache
 from urllib.parse import urljoin
 
 from urllib3.util import Url, parse_url
@@ -34,6 +35,7 @@ _REASONS = {
 }
 
 
+@lru_cache
 def origin_of(url: str) -> str:
     """
     Return scheme, host and port of a URL, without the scheme's default port.
