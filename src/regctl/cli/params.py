@@ -129,8 +129,8 @@ def change_options(*flags: str, server: bool = False) -> Decorator:
     """
     Add `--dry-run` and the named *flags* of a changing command, passed as `change`.
 
-    *flags* are some of "check", "yes", "adopt" and "replace". With *server* `--dry-run=server`
-    asks the API server, too.
+    *flags* are some of "check", "yes", "adopt", "adopt-deleted" and "replace". With *server*
+    `--dry-run=server` asks the API server, too.
     """
     dry_run = _SERVER_DRY_RUN if server else _DRY_RUN
     return option_group("change", ChangeFlags, dry_run, *(_CHANGE_FLAGS[flag] for flag in flags))
@@ -154,6 +154,9 @@ _CHANGE_FLAGS: dict[str, Decorator] = {
     "yes": option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
     "adopt": option(
         "--adopt", is_flag=True, help="Take over objects that were created without regctl."
+    ),
+    "adopt-deleted": option(
+        "--adopt", is_flag=True, help="Delete objects that were created without regctl, too."
     ),
     "replace": option(
         "--replace", is_flag=True, help="Delete and create an object that cannot be updated."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("name", shell_complete=installed_registries)
 @namespace_option
 @option("--with-data", is_flag=True, help="Delete the volume with all images, and the users, too.")
-@change_options("yes", "adopt", server=True)
+@change_options("yes", "adopt-deleted", server=True)
 @output_option("json", "yaml", "name")
 @cluster_options
 @pass_app

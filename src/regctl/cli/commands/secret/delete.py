@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.command import Command, option
+from regctl.cli.command import Command
 from regctl.cli.options import ChangeFlags, TargetFlags
 from regctl.cli.params import (
     change_options,
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 )
 @click.argument("name")
 @target_options
-@option("--adopt", is_flag=True, help="Delete Secrets that were created without regctl, too.")
-@change_options("yes", server=True)
+@change_options("yes", "adopt-deleted", server=True)
 @output_option("json", "yaml", "name")
 @workers_option
 @cluster_options
 @pass_app
-def delete(app: App, *, name: str, adopt: bool, targets: TargetFlags, change: ChangeFlags) -> None:
+def delete(app: App, *, name: str, targets: TargetFlags, change: ChangeFlags) -> None:
     """Delete a pull secret, and first detach it from the service accounts that use it."""
     from regctl.cluster.resource import check_object_name
     from regctl.pullsecrets import inventory
@@ -50,8 +49,8 @@ def delete(app: App, *, name: str, adopt: bool, targets: TargetFlags, change: Ch
 
     def run(dry_run: "DryRun | None") -> "Iterator[tuple[Outcome, ...]]":
         yield found.unread(name)
-        yield from inventory.delete(app.cluster, found.items, adopt=adopt, dry_run=dry_run)
+        yield from inventory.delete(app.cluster, found.items, adopt=change.adopt, dry_run=dry_run)
 
-    deletable = inventory.deletable(found.items, adopt=adopt)
+    deletable = inventory.deletable(found.items, adopt=change.adopt)
     question = f"Delete {count(len(deletable), 'Secret')}?" if deletable else None
     app.carry_out(run, change, question=question, preview=True)
