@@ -79,7 +79,7 @@ def test_every_rule_about_lines_is_in_the_table_above() -> None:
     assert {rule.name for rule in LINE_RULES} <= {rule for _, rule, _ in FILES.values()}
 
 
-def test_what_readers_do_is_said_in_few_words() -> None:
+def test_the_effect_on_each_reader_is_short() -> None:
     duplicate = f"a:{HASH}\na:{OTHER}\n"
     assert audit(duplicate)["duplicate"].effect == (
         "distribution, traefik, contour: uses the last line; "

@@ -154,7 +154,7 @@ def test_a_second_repair_changes_nothing(content: bytes, reader: AuthFileReader 
 
 
 @given(contents, readers)
-def test_a_repair_lets_no_other_user_log_in(content: bytes, reader: AuthFileReader | None) -> None:
+def test_a_repair_gives_no_other_user_access(content: bytes, reader: AuthFileReader | None) -> None:
     assert logins(repair(content, reader, today=TODAY).after) <= logins(content)
 
 

@@ -252,7 +252,7 @@ def test_a_missing_program_names_the_target_that_installs_it() -> None:
         process.find("no-such-program")
 
 
-def test_the_stand_in_pages_and_records() -> None:
+def test_the_standin_serves_pages_and_records_requests() -> None:
     with standin_registry(StandinRegistry(tags={"a": ["1"], "b": []}, page=1)) as standin:
         assert status(f"{standin.url}/v2/_catalog") == 200
         assert standin.requests[0].path == "/v2/_catalog"
@@ -261,7 +261,7 @@ def test_the_stand_in_pages_and_records() -> None:
     assert answer.headers["Link"] == '</v2/_catalog?last=a&n=1>; rel="next"'
 
 
-def test_the_stand_in_serves_images_and_what_its_script_says() -> None:
+def test_the_standin_serves_images_and_scripted_answers() -> None:
     standin = StandinRegistry(script=in_turn(Answer(429, headers={"Retry-After": "1"})))
     digest = standin.put_image("team/app", "1.0", b"layer")
     with standin_registry(standin):
@@ -278,7 +278,7 @@ def test_the_stand_in_serves_images_and_what_its_script_says() -> None:
         assert status(f"{url}/manifests/2.0") == 404
 
 
-def test_the_stand_in_cuts_a_download_short() -> None:
+def test_the_standin_truncates_a_download() -> None:
     cut = Answer(body=b"half", headers={"Content-Length": "8"}, hang_up=True)
     with (
         standin_registry(StandinRegistry(script=in_turn(cut))) as standin,

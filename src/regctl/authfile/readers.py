@@ -27,7 +27,7 @@ Effect = Literal[
 What a reader does with a scheme or with a feature of a line.
 
 `ok`: reads it as meant, or ignores the line. `rejects-user`: that user cannot log in.
-`accepts-hash`: takes the hash itself for the password. `admits-nameless`: lets anybody log in
+`accepts-hash`: takes the hash itself for the password. `admits-nameless`: anybody can log in
 without a name. `rejects-file`: rejects the whole file, or more. `keeps-old-file`: keeps using the
 file that it read before. `ignores-rest`: ignores all lines after it. `uses-first` and `uses-last`:
 which of a user's lines it uses.

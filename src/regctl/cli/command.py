@@ -124,7 +124,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
         self._places = dict(places)
 
     def __getitem__(self, name: str) -> click.Command:
-        """Return the command; KeyError where there is none."""
+        """Return the command; raises KeyError for an unknown name."""
         place = self._places[name]
         if isinstance(place, click.Command):
             return place

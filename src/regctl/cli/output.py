@@ -1,5 +1,5 @@
 """
-Everything that regctl prints: data to stdout, all else to stderr.
+Everything that regctl prints: data to stdout, the rest to stderr.
 
 One listing or list of results goes in; a table, tab-separated lines, JSON, YAML or names come out.
 """

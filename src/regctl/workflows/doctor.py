@@ -38,7 +38,7 @@ class Doctor:
     Checks an auth file, a registry and a cluster.
 
     *connect* returns a client for a registry and a credential, with *settings*. *cluster* returns
-    the cluster, or raises why there is none. *targets* without namespaces are all of them.
+    the cluster, or raises the reason if it has none. *targets* without namespaces are all of them.
     *credential* is the one to try at *registry*, *auth_secret* a namespace and a name.
     """
 

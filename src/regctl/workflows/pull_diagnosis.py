@@ -261,7 +261,7 @@ class PullDiagnosis:
     # Without a credential
 
     def _anonymously(self, ignored: Sequence[Check]) -> Iterator[Check]:
-        """Yield what a pull without a password gets, and why there is none if it needs one."""
+        """Yield the result of a pull without a password, and of each Secret that was ignored."""
         registry = self.pull.image.registry
         anonymous = f"no pull secret is for {self._image_name}: the kubelet pulls anonymously"
         try:

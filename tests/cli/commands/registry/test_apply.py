@@ -252,7 +252,7 @@ def test_a_field_of_another_manager_is_taken_back_with_adopt(
     assert "deployment/foo configured" in applied(namespace, *NGINX, "--adopt")
 
 
-def test_users_whom_the_registry_would_reject_are_an_error(
+def test_users_that_the_registry_would_reject_are_an_error(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     """The registry reads bcrypt only, so --auth decides who can log in."""
