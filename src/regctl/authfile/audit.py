@@ -64,7 +64,7 @@ def check(
     """
     Return what is wrong with *file*, worst first: for one *reader*, or for any.
 
-    Without a reader, an error is what every reader fails on, or what lets somebody in; a warning is
+    Without a reader, an error is what every reader fails on, or what admits somebody; a warning is
     what only some readers fail on. *today* (UTC) decides who is expired, *mode* is the file's.
     *empty* are the users that `empty_passwords` found.
     """
@@ -111,7 +111,7 @@ def empty_passwords(
     known: Collection[str] = (),
 ) -> frozenset[str]:
     """
-    Return the users for whom the empty password is accepted: it is tried on every active line.
+    Return the users who have an empty password: it is tried on every active line.
 
     That takes as long as one login for each; *progress* is called after each. Hashes in *known* are
     not tried, nor those that take longer than any that regctl or htpasswd would make.
