@@ -61,11 +61,7 @@ def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) ->
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-<<<<<<< HEAD
 def test_a_retry_waits_for_the_time_in_retry_after(
-=======
-def test_a_rejected_request_is_retried_after_the_time_asked_for(
->>>>>>> bdad80d (The picture shows a failed pull, its repair and a rotation; docs/output.md from the new commands; the last old words)
     api: StandinApi, tmp_path: Path, status: int
 ) -> None:
     """The body of a 429 is plain text, and the pause gets jitter."""
