@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from regctl import atomicfile, documents
 from regctl.atomicfile import WriteOptions
@@ -74,6 +74,15 @@ class UserList:
 # Reading
 
 
+class _Raw(NamedTuple):
+    """An entry as it was read; *problem* says what is wrong with its fields."""
+
+    place: str
+    name: Any
+    value: Any
+    problem: str | None = None
+
+
 def read(text: str, *, source: str, form: Format | None = None) -> UserList:
     """
     Parse a list of users. Without *form* the name of the *source*, or its first line, decides.
@@ -87,15 +96,16 @@ def read(text: str, *, source: str, form: Format | None = None) -> UserList:
     entries: list[Entry] = []
     problems: list[str] = []
     places: dict[str, str] = {}
-    for place, name, value in parse(text, source):
+    for raw in parse(text, source):
         try:
-            entry = _entry(place, name, value)
-        except (InvalidUserError, InvalidPasswordError, MalformedError) as error:
-            problems.append(f"{source}, {place}: {error.message}")
+            entry = _entry(raw)
+        except (InvalidUserError, MalformedError) as error:
+            problems.append(f"{source}, {raw.place}: {error.message}")
             continue
         if entry.name in places:
-            problems.append(f"{source}, {place}: {entry.name} is already in {places[entry.name]}")
-        places[entry.name] = place
+            first = places[entry.name]
+            problems.append(f"{source}, {raw.place}: {entry.name} is already in {first}")
+        places[entry.name] = raw.place
         entries.append(entry)
     _raise_if_any(problems, source)
     return UserList(source, tuple(entries))
@@ -110,7 +120,10 @@ def _raise_if_any(problems: Sequence[str], source: str) -> None:
         )
 
 
-def _entry(place: str, name: Any, value: Any) -> Entry:
+def _entry(raw: _Raw) -> Entry:
+    place, name, value, problem = raw
+    if problem is not None:
+        raise MalformedError(problem)
     if name is None:
         raise MalformedError("there is no name with a password after it")
     if not isinstance(name, str):
@@ -118,8 +131,6 @@ def _entry(place: str, name: Any, value: Any) -> Entry:
     htpasswd.check_name(name)
     if value is None or value == "":
         return Entry(name, place)
-    if value is ...:
-        raise MalformedError("more fields than the header: put a password with a comma in quotes")
     if not isinstance(value, str):
         raise MalformedError(f"the password of {name} is not text: put it in quotes")
     if _HASHED.match(value):
@@ -138,20 +149,17 @@ def _guess(text: str) -> Format:
     return "csv" if columns & set(_NAME_KEYS) and _PASSWORD_KEY in columns else "lines"
 
 
-_Rows = Iterator[tuple[str, Any, Any]]
-
-
-def _from_lines(text: str, _source: str) -> _Rows:
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.removesuffix("\r")
+def _from_lines(text: str, _source: str) -> Iterator[_Raw]:
+    for number, row in enumerate(text.split("\n"), 1):
+        line = row.removesuffix("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, value = line.partition(":")
         # Text without a colon may be a password: do not show it.
-        yield f"line {number}", name if colon else None, value
+        yield _Raw(f"line {number}", name if colon else None, value)
 
 
-def _from_csv(text: str, source: str) -> _Rows:
+def _from_csv(text: str, source: str) -> Iterator[_Raw]:
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
     columns = {(column or "").strip().lower(): column for column in reader.fieldnames or ()}
     name = next((columns[key] for key in _NAME_KEYS if key in columns), None)
@@ -163,32 +171,34 @@ def _from_csv(text: str, source: str) -> _Rows:
         )
     try:
         for row in reader:
-            value = ... if None in row else row.get(password or "")
-            yield f"line {reader.line_num}", row[name], value
+            problem = None
+            if None in row:
+                problem = "more fields than the header: put a password with a comma in quotes"
+            yield _Raw(f"line {reader.line_num}", row[name], row.get(password or ""), problem)
     except csv.Error as error:
         raise MalformedError(f"cannot read {source}, line {reader.line_num}: {error}") from error
 
 
-def _from_json(text: str, source: str) -> _Rows:
+def _from_json(text: str, source: str) -> Iterator[_Raw]:
     return _from_data(parse_json(text, source=source), source)
 
 
-def _from_yaml(text: str, source: str) -> _Rows:
+def _from_yaml(text: str, source: str) -> Iterator[_Raw]:
     return _from_data(documents.load(text, source=source), source)
 
 
-def _from_data(data: Any, source: str) -> _Rows:
+def _from_data(data: Any, source: str) -> Iterator[_Raw]:
     """Read `{NAME: PASSWORD}`, or a list of `{name:, password:}`, alone or under `users`."""
     if isinstance(data, dict) and isinstance(data.get("users"), (dict, list)):
         data = data["users"]
     if isinstance(data, dict):
         for number, (name, value) in enumerate(data.items(), 1):
-            yield f"entry {number}", name, value
+            yield _Raw(f"entry {number}", name, value)
     elif isinstance(data, list):
         for number, item in enumerate(data, 1):
             item = item if isinstance(item, dict) else {}  # noqa: PLW2901 - nothing else is usable
             name = next((item[key] for key in _NAME_KEYS if key in item), None)
-            yield f"entry {number}", name, item.get(_PASSWORD_KEY)
+            yield _Raw(f"entry {number}", name, item.get(_PASSWORD_KEY))
     else:
         raise MalformedError(
             f"cannot read {source}: it is neither a map of names nor a list of users",
@@ -196,7 +206,7 @@ def _from_data(data: Any, source: str) -> _Rows:
         )
 
 
-# WriteOptions
+# Writing
 
 
 @dataclass(frozen=True)
