@@ -43,8 +43,8 @@ def origin_of(url: str) -> str:
     This is the origin of RFC 6454, section 4. Raises ValueError if *url* is not a URL.
     """
     parts = parse_url(url)
-    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme or "")} else f":{parts.port}"
-    return f"{parts.scheme}://{parts.host}{port}"
+    is_default = parts.port in {None, 0, _DEFAULT_PORTS.get(parts.scheme or "")}  # requests drops 0
+    return f"{parts.scheme}://{parts.host}" + ("" if is_default else f":{parts.port}")
 
 
 def same_origin(one: str, other: str) -> bool:
