@@ -92,10 +92,8 @@ class Kubeconfig:
         files = self._files()
         if files is None:
             return []
-        listing: Any = kube_config.list_kube_config_contexts
         with _package_errors(self._name):
-            listed, _active = listing(files)
-            return [str(one["name"]) for one in listed]
+            return [str(entry["name"]) for entry in _list_contexts(files)[0]]
 
     def namespace(self) -> str:
         """Return the namespace of the context, or `default`."""
@@ -105,14 +103,14 @@ class Kubeconfig:
                 text = Path(in_cluster.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text()
                 return text.strip() or "default"
             return "default"
-        contexts: Any = kube_config.list_kube_config_contexts
         with _package_errors(self._name):
-            listed, active = contexts(files)
+            return str(self._context(files).get("namespace") or "default")
+
+    def _context(self, files: str) -> Mapping[str, Any]:
+        """Return the context in use, empty if there is none of its name."""
+        entries, active = _list_contexts(files)
         wanted = self.context or active["name"]
-        for context in listed:
-            if context["name"] == wanted:
-                return str((context.get("context") or {}).get("namespace") or "default")
-        return "default"
+        return next((e.get("context") or {} for e in entries if e["name"] == wanted), {})
 
     def _refuse_impersonation(self, files: str) -> None:
         """
@@ -121,19 +119,16 @@ class Kubeconfig:
         The package ignores `as`, so requests would have more rights than intended.
         """
         texts = {path: Path(path).read_text(encoding="utf-8") for path in files.split(":")}
-        named = {path: text for path, text in texts.items() if _IMPERSONATION.search(text)}
-        if not named:
+        suspects = {path: text for path, text in texts.items() if _IMPERSONATION.search(text)}
+        if not suspects:
             return
-        contexts: Any = kube_config.list_kube_config_contexts
-        listed, active = contexts(files)
-        wanted = self.context or active["name"]
-        users = {one["name"]: one["context"].get("user") for one in listed}
-        for path, text in named.items():
+        name = self._context(files).get("user")
+        for path, text in suspects.items():
             for user in load(text, source=path).get("users") or ():
-                if user.get("name") == users.get(wanted) and "as" in (user.get("user") or {}):
+                if user.get("name") == name and "as" in (user.get("user") or {}):
                     raise KubeconfigError(
-                        f"cannot use {self._name} of the kubeconfig: "
-                        f"user {user['name']} impersonates another, and regctl does not support it",
+                        f"cannot use {self._name} of the kubeconfig: user {name} impersonates "
+                        "another, and regctl does not support it",
                         hint="choose another --context",
                     )
 
@@ -158,6 +153,14 @@ class Kubeconfig:
         home = self.environ.get("HOME")
         path = Path(home or "/nonexistent", ".kube", "config")
         return str(path) if path.is_file() else None
+
+
+def _list_contexts(files: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return all contexts and the current one, as the package reads them."""
+    # The package's functions have no annotations.
+    listing: Any = kube_config.list_kube_config_contexts
+    contexts: tuple[list[dict[str, Any]], dict[str, Any]] = listing(files)
+    return contexts
 
 
 class _Log(logging.Handler):

@@ -248,11 +248,8 @@ class SyncPlan:
         value = registry.source.value
         match registry.source.kind:
             case "env":
-                username, password = (
-                    self._variable(value["username"]),
-                    self._variable(value["password"]),
-                )
-                return Credential(check_username(username), password)
+                username = check_username(self._variable(value["username"]))
+                return Credential(username, self._variable(value["password"]))
             case "file":
                 path = self.sync.file.folder / value["path"]
                 return Credential(check_username(value["username"]), _read_password(path))
