@@ -107,7 +107,7 @@ class Kubeconfig:
             return str(self._context(files).get("namespace") or "default")
 
     def _context(self, files: str) -> Mapping[str, Any]:
-        """Return the context in use, empty if there is none of its name."""
+        """Return the context in use, empty if no context has its name."""
         entries, active = _list_contexts(files)
         wanted = self.context or active["name"]
         return next((e.get("context") or {} for e in entries if e["name"] == wanted), {})
