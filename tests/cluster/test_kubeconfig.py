@@ -35,7 +35,7 @@ def test_a_wrong_token_is_not_authenticated(kubernetes: ApiServer, tmp_path: Pat
 
 
 def test_a_plug_in_runs_once_more_for_an_expired_token(
-    kubernetes: ApiServer, tmp_path: Path
+    kubernetes: ApiServer, namespace: str, tmp_path: Path
 ) -> None:
     """The first token is refused with 401; the plug-in is run again, once for all requests."""
     plugin = tmp_path / "plugin"
@@ -51,12 +51,12 @@ def test_a_plug_in_runs_once_more_for_an_expired_token(
     path = kubeconfig(tmp_path / "config", kubernetes, {"exec": {"command": str(plugin), **api}})
     cluster = Cluster.from_environment({}, kubeconfig=path)
     (tmp_path / "valid").touch()
-    assert cluster.get(NAMESPACES, None, "default") is not None
-    assert cluster.get(NAMESPACES, None, "default") is not None
+    assert cluster.get(NAMESPACES, None, namespace) is not None
+    assert cluster.get(NAMESPACES, None, namespace) is not None
     assert (tmp_path / "runs").read_text().count("run") == 2
     (tmp_path / "valid").unlink()
     never = Cluster.from_environment({}, kubeconfig=path)
-    refused(NotAuthenticatedError, lambda: never.get(NAMESPACES, None, "default"))
+    refused(NotAuthenticatedError, lambda: never.get(NAMESPACES, None, namespace))
     assert (tmp_path / "runs").read_text().count("run") == 4
 
 
@@ -96,7 +96,7 @@ def test_the_file_in_the_home_folder_is_used_last(kubernetes: ApiServer, tmp_pat
 
 
 def test_a_pod_uses_its_service_account(
-    kubernetes: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kubernetes: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a CronJob: no kubeconfig, a token and a namespace in mounted files."""
     (tmp_path / "token").write_text(token_of("admin"))
@@ -108,7 +108,7 @@ def test_a_pod_uses_its_service_account(
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
     cluster = Cluster.from_environment(environ)
     assert cluster.context_namespace == "infra"
-    assert cluster.get(NAMESPACES, None, "default") is not None
+    assert cluster.get(NAMESPACES, None, namespace) is not None
 
 
 def test_a_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:

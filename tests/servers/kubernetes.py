@@ -224,9 +224,10 @@ class ApiServer:
         self.start()
 
     def ready(self) -> bool:
-        """Return whether it is ready."""
+        """Return whether it is ready and has created its own namespaces."""
+        paths = ("/readyz", "/api/v1/namespaces/default", "/api/v1/namespaces/kube-public")
         try:
-            return self.request("GET", "/readyz")[0] == 200
+            return all(self.request("GET", path)[0] == 200 for path in paths)
         except (OSError, http.client.HTTPException):
             return False
 
