@@ -104,7 +104,11 @@ def _shown(line: str, host: str, folder: Path, environment: dict[str, str]) -> s
 def draw(shown: str) -> str:
     """Return the picture of the terminal's text, as SVG."""
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(shown))
+    for line in Text.from_ansi(shown).split(allow_blank=True):
+        # As a terminal wraps: at the last column, and no space is lost.
+        line.rstrip()
+        for part in line.divide(range(COLUMNS, len(line), COLUMNS)):
+            console.print(part, no_wrap=True)
     drawn = console.export_svg(title="regctl", unique_id="regctl")
     # A picture in a README cannot load fonts from another server.
     return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
