@@ -51,7 +51,7 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 test-floors: $(FLOORS)/bin/pytest ## Run the tests with the oldest Python and dependencies.
 	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
 
-docs: $(BIN)/pytest ## Write the generated docs/commands.md, docs/readers.md and completions/.
+docs: $(BIN)/pytest ## Write the generated docs/commands.md and docs/readers.md.
 	$(BIN)/python -m docs
 
 picture: $(BIN)/pytest ## Draw the README's picture from what regctl prints.

@@ -3,19 +3,15 @@
 from pathlib import Path
 
 from docs import commands, readers
-from regctl.cli.commands.completion import SCRIPTS
 
-ROOT = Path(__file__).parent.parent
-COMPLETIONS = {"bash": "regctl.bash", "zsh": "_regctl", "fish": "regctl.fish"}
+DOCS = Path(__file__).parent
 
 
 def files() -> dict[Path, str]:
     """Return the content of each generated file."""
-    scripts = {ROOT / "completions" / COMPLETIONS[shell]: text for shell, text in SCRIPTS.items()}
     return {
-        ROOT / "docs" / "commands.md": commands.document(),
-        ROOT / "docs" / "readers.md": readers.document(),
-        **scripts,
+        DOCS / "commands.md": commands.document(),
+        DOCS / "readers.md": readers.document(),
     }
 
 

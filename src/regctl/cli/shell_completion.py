@@ -1,4 +1,10 @@
-"""The candidates that regctl prints for the scripts of `regctl completion`."""
+"""
+The candidates that regctl prints for the scripts in `cli/completions`.
+
+All three scripts do the same. They pass the line up to the cursor to regctl in `$_REGCTL_LINE`,
+which other users cannot see. Each line that regctl prints is a candidate: its kind, value and help,
+separated by tabs.
+"""
 
 import os
 import signal
