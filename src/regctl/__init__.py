@@ -6,7 +6,7 @@ below are imported from their modules at first use. A script that only reads an 
 loads neither requests nor kubernetes. docs/python.md shows them in use.
 """
 
-# Type checkers take this name for true; the import of typing would cost more than the rest of this file.
+# Type checkers take this name for true. The import of typing would cost more than this file.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from regctl.authfile.edit import add_user as add_user

@@ -31,7 +31,6 @@ from regctl.errors import (
     NoCredentialError,
     RegctlError,
 )
-from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from regctl.cluster.namespaces import Targets
     from regctl.credentials.credential import Credential
     from regctl.credentials.dockerconfig import DockerConfig
+    from regctl.outcome import DryRun, Outcome
     from regctl.reference import Registry
     from regctl.registry.client import RegistryClient
     from regctl.registry.transport import ConnectionSettings
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 
-Run = Callable[[DryRun | None], Iterable[Sequence[Outcome]]]
+Run = Callable[["DryRun | None"], Iterable[Sequence["Outcome"]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class App:
     """The one object that every command gets."""
 
@@ -397,7 +397,7 @@ class App:
         question: str | None = None,
         preview: bool = False,
         progress: tuple[str, int | None] | None = None,
-    ) -> list[Outcome]:
+    ) -> "list[Outcome]":
         """
         Check, dry-run or really carry out a change, and print what became of each object.
 
@@ -429,7 +429,7 @@ class App:
             self.output.results(outcomes, dry_run=dry_run)
         return outcomes
 
-    def _print_interrupted(self, outcomes: list[Outcome], dry_run: DryRun | None) -> None:
+    def _print_interrupted(self, outcomes: "list[Outcome]", dry_run: "DryRun | None") -> None:
         try:
             self.output.results(sorted(outcomes, key=_order), dry_run=dry_run)
         except RegctlError as error:
@@ -437,7 +437,7 @@ class App:
             self.output.error(error)
 
 
-def _order(outcome: Outcome) -> tuple[str, bool]:
+def _order(outcome: "Outcome") -> tuple[str, bool]:
     """Sort by namespace, with a Secret before the service accounts that use it."""
     return outcome.namespace or "", outcome.kind == "serviceaccount"
 

@@ -1,15 +1,18 @@
 """Checks on the terminal: a line each as it is done, and hints for those that found a problem."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from regctl.checks import Check
 from regctl.cli.app import App
 from regctl.cli.listings import Column, Listing
-from regctl.errors import RegctlError
+
+if TYPE_CHECKING:
+    from regctl.checks import Check
+    from regctl.errors import RegctlError
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": "bright_black"}
 
-_CHECKS: Listing[Check] = Listing(
+_CHECKS: "Listing[Check]" = Listing(
     "checks",
     [
         Column("CHECK", lambda c: c.name, key="name"),
@@ -22,12 +25,12 @@ _CHECKS: Listing[Check] = Listing(
 
 
 def report(
-    app: App, checks: Iterable[Check], verdict: Callable[[list[Check]], RegctlError | None]
+    app: App, checks: "Iterable[Check]", verdict: "Callable[[list[Check]], RegctlError | None]"
 ) -> None:
     """Print *checks* as they come, then the hints; raise the error that *verdict* returns."""
     done: list[Check] = []
 
-    def seen() -> Iterator[Check]:
+    def seen() -> "Iterator[Check]":
         for check in checks:
             done.append(check)
             yield check

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from regctl.errors import RegctlError
-from regctl.outcome import DryRun, Outcome
+
+if TYPE_CHECKING:
+    from regctl.outcome import DryRun, Outcome
 
 T = TypeVar("T")
 
@@ -28,7 +30,7 @@ def as_json(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Column(Generic[T]):
     """
     One column of a listing: its heading, and the value of an item.
@@ -61,7 +63,7 @@ class Column(Generic[T]):
         return heading if self.key is None else self.key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Listing(Generic[T]):
     """
     How a kind of items is listed in every format.
@@ -91,7 +93,7 @@ def error_record(error: RegctlError) -> dict[str, Any]:
     return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
 
-def outcome_record(outcome: Outcome, dry_run: DryRun | None) -> dict[str, Any]:
+def outcome_record(outcome: "Outcome", dry_run: "DryRun | None") -> dict[str, Any]:
     """Return the JSON object of an outcome."""
     record: dict[str, Any] = {"kind": outcome.kind, "name": outcome.name}
     if outcome.namespace is not None:
@@ -122,12 +124,12 @@ def plain_table(columns: Sequence[Column[Any]], rows: Sequence[list[str]]) -> It
         yield "  ".join(cells).rstrip()
 
 
-def _reasons(outcome: Outcome) -> list[str]:
+def _reasons(outcome: "Outcome") -> list[str]:
     error = [outcome.error.message] if outcome.error is not None else []
     return [*outcome.differences, *error]
 
 
-DIFFERENCES: Listing[Outcome] = Listing(
+DIFFERENCES: "Listing[Outcome]" = Listing(
     "differences",
     [
         Column("NAMESPACE", lambda o: o.namespace),

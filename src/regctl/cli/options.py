@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from regctl.errors import InvalidInputError
-from regctl.outcome import DryRun
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.atomicfile import WriteOptions
+    from regctl.outcome import DryRun
 
 
 @dataclass
@@ -42,7 +41,7 @@ class TargetFlags(NamedTuple):
 class ChangeFlags(NamedTuple):
     """How to change something: really, as a dry run or as a check, and what may be overwritten."""
 
-    dry_run: DryRun | None = None
+    dry_run: "DryRun | None" = None
     check: bool = False
     yes: bool = False
     adopt: bool = False
@@ -94,6 +93,8 @@ class SelectionFlags(NamedTuple):
 
     def matches(self, name: str) -> bool:
         """Return whether a name is listed."""
+        from fnmatch import fnmatchcase
+
         return self.match is None or fnmatchcase(name, self.match)
 
 
@@ -110,7 +111,7 @@ class WritingFlags(NamedTuple):
     backup: bool = False
     in_place: bool = False
 
-    def options(self, dry_run: DryRun | None = None) -> "WriteOptions":
+    def options(self, dry_run: "DryRun | None" = None) -> "WriteOptions":
         """Return them for the library."""
         from regctl.atomicfile import WriteOptions
 

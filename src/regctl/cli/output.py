@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, Any, Literal, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import click
 
@@ -26,8 +26,10 @@ from regctl.cli.listings import (
     row_texts,
 )
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
-from regctl.outcome import DryRun, Outcome, failure_of
 from regctl.wording import count
+
+if TYPE_CHECKING:
+    from regctl.outcome import DryRun, Outcome
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ def _no_bar(_count: int = 1, /) -> None:
     """Show nothing."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Output:
     """
     Where a command's words go, and in which format.
@@ -286,9 +288,9 @@ class Output:
 
     def results(
         self,
-        outcomes: Iterable[Outcome],
+        outcomes: "Iterable[Outcome]",
         *,
-        dry_run: DryRun | None = None,
+        dry_run: "DryRun | None" = None,
         to_stderr: bool = False,
     ) -> None:
         """
@@ -312,10 +314,14 @@ class Output:
                 self.line(escape_controls(outcome.subject))
             elif not self.structured and not self.quiet:
                 self._outcome_line(outcome, dry_run, to_stderr=to_stderr)
+        from regctl.outcome import failure_of
+
         if (failure := failure_of(listed)) is not None:
             raise failure
 
-    def _outcome_line(self, outcome: Outcome, dry_run: DryRun | None, *, to_stderr: bool) -> None:
+    def _outcome_line(
+        self, outcome: "Outcome", dry_run: "DryRun | None", *, to_stderr: bool
+    ) -> None:
         stream = sys.stderr if to_stderr else self.stdout
         suffix = f" ({outcome.note})" if outcome.note else ""
         if dry_run is not None:
@@ -329,13 +335,13 @@ class Output:
         else:
             self.line(line)
 
-    def preview(self, outcomes: Iterable[Outcome]) -> None:
+    def preview(self, outcomes: "Iterable[Outcome]") -> None:
         """List on stderr which objects would change."""
         for outcome in outcomes:
             if outcome.result not in {"unchanged", "skipped", "failed"}:
                 self._outcome_line(outcome, "client", to_stderr=True)
 
-    def differences(self, outcomes: Sequence[Outcome]) -> None:
+    def differences(self, outcomes: "Sequence[Outcome]") -> None:
         """
         List what `--check` found to differ.
 

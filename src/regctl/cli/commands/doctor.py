@@ -21,7 +21,6 @@ from regctl.cli.params import (
     workers_option,
 )
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
-from regctl.reference import Registry, parse_registry_or_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +117,7 @@ def _pulls(
 ) -> "tuple[Pull, ...] | None":
     """Return the pulls of a pod's images or of one image; None if *subject* is a registry."""
     from regctl.images.manifests import Platform
+    from regctl.reference import Registry, parse_registry_or_image
     from regctl.workflows.pull_diagnosis import of_account, of_pod
 
     if subject is None:

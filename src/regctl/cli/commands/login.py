@@ -14,10 +14,10 @@ from regctl.cli.params import (
     registry_argument,
     registry_options,
 )
-from regctl.outcome import Outcome, Result
 
 if TYPE_CHECKING:
     from regctl.credentials.dockerconfig import DockerConfig, StoreResult
+    from regctl.outcome import Result
 
 
 @click.command(
@@ -39,6 +39,8 @@ def login(app: App, *, registry: str | None, credential: CredentialFlags) -> Non
     docker, skopeo and podman find it there, too: in config.json, or with the credential helper
     that config.json names. A password that the registry rejects is not saved.
     """
+    from regctl.outcome import Outcome
+
     where = app.named_registry(registry)
     who = app.require_credential(credential, where)
     client = app.registry_as(where, who)
@@ -64,6 +66,8 @@ def login(app: App, *, registry: str | None, credential: CredentialFlags) -> Non
 @pass_app
 def logout(app: App, *, registry: str | None) -> None:
     """Remove the credential of a registry from docker's config and its credential helper."""
+    from regctl.outcome import Outcome
+
     where = app.named_registry(registry)
     config = app.docker_config()
     kept = config.erase(where)

@@ -20,13 +20,13 @@ from regctl.cli.params import (
     password_options,
     writing_options,
 )
-from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
     from regctl.authfile.htpasswd import User
+    from regctl.outcome import DryRun, Outcome
 
 
 @click.command(
@@ -82,7 +82,7 @@ def adduser(
             "--generate makes one that is not"
         )
 
-    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         how = writing.options(dry_run)
         outcome = edit.add_user(app.auth_file(path), name, new, options, how)
         if password_flags.generate and dry_run is None:
@@ -120,7 +120,7 @@ def deluser(
     unique = list(dict.fromkeys(names))
     present = [name for name in unique if content.hashes(name)]
 
-    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         removed = present if ignore_not_found else unique
         yield edit.remove_users(file, removed, writing.options(dry_run))
 

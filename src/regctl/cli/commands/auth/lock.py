@@ -11,10 +11,11 @@ from regctl.cli.completers import users as user_names
 from regctl.cli.options import ChangeFlags, WritingFlags
 from regctl.cli.params import change_options, file_option, output_option, writing_options
 from regctl.errors import InvalidInputError
-from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from regctl.outcome import DryRun, Outcome
 
 
 @click.command(
@@ -48,7 +49,7 @@ def lock(
         raise InvalidInputError("name the users to lock, or pass --expired")
     file, unique = app.auth_file(path), list(dict.fromkeys(names))
 
-    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         how = writing.options(dry_run)
         if expired:
             yield edit.lock_due(file, app.today(), how)
@@ -79,7 +80,7 @@ def unlock(
 
     file, unique = app.auth_file(path), list(dict.fromkeys(names))
 
-    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         yield edit.unlock_users(file, unique, writing.options(dry_run))
 
     app.carry_out(run, change)

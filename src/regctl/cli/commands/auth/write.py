@@ -16,12 +16,12 @@ from regctl.cli.params import (
     writing_options,
 )
 from regctl.errors import InvalidInputError
-from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.authfile.userlist import Format, UserList
+    from regctl.outcome import DryRun, Outcome
 
 
 @click.command(
@@ -79,7 +79,7 @@ def write(
     question = f"remove {len(gone)} user{'' if len(gone) == 1 else 's'} from {file}?"
     options = userlist.ListOptions(hashing.scheme, hashing.cost, generate_missing, tuple(gone))
 
-    def run(dry_run: DryRun | None) -> Iterator[list[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
         how = writing.options(dry_run)
         with app.output.progress(f"hashing for {file}", len(users.entries)) as advance:
             written = userlist.write(file, users, options, how, advance)

@@ -25,10 +25,10 @@ from regctl.cli.params import (
     output_option,
 )
 from regctl.errors import InvalidInputError
-from regctl.outcome import DryRun, Outcome
 
 if TYPE_CHECKING:
     from regctl.cli.app import Run
+    from regctl.outcome import DryRun, Outcome
     from regctl.provisioning.plan import Plan
     from regctl.provisioning.spec import Auth, Controller, Gateway, Ingress, RegistrySpec
     from regctl.provisioning.users import AuthUsers, FirstUser
@@ -268,7 +268,7 @@ def _first_user(
 def _run(app: App, plan: "Plan", generated: "FirstUser | None") -> "Run":
     """Return a function that carries out *plan* and prints a *generated* password when it works."""
 
-    def run(dry_run: DryRun | None) -> Iterator[Sequence[Outcome]]:
+    def run(dry_run: "DryRun | None") -> "Iterator[Sequence[Outcome]]":
         for outcome in plan.run(dry_run):
             if generated is not None and dry_run is None and plan.added_users(outcome):
                 app.output.generated(*generated)
