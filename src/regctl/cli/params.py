@@ -1,5 +1,6 @@
 """The options that mean the same everywhere: each is made here, once, for all commands."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+_writing = functools.partial(option, heading="Writing")
+_hashing = functools.partial(option, heading="Hashing")
+_credentials = functools.partial(option, heading="Credentials")
+_namespaces = functools.partial(option, heading="Namespaces")
 
 
 # Types
@@ -191,11 +198,10 @@ auth_secret_option = option(
 writing_options = option_group(
     "writing",
     WritingFlags,
-    option("--backup", is_flag=True, heading="Writing", help="Keep the old file as FILE.bak."),
-    option(
+    _writing("--backup", is_flag=True, help="Keep the old file as FILE.bak."),
+    _writing(
         "--in-place",
         is_flag=True,
-        heading="Writing",
         help="Write into the existing file, for one that is mounted on its own. Not atomic.",
     ),
 )
@@ -203,17 +209,15 @@ writing_options = option_group(
 hashing_options = option_group(
     "hashing",
     HashingFlags,
-    option(
+    _hashing(
         "--scheme",
         type=click.Choice(["bcrypt", "apr1", "sha1", "sha256-crypt", "sha512-crypt"]),
-        heading="Hashing",
         help="The scheme of the hash.  [default: bcrypt]",
     ),
-    option(
+    _hashing(
         "--cost",
         type=int,
         metavar="N",
-        heading="Hashing",
         help="bcrypt's cost, 4 to 17, or SHA-crypt's rounds.  [default: 10, 5000]",
     ),
 )
@@ -221,23 +225,14 @@ hashing_options = option_group(
 
 # Passwords and credentials
 
-_PASSWORD_STDIN = option(
-    "--password-stdin",
-    is_flag=True,
-    heading="Credentials",
-    help="Read the password from standard input.",
+_PASSWORD_STDIN = _credentials(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
 )
-_PASSWORD_FILE = option(
-    "--password-file",
-    type=FilePath(),
-    heading="Credentials",
-    help="Read the password from this file.",
+_PASSWORD_FILE = _credentials(
+    "--password-file", type=FilePath(), help="Read the password from this file."
 )
-_GENERATE = option(
-    "--generate",
-    is_flag=True,
-    heading="Credentials",
-    help="Generate a password and print it to standard output.",
+_GENERATE = _credentials(
+    "--generate", is_flag=True, help="Generate a password and print it to standard output."
 )
 
 # A password to set, or to check.
@@ -249,12 +244,11 @@ password_options = option_group("password_flags", PasswordFlags, _PASSWORD_STDIN
 credential_options = option_group(
     "credential",
     CredentialFlags,
-    option(
+    _credentials(
         "-u",
         "--username",
         "--docker-username",
         "username",
-        heading="Credentials",
         help="The user.  [default: $REGCTL_USERNAME, then docker's config]",
     ),
     # kubectl's flag, so that a pasted command line works; hidden, for there are safer ways.
@@ -269,36 +263,30 @@ credential_options = option_group(
 target_options = option_group(
     "targets",
     TargetFlags,
-    option(
+    _namespaces(
         "-n",
         "--namespace",
         multiple=True,
         metavar="NS[,NS...]",
         shell_complete=namespaces,
-        heading="Namespaces",
         help="The namespace; repeatable.  [default: the context's]",
     ),
-    option(
+    _namespaces(
         "-A",
         "--all-namespaces",
         is_flag=True,
-        heading="Namespaces",
         help="All namespaces except kube-* and openshift-*, unless named.",
     ),
-    option(
-        "-l", "--selector", heading="Namespaces", help="All namespaces that match this selector."
-    ),
-    option(
+    _namespaces("-l", "--selector", help="All namespaces that match this selector."),
+    _namespaces(
         "--exclude",
         multiple=True,
         metavar="GLOB",
-        heading="Namespaces",
         help="Exclude namespaces that match; repeatable.",
     ),
-    option(
+    _namespaces(
         "--namespaces-from",
         metavar="FILE",
-        heading="Namespaces",
         help="Read the namespaces from a file, one a line; '-' is standard input.",
     ),
 )
