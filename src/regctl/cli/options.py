@@ -1,7 +1,6 @@
 """The options of commands as plain data: a NamedTuple for options that belong together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from regctl.errors import InvalidInputError
@@ -13,9 +12,12 @@ if TYPE_CHECKING:
     from regctl.outcome import DryRun
 
 
-@dataclass
 class Connections:
-    """How to connect to the cluster and to registries. *timeout* is in seconds."""
+    """
+    How to connect to the cluster and to registries; options set it. *timeout* is in seconds.
+
+    A plain class: a dataclass would cost every start a millisecond.
+    """
 
     kubeconfig: "Path | None" = None
     context: str | None = None
