@@ -7,18 +7,12 @@ import pytest
 
 from regctl.authfile import hashes
 from regctl.authsecret.store import FileStore
+from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.errors import NotAuthenticatedError, RegistryUnreachableError
 from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
-from regctl.workflows.rotation_steps import (
-    AddUser,
-    RemoveUser,
-    RotationContext,
-    StepResult,
-    WaitForKubelets,
-    WaitForRegistry,
-)
+from regctl.workflows.rotation_steps import Holder, RotationSteps, StepResult
 
 CI = Credential("ci", "secret")
 
@@ -52,11 +46,11 @@ class Registries:
             raise NotAuthenticatedError("the registry rejects the password")
 
 
-def context(clock: Clock, accepts_at: float = 0.0, **changes: Any) -> RotationContext:
-    store, cluster = FileStore(Path("auth")), cast("Any", None)
-    return RotationContext(
+def steps(clock: Clock, accepts_at: float = 0.0, **changes: Any) -> RotationSteps:
+    store = changes.pop("store", FileStore(Path("auth")))
+    return RotationSteps(
         store,
-        cluster,
+        cast("Any", None),
         Registry("r.io"),
         Inventory,
         Registries(clock, accepts_at),
@@ -68,40 +62,52 @@ def context(clock: Clock, accepts_at: float = 0.0, **changes: Any) -> RotationCo
 
 def test_waiting_ends_when_the_registry_accepts_the_credential() -> None:
     clock = Clock()
-    step = WaitForRegistry(context(clock, accepts_at=20), CI)
-    assert list(step.run()) == list(step.describe())
+    dry = list(steps(clock, accepts_at=20, dry_run=True).wait_for_registry(CI))
+    assert clock() == 0
+    assert list(steps(clock, accepts_at=20).wait_for_registry(CI)) == dry
     assert 20 <= clock() <= 22, "the pauses are at most 2 s"
 
 
 def test_waiting_fails_after_the_timeout_with_the_last_answer() -> None:
     clock = Clock()
-    step = WaitForRegistry(context(clock, accepts_at=1e9, timeout=60.0), CI)
+    never = steps(clock, accepts_at=1e9, timeout=60.0)
     with pytest.raises(RegistryUnreachableError, match="within 60 s: the registry rejects"):
-        list(step.run())
+        list(never.wait_for_registry(CI))
     assert 58 <= clock() <= 60
 
 
 def test_one_attempt_is_made_even_without_time() -> None:
-    made = context(Clock(), timeout=0.0)
-    assert list(WaitForRegistry(made, CI).run()) == [
+    assert list(steps(Clock(), timeout=0.0).wait_for_registry(CI)) == [
         StepResult("wait", "registry/r.io", "works", "accepts ci")
     ]
 
 
 def test_the_grace_is_slept() -> None:
     clock = Clock()
-    [result] = WaitForKubelets(context(clock, grace=12.0)).run()
+    [result] = steps(clock, grace=12.0).wait_for_kubelets()
     assert clock() == 12.0
-    assert result.note == "12 s with the old password"
+    assert result.note == "12 s, so that kubelets stop using the old password"
 
 
 def test_users_are_added_and_removed_in_the_store(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "auth")
     store.path.write_text(f"old:{hashes.make('x', cost=4)}\n")
-    add = AddUser(store, CI, exists=False)
-    assert list(add.describe()) == [StepResult("add", "user/ci", "created")]
-    assert [user.name for user in store.read().users()] == ["old"], "describing changes nothing"
-    list(add.run())
+    added = [StepResult("add", "user/ci", "created")]
+    assert list(steps(Clock(), store=store, dry_run=True).add_user(CI, exists=False)) == added
+    assert [user.name for user in store.read().users()] == ["old"], "a dry run changes nothing"
+    real = steps(Clock(), store=store)
+    assert list(real.add_user(CI, exists=False)) == added
     store.read().verify("ci", "secret")
-    assert list(RemoveUser(store, "old").run()) == [StepResult("remove", "user/old", "deleted")]
+    assert list(real.remove_user("old")) == [StepResult("remove", "user/old", "deleted")]
     assert [user.name for user in store.read().users()] == ["ci"]
+
+
+@pytest.mark.parametrize(
+    ("old", "note"), [("bob", "bob replaced by ci"), ("ci", "new password for ci")]
+)
+def test_an_update_is_about_the_user_that_the_secret_has(old: str, note: str) -> None:
+    """After an interruption a pull secret may have the new user with a password that is lost."""
+    secret = Secret("team-a", "regcred", "1", "1", "kubernetes.io/dockerconfigjson", {})
+    holder = Holder(secret, "r.io", Credential(old, "lost"))
+    [result] = steps(Clock(), dry_run=True).update_pull_secrets([holder], CI)
+    assert result == StepResult("update", "team-a/secret/regcred", "configured", note)

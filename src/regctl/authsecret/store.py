@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from regctl.authfile import edit, hashes
 from regctl.authfile.htpasswd import HtpasswdFile
@@ -11,22 +10,6 @@ from regctl.authsecret.compare import compare
 from regctl.authsecret.push import prepare
 from regctl.authsecret.secret import AuthSecret, fetch, read
 from regctl.cluster.client import Cluster
-
-
-class UserStore(Protocol):
-    """A place for users. A change is in effect when the method returns."""
-
-    def read(self) -> HtpasswdFile:
-        """Return the users as they are now."""
-
-    def add(self, name: str, password: str) -> None:
-        """Add a user, or set the password of an existing one."""
-
-    def remove(self, name: str) -> None:
-        """Remove a user."""
-
-    def in_sync(self) -> bool:
-        """Whether all copies have the same active users."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +88,7 @@ class SecretStore:
         for outcome in prepare(self.cluster, desired, secrets, adopt=self.adopt).run():
             if outcome.error is not None:
                 raise outcome.error
+
+
+UserStore = FileStore | SecretStore
+"""A place for users. A change is in effect when the method returns."""

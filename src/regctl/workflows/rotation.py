@@ -3,32 +3,20 @@ Rotate a password: in the auth file that accepts it, and in the pull secrets tha
 
 An auth file has one password for each user. So the new password belongs to a new user beside the
 old one, who is removed when no pull secret needs it any more: no pull fails at any moment. A
-rotation keeps no state of its own. It reads what is there and plans what is left to do, so an
+rotation keeps no state of its own. It reads what is there and does what is left to do, so an
 interrupted one continues when it is run again.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import filterfalse
 
 from regctl.authfile import hashes
 from regctl.credentials.credential import Credential
 from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError, UnknownUserError
 from regctl.pullsecrets.content import credentials_for
-from regctl.workflows.rotation_steps import (
-    AddUser,
-    Holder,
-    RemoveUser,
-    RotationContext,
-    Step,
-    StepResult,
-    UpdatePullSecrets,
-    VerifyPullSecrets,
-    WaitForKubelets,
-    WaitForRegistry,
-)
+from regctl.workflows.rotation_steps import Holder, RotationSteps, StepResult
 
 
 def next_username(name: str) -> str:
@@ -54,77 +42,66 @@ class RotationState:
     password: str | None = field(default=None, repr=False)
     in_sync: bool = True
 
+    @property
+    def holders(self) -> tuple[Holder, ...]:
+        """All entries of pull secrets that have one of the two users."""
+        return (*self.old_holders, *self.new_holders)
+
+    @property
+    def must_add(self) -> bool:
+        """Whether the new user must be added, or get a password."""
+        return self.password is None or not self.new_exists or not self.in_sync
+
 
 @dataclass(frozen=True)
 class Rotation(ABC):
-    """A rotation of the password of user *old*; `run` carries out what `plan` returns."""
+    """A rotation from the password of user *old* to the password of user *new*."""
 
-    context: RotationContext
+    steps: RotationSteps
     old: str
-
-    @property
-    @abstractmethod
-    def new(self) -> str:
-        """The user that gets the new password."""
-
-    @property
-    @abstractmethod
-    def command(self) -> str:
-        """The command that continues this rotation."""
-
-    @abstractmethod
-    def plan(self, state: RotationState, password: str) -> list[Step]:
-        """
-        Return the steps that are left, in their order; none if all is done.
-
-        Raises UnknownUserError if neither user exists.
-        """
+    new: str
 
     def observe(self) -> RotationState:
-        """Read users and pull secrets. Raises what reading raises."""
-        context = self.context
-        found = context.find()
+        """
+        Read users and pull secrets.
+
+        Raises UnknownUserError if neither user exists, and what reading raises.
+        """
+        found = self.steps.find()
         if found.errors:
             # A pull secret that cannot be read may have the old user.
             raise found.errors[min(found.errors)]
-        users = context.store.read()
-        holders = tuple(
+        users = self.steps.store.read()
+        old_exists, new_exists = bool(users.hashes(self.old)), bool(users.hashes(self.new))
+        if not old_exists and not new_exists:
+            raise UnknownUserError(
+                f"cannot rotate {self.old}: there is no such user",
+                hint="`regctl users` lists the users",
+            )
+        holders = [
             Holder(item.secret, key, credential)
             for item in found.items
-            for key, credential in credentials_for(item.secret, context.registry).items()
+            for key, credential in credentials_for(item.secret, self.steps.registry).items()
             if credential.username in {self.old, self.new}
-        )
-        accepted = [
-            holder
-            for holder in holders
-            if holder.credential.username == self.new
-            and users.matches(self.new, holder.credential.password)
         ]
-        password = self._known_password(holders, accepted)
-
-        def is_done(holder: Holder) -> bool:
-            credential = holder.credential
-            return (credential.username, credential.password) == (self.new, password)
-
+        accepted = [
+            password
+            for user, password in (holder.login for holder in holders)
+            if user == self.new and users.matches(user, password)
+        ]
+        password = self._known_password(accepted, len(holders))
         return RotationState(
-            bool(users.hashes(self.old)),
-            bool(users.hashes(self.new)),
-            tuple(filterfalse(is_done, holders)),
-            tuple(filter(is_done, holders)),
+            old_exists,
+            new_exists,
+            tuple(holder for holder in holders if holder.login != (self.new, password)),
+            tuple(holder for holder in holders if holder.login == (self.new, password)),
             password,
-            context.store.in_sync(),
+            self.steps.store.in_sync(),
         )
 
-    def _known_password(self, _holders: Sequence[Holder], accepted: Sequence[Holder]) -> str | None:
+    def _known_password(self, accepted: Sequence[str], _holders: int) -> str | None:
         """Return the new user's password, if pull secrets have one that is *accepted*."""
-        return accepted[0].credential.password if accepted else None
-
-    def dry_run(self) -> Iterator[StepResult]:
-        """Yield what `run` will do, without doing it."""
-        state = self.observe()
-        yield from self._results(
-            self.plan(state, state.password or ""), lambda step: step.describe()
-        )
+        return accepted[0] if accepted else None
 
     def run(self, password: str | None = None) -> Iterator[StepResult]:
         """
@@ -134,45 +111,41 @@ class Rotation(ABC):
         fails after others have changed something; another run continues there.
         """
         state = self.observe()
+        if not state.old_exists and not state.old_holders and state.in_sync:
+            yield StepResult("remove", f"user/{self.old}", "unchanged", f"replaced by {self.new}")
+            return
         chosen = state.password or password or hashes.generate_password()
-        steps = self.plan(state, chosen)
-        if steps and password is not None and password != chosen:
+        if password is not None and password != chosen:
             raise InvalidInputError(
                 f"{self.new} already has another password, which pull secrets contain",
-                hint=f"`{self.command}` without a password continues with that one",
+                hint="run the same command without a password to continue with that one",
             )
         begun = False
         try:
-            for result in self._results(steps, lambda step: step.run()):
+            for result in self.carry_out(state, Credential(self.new, chosen)):
                 begun = True
                 yield result
         except RegctlError as error:
             if not begun:
                 raise
-            hint = f"`{self.command}` continues when that is fixed"
-            if error.hint:
-                hint = f"{error.hint}; then `{self.command}` continues"
+            again = "run the same command again to continue"
+            hint = f"{error.hint}; then {again}" if error.hint else again
             raise PartlyDoneError(error.message, hint=hint) from error
 
-    def _results(
-        self, steps: Sequence[Step], act: Callable[[Step], Iterator[StepResult]]
-    ) -> Iterator[StepResult]:
-        if not steps:
-            yield StepResult("remove", f"user/{self.old}", "unchanged", f"replaced by {self.new}")
-        for step in steps:
-            yield from act(step)
+    @abstractmethod
+    def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
+        """Carry out what *state* leaves to do; *credential* is the new user's."""
 
 
 @dataclass(frozen=True)
 class UserRotation(Rotation):
     """
-    Replaces user *old* by user *to*, or by the next one: `ci-2` after `ci`.
+    Replaces user *old* by user *new*.
 
     *keep_old* leaves the old user, *finish* only removes it. Raises InvalidInputError if both
     users are the same.
     """
 
-    to: str | None = None
     keep_old: bool = False
     finish: bool = False
 
@@ -183,99 +156,52 @@ class UserRotation(Rotation):
                 hint=f"`regctl rotate {self.old} --same-name` changes its password in place",
             )
 
-    @property
-    def new(self) -> str:
-        """The user that gets the new password."""
-        return self.to or next_username(self.old)
-
-    @property
-    def command(self) -> str:
-        """The command that continues this rotation."""
-        return f"regctl rotate {self.old}" + (f" --to {self.to}" if self.to else "")
-
-    def plan(self, state: RotationState, password: str) -> list[Step]:
+    def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
         """
-        Return the steps that are left, in their order; none if all is done.
+        Add the new user, update and verify the pull secrets, then remove the old user.
 
-        Raises UnknownUserError if neither user exists, and InvalidInputError for *finish* if a
-        pull secret has the old one.
+        Raises InvalidInputError for *finish* if a pull secret has the old user.
         """
-        _require_user(self.old, exists=state.old_exists or state.new_exists)
-        if self.finish:
-            return self._plan_finish(state)
-        context, credential = self.context, Credential(self.new, password)
-        holders = (*state.old_holders, *state.new_holders)
-        remove: list[Step] = [RemoveUser(context.store, self.old)]
-        steps: list[Step] = []
-        if not state.old_exists and not state.old_holders and state.in_sync:
-            return steps
-        if state.password is None or not state.new_exists or not state.in_sync:
-            steps.append(AddUser(context.store, credential, state.new_exists))
-        steps.append(WaitForRegistry(context, credential))
-        if state.old_holders:
-            note = f"{self.old} replaced by {self.new}"
-            remainder = f"still need {self.old}, which stays"
-            steps.append(UpdatePullSecrets(context, state.old_holders, credential, note, remainder))
-        if holders:
-            steps.append(VerifyPullSecrets(context, holders, self.new))
-        if not self.keep_old and state.old_exists:
-            steps += [WaitForKubelets(context), *remove] if holders else remove
-        return steps
-
-    def _plan_finish(self, state: RotationState) -> list[Step]:
-        if state.old_holders:
+        if self.finish and state.old_holders:
             holder = state.old_holders[0]
             raise InvalidInputError(
                 f"cannot finish: {holder.subject} still has {holder.credential.username}",
-                hint=f"`{self.command}` without --finish updates it",
+                hint="run the same command without --finish to update it",
             )
-        done = not state.old_exists and state.in_sync
-        return [] if done else [RemoveUser(self.context.store, self.old)]
+        if not self.finish:
+            if state.must_add:
+                yield from self.steps.add_user(credential, exists=state.new_exists)
+            yield from self.steps.wait_for_registry(credential)
+            yield from self.steps.update_pull_secrets(state.old_holders, credential)
+            yield from self.steps.verify_pull_secrets(state.holders, self.new)
+            if self.keep_old or not state.old_exists:
+                return
+            if state.holders:
+                yield from self.steps.wait_for_kubelets()
+        yield from self.steps.remove_user(self.old)
 
 
 @dataclass(frozen=True)
 class InPlaceRotation(Rotation):
-    """Changes the password of user *old*: pulls fail until each pull secret has the new one."""
+    """
+    Changes the password of one user, *old* and *new*.
 
-    @property
-    def new(self) -> str:
-        """The same user."""
-        return self.old
+    Pulls fail until each pull secret has the new password.
+    """
 
-    @property
-    def command(self) -> str:
-        """The command that continues this rotation."""
-        return f"regctl rotate {self.old} --same-name"
-
-    def _known_password(self, holders: Sequence[Holder], accepted: Sequence[Holder]) -> str | None:
+    def _known_password(self, accepted: Sequence[str], holders: int) -> str | None:
         """
         Return the password that an interrupted rotation has put into some pull secrets.
 
         If all pull secrets are *accepted*, or none, there is no rotation to continue.
         """
-        if len(accepted) == len(holders):
-            return None
-        return super()._known_password(holders, accepted)
+        return None if len(accepted) == holders else super()._known_password(accepted, holders)
 
-    def plan(self, state: RotationState, password: str) -> list[Step]:
-        """Return the steps that are left, in their order. Raises UnknownUserError."""
-        _require_user(self.old, exists=state.old_exists)
-        context, credential = self.context, Credential(self.old, password)
-        steps: list[Step] = []
-        if state.password is None or not state.in_sync:
+    def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
+        """Set the password, update the pull secrets at once, then verify them."""
+        if state.must_add:
             note = "pulls fail until each pull secret has the new password"
-            steps.append(AddUser(context.store, credential, state.old_exists, note))
-        note, remainder = f"new password for {self.old}", "still have the old password"
-        return [
-            *steps,
-            UpdatePullSecrets(context, state.old_holders, credential, note, remainder),
-            WaitForRegistry(context, credential),
-            VerifyPullSecrets(context, (*state.old_holders, *state.new_holders), self.old),
-        ]
-
-
-def _require_user(name: str, *, exists: bool) -> None:
-    if not exists:
-        raise UnknownUserError(
-            f"cannot rotate {name}: there is no such user", hint="`regctl users` lists the users"
-        )
+            yield from self.steps.add_user(credential, exists=True, note=note)
+        yield from self.steps.update_pull_secrets(state.old_holders, credential)
+        yield from self.steps.wait_for_registry(credential)
+        yield from self.steps.verify_pull_secrets(state.holders, self.new)

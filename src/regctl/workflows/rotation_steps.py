@@ -1,10 +1,9 @@
-"""The steps of a rotation: each says what it will do, and does it."""
+"""The steps of a rotation, each one a method that yields its results."""
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from regctl.authsecret.store import UserStore
 from regctl.cluster.client import Cluster
@@ -26,42 +25,15 @@ from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.retry import Backoff, attempts
 
-StepName = Literal["add", "wait", "update", "check", "grace", "remove"]
-Result = Literal["created", "configured", "unchanged", "deleted", "works", "waited"]
-
-GRACE_SECONDS = 30.0
-"""How long a kubelet may still use the password that it read before its Secret changed."""
-
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step did to one object, or will do to it."""
 
-    step: StepName
+    step: Literal["add", "wait", "update", "check", "grace", "remove"]
     subject: str
-    result: Result
+    result: Literal["created", "configured", "unchanged", "deleted", "works", "waited"]
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class RotationContext:
-    """
-    Everything that a rotation reads and changes: users, pull secrets and the registry.
-
-    *find* returns the pull secrets of all namespaces that may use the user. *connect* returns a
-    client for a credential. *grace* and *timeout* are seconds. Tests inject *sleep* and *clock*.
-    """
-
-    store: UserStore
-    cluster: Cluster = field(repr=False)
-    registry: Registry
-    find: Callable[[], Inventory]
-    connect: Callable[[Credential], RegistryClient]
-    policy: TakeoverPolicy = field(default_factory=TakeoverPolicy)
-    grace: float = GRACE_SECONDS
-    timeout: float = 300.0
-    sleep: Callable[[float], object] = time.sleep
-    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -77,182 +49,147 @@ class Holder:
         """`team-a/secret/registry.foo.com`."""
         return f"{self.secret.namespace}/secret/{self.secret.name}"
 
+    @property
+    def login(self) -> tuple[str, str]:
+        """The user and the password."""
+        return self.credential.username, self.credential.password
 
-class Step(ABC):
-    """One step of a rotation."""
-
-    name: ClassVar[StepName]
-
-    @abstractmethod
-    def describe(self) -> Iterator[StepResult]:
-        """Yield what `run` will do."""
-
-    @abstractmethod
-    def run(self) -> Iterator[StepResult]:
-        """Carry the step out and yield each result when it is done. Raises RegctlError."""
+    def updated(self, user: str) -> StepResult:
+        """Return the result of an update to the new credential of *user*."""
+        old = self.credential.username
+        note = f"new password for {user}" if user == old else f"{old} replaced by {user}"
+        return StepResult("update", self.subject, "configured", note)
 
 
 @dataclass(frozen=True)
-class AddUser(Step):
-    """Adds the user, or sets its password if it *exists*."""
+class RotationSteps:
+    """
+    The steps, and what they read and change: users, pull secrets and the registry.
+
+    With *dry_run* a step yields its results and does nothing else. *find* returns the pull secrets
+    of all namespaces that may use the user. *connect* returns a client for a credential. *grace* is
+    how long a kubelet may still use the password that it read before its Secret changed. *grace*
+    and *timeout* are seconds. Tests inject *sleep* and *clock*.
+    """
 
     store: UserStore
-    credential: Credential
-    exists: bool
-    note: str | None = None
-    name = "add"
+    cluster: Cluster = field(repr=False)
+    registry: Registry
+    find: Callable[[], Inventory]
+    connect: Callable[[Credential], RegistryClient]
+    policy: TakeoverPolicy = field(default_factory=TakeoverPolicy)
+    grace: float = 30.0
+    timeout: float = 300.0
+    dry_run: bool = False
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
-    def describe(self) -> Iterator[StepResult]:
-        """Yield the user, `created` or `configured`."""
-        result: Result = "configured" if self.exists else "created"
-        yield StepResult(self.name, f"user/{self.credential.username}", result, self.note)
+    def add_user(
+        self, credential: Credential, *, exists: bool, note: str | None = None
+    ) -> Iterator[StepResult]:
+        """Add the user, or set its password if it *exists*."""
+        if not self.dry_run:
+            self.store.add(credential.username, credential.password)
+        result: Literal["configured", "created"] = "configured" if exists else "created"
+        yield StepResult("add", f"user/{credential.username}", result, note)
 
-    def run(self) -> Iterator[StepResult]:
-        """Add the user."""
-        self.store.add(self.credential.username, self.credential.password)
-        yield from self.describe()
+    def wait_for_registry(self, credential: Credential) -> Iterator[StepResult]:
+        """
+        Wait until the registry accepts the credential: an ingress reads a change with a delay.
 
+        Raises RegistryUnreachableError after the timeout.
+        """
+        if not self.dry_run:
+            self._wait_until_accepted(credential)
+        note = f"accepts {credential.username}"
+        yield StepResult("wait", f"registry/{self.registry}", "works", note)
 
-@dataclass(frozen=True)
-class WaitForRegistry(Step):
-    """Waits until the registry accepts the credential: an ingress reads a change with a delay."""
-
-    context: RotationContext
-    credential: Credential
-    name = "wait"
-
-    def describe(self) -> Iterator[StepResult]:
-        """Yield the registry, which `works`."""
-        note = f"accepts {self.credential.username}"
-        yield StepResult(self.name, f"registry/{self.context.registry}", "works", note)
-
-    def run(self) -> Iterator[StepResult]:
-        """Wait. Raises RegistryUnreachableError after the timeout."""
-        context, client = self.context, self.context.connect(self.credential)
-        backoff, deadline = Backoff(tries=None, cap=2.0), context.clock() + context.timeout
-        failure: RegctlError | None = None
-        for _ in attempts(backoff, context.sleep, deadline=deadline, clock=context.clock):
+    def _wait_until_accepted(self, credential: Credential) -> None:
+        client, failure = self.connect(credential), None
+        backoff, deadline = Backoff(tries=None, cap=2.0), self.clock() + self.timeout
+        for _ in attempts(backoff, self.sleep, deadline=deadline, clock=self.clock):
             try:
                 client.ping()
             except RegctlError as error:
                 failure = error
             else:
-                yield from self.describe()
                 return
         raise RegistryUnreachableError(
-            f"{context.registry} did not accept {self.credential.username} within "
-            f"{context.timeout:.0f} s: {failure}",
+            f"{self.registry} did not accept {credential.username} within "
+            f"{self.timeout:.0f} s: {failure}",
             hint="`regctl auth push --check` shows whether the auth Secret has this user",
         ) from failure
 
+    def update_pull_secrets(
+        self, holders: Sequence[Holder], credential: Credential
+    ) -> Iterator[StepResult]:
+        """
+        Replace the credential of each holder and keep the other entries of its Secret.
 
-@dataclass(frozen=True)
-class UpdatePullSecrets(Step):
-    """
-    Replaces the credential of each holder and keeps the other entries of its Secret.
-
-    *note* is about each updated Secret; *remainder* says what the Secrets that failed still have.
-    """
-
-    context: RotationContext
-    holders: tuple[Holder, ...]
-    credential: Credential
-    note: str
-    remainder: str
-    name = "update"
-
-    def describe(self) -> Iterator[StepResult]:
-        """Yield each Secret, `configured`."""
-        for holder in self.holders:
-            yield StepResult(self.name, holder.subject, "configured", self.note)
-
-    def run(self) -> Iterator[StepResult]:
-        """Update each Secret. Raises PartlyDoneError if some could not be updated."""
-        failed: list[RegctlError] = []
-        for name, key in sorted({(holder.secret.name, holder.key) for holder in self.holders}):
-            group = [h for h in self.holders if (h.secret.name, h.key) == (name, key)]
-            email = group[0].credential.email
-            entry = Credential(self.credential.username, self.credential.password, email)
-            desired = PullSecret(name, {key: entry}, merge=True)
-            spaces = [Namespace(holder.secret.namespace) for holder in group]
-            rollout = prepare(self.context.cluster, desired, spaces, policy=self.context.policy)
+        Raises PartlyDoneError if some Secrets could not be updated.
+        """
+        if self.dry_run:
+            yield from (holder.updated(credential.username) for holder in holders)
+            return
+        groups: dict[tuple[str, str], dict[str, Holder]] = {}
+        for holder in holders:
+            group = groups.setdefault((holder.secret.name, holder.key), {})
+            group[holder.secret.namespace] = holder
+        failed: list[tuple[Holder, RegctlError]] = []
+        for (name, key), group in sorted(groups.items()):
+            email = next(iter(group.values())).credential.email
+            desired = PullSecret(name, {key: replace(credential, email=email)}, merge=True)
+            rollout = prepare(
+                self.cluster, desired, [Namespace(space) for space in group], policy=self.policy
+            )
             for outcomes in rollout.run():
                 for outcome in outcomes:
+                    holder = group[str(outcome.namespace)]
                     if outcome.error is not None:
-                        failed.append(outcome.error)
-                        continue
-                    subject = f"{outcome.namespace}/secret/{outcome.name}"
-                    yield StepResult(self.name, subject, "configured", self.note)
+                        failed.append((holder, outcome.error))
+                    else:
+                        yield holder.updated(credential.username)
         if failed:
+            holder, error = failed[0]
+            old = holder.credential.username
+            what = "the old password" if old == credential.username else f"{old}, which stays"
             raise PartlyDoneError(
-                f"{failed[0].message}; {len(failed)} of {len(self.holders)} pull secrets "
-                f"{self.remainder}",
-                hint=failed[0].hint,
+                f"{error.message}; {len(failed)} of {len(holders)} pull secrets still have {what}",
+                hint=error.hint,
             )
 
+    def verify_pull_secrets(self, holders: Sequence[Holder], user: str) -> Iterator[StepResult]:
+        """
+        Read every Secret again and try its credential at the registry.
 
-@dataclass(frozen=True)
-class VerifyPullSecrets(Step):
-    """Reads every Secret again and tries its credential at the registry."""
+        Raises ConflictError if one has lost the user, WrongPasswordError if it is rejected.
+        """
+        for holder in holders:
+            if not self.dry_run:
+                self._verify(holder, user)
+            yield StepResult("check", holder.subject, "works")
 
-    context: RotationContext
-    holders: tuple[Holder, ...]
-    user: str
-    name = "check"
+    def _verify(self, holder: Holder, user: str) -> None:
+        item = self.cluster.get(SECRETS, holder.secret.namespace, holder.secret.name)
+        entry = credentials_of(read_secret(item)).get(holder.key) if item is not None else None
+        if entry is None or entry.username != user:
+            raise ConflictError(f"{holder.subject} lost user {user}: somebody changed it")
+        try:
+            self.connect(entry).ping()
+        except RegctlError as error:
+            raise WrongPasswordError(
+                f"{holder.subject} has user {user}, but cannot log in: {error.message}"
+            ) from error
 
-    def describe(self) -> Iterator[StepResult]:
-        """Yield each Secret, which `works`."""
-        for holder in self.holders:
-            yield StepResult(self.name, holder.subject, "works")
+    def wait_for_kubelets(self) -> Iterator[StepResult]:
+        """Keep the old user while kubelets may still use its password."""
+        if not self.dry_run:
+            self.sleep(self.grace)
+        note = f"{self.grace:.0f} s, so that kubelets stop using the old password"
+        yield StepResult("grace", "regctl", "waited", note)
 
-    def run(self) -> Iterator[StepResult]:
-        """Verify each Secret. Raises ConflictError or WrongPasswordError."""
-        for holder in self.holders:
-            secret = holder.secret
-            item = self.context.cluster.get(SECRETS, secret.namespace, secret.name)
-            entry = credentials_of(read_secret(item)).get(holder.key) if item is not None else None
-            if entry is None or entry.username != self.user:
-                raise ConflictError(f"{holder.subject} lost user {self.user}: somebody changed it")
-            try:
-                self.context.connect(entry).ping()
-            except RegctlError as error:
-                raise WrongPasswordError(
-                    f"{holder.subject} has user {self.user}, but cannot log in: {error.message}"
-                ) from error
-            yield StepResult(self.name, holder.subject, "works")
-
-
-@dataclass(frozen=True)
-class WaitForKubelets(Step):
-    """Keeps the old user while kubelets may still use its password."""
-
-    context: RotationContext
-    name = "grace"
-
-    def describe(self) -> Iterator[StepResult]:
-        """Yield the kubelets, which `waited`."""
-        note = f"{self.context.grace:.0f} s with the old password"
-        yield StepResult(self.name, "kubelets", "waited", note)
-
-    def run(self) -> Iterator[StepResult]:
-        """Wait."""
-        self.context.sleep(self.context.grace)
-        yield from self.describe()
-
-
-@dataclass(frozen=True)
-class RemoveUser(Step):
-    """Removes the old user."""
-
-    store: UserStore
-    user: str
-    name = "remove"
-
-    def describe(self) -> Iterator[StepResult]:
-        """Yield the user, `deleted`."""
-        yield StepResult(self.name, f"user/{self.user}", "deleted")
-
-    def run(self) -> Iterator[StepResult]:
-        """Remove the user."""
-        self.store.remove(self.user)
-        yield from self.describe()
+    def remove_user(self, name: str) -> Iterator[StepResult]:
+        """Remove the old user."""
+        if not self.dry_run:
+            self.store.remove(name)
+        yield StepResult("remove", f"user/{name}", "deleted")

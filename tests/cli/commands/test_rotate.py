@@ -77,7 +77,7 @@ def test_a_new_user_replaces_the_old_one_everywhere(site: Site) -> None:
     }
     assert lines[4:] == [
         *(f"{namespace}/secret/{NAME} works" for namespace in site.namespaces),
-        "kubelets waited (0 s with the old password)",
+        "regctl waited (0 s, so that kubelets stop using the old password)",
         "user/ci deleted",
     ]
     assert site.users() == ["ci-2"]
@@ -121,7 +121,7 @@ def test_a_foreign_secret_keeps_the_old_user(site: Site) -> None:
     result = site.rotate("ci")
     assert result.exit_code == 3
     assert "not by regctl" in result.stderr
-    assert "1 of 3 pull secrets still need ci, which stays" in result.stderr
+    assert "1 of 3 pull secrets still have ci, which stays" in result.stderr
     assert site.users() == ["ci", "ci-2"]
     assert site.registry.allows("ci", "old")
     done = site.rotate("ci", "--adopt")
@@ -138,7 +138,7 @@ def test_a_registry_that_rejects_the_new_user_stops_the_rotation(
     result = site.rotate("ci", "-f", str(other), "--wait=0")
     assert result.exit_code == 3
     assert "did not accept ci-2 within 0 s" in result.stderr
-    assert "`regctl rotate ci` continues" in result.stderr
+    assert "run the same command again to continue" in result.stderr
     for namespace in site.namespaces:
         assert site.held(namespace)[site.registry.host]["username"] == "ci"
 

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.authsecret.store import UserStore
-    from regctl.pullsecrets.inventory import Inventory
-    from regctl.workflows.rotation import Rotation
     from regctl.workflows.rotation_steps import StepResult
 
 
@@ -119,29 +117,32 @@ def rotate(
     them, except kube-* and openshift-*. With --auth-secret and -f it changes the file and uploads
     it to the Secret.
     """
+    from regctl.pullsecrets.inventory import find_pull_secrets
     from regctl.pullsecrets.plan import TakeoverPolicy
-    from regctl.workflows.rotation import InPlaceRotation, UserRotation
-    from regctl.workflows.rotation_steps import RotationContext
+    from regctl.workflows.rotation import InPlaceRotation, Rotation, UserRotation, next_username
+    from regctl.workflows.rotation_steps import RotationSteps
 
     at_most_one({"--same-name": same_name, "--to": to})
     at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
     registry, password = app.named_registry(server), app.password(password_flags)
-    context = RotationContext(
+    searched = app.targets(targets).or_everywhere()
+    steps = RotationSteps(
         _store(app, path, auth_secret, reader, adopt=change.adopt),
         app.cluster,
         registry,
-        find=lambda: _pull_secrets(app, targets),
+        find=lambda: find_pull_secrets(app.cluster, searched),
         connect=lambda credential: app.registry_as(registry, credential),
         policy=TakeoverPolicy(adopt=change.adopt),
         grace=grace,
         timeout=wait,
+        dry_run=change.dry_run is not None,
         sleep=lambda seconds: _sleep(app, seconds),
     )
-    rotation: Rotation = InPlaceRotation(context, name)
+    rotation: Rotation = InPlaceRotation(steps, name, name)
     if not same_name:
-        rotation = UserRotation(context, name, to, keep_old=keep_old, finish=finish)
-    results = rotation.dry_run() if change.dry_run else rotation.run(password)
-    _print_steps(app, results, dry_run=change.dry_run is not None)
+        new = to or next_username(name)
+        rotation = UserRotation(steps, name, new, keep_old=keep_old, finish=finish)
+    _print_steps(app, rotation.run(password), dry_run=steps.dry_run)
 
 
 def _store(
@@ -160,16 +161,7 @@ def _store(
     if auth_secret is None:
         return file
     source = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None
-    reads = readers.get_reader(reader)
-    return SecretStore(app.cluster, *auth_secret, reads, source, adopt)
-
-
-def _pull_secrets(app: App, flags: TargetFlags) -> "Inventory":
-    from regctl.pullsecrets.inventory import list_pull_secrets
-
-    targets = app.targets(flags).or_everywhere()
-    namespaces = targets.resolve(app.cluster)
-    return list_pull_secrets(app.cluster, namespaces, everywhere=targets.listed)
+    return SecretStore(app.cluster, *auth_secret, readers.get_reader(reader), source, adopt)
 
 
 def _sleep(app: App, seconds: float) -> None:
@@ -187,7 +179,7 @@ def _print_steps(app: App, results: "Iterator[StepResult]", *, dry_run: bool) ->
     document: dict[str, Any] = {"steps": steps}
     try:
         for result in results:
-            steps.append(result.__dict__ | {"dry_run": dry_run})
+            steps.append(vars(result) | {"dry_run": dry_run})
             if not app.output.structured and not app.output.quiet:
                 note = f" ({result.note})" if result.note else ""
                 suffix = " (dry run)" if dry_run else ""
