@@ -152,7 +152,7 @@ TWELVE: dict[str, tuple[Callable[[Setup], None], str, str]] = {
     "port missing": (port_missing, "the ports differ", "regctl secret create"),
     "secret missing": (secret_missing, "which does not exist", "regctl secret create"),
     "account not attached": (not_attached, "does not list it", "--attach"),
-    "duplicate user": (duplicate_user, "the last one counts", "regctl auth check --fix"),
+    "duplicate user": (duplicate_user, "the last one counts", "regctl adduser"),
     "unreadable hash": (unreadable_hash, "which the registry does not read", "regctl adduser"),
     "missing tag": (missing_tag, "has no tag 2.0", "regctl tags"),
     "wrong platform": (wrong_platform, "the image is for linux/amd64", "build and push"),
@@ -175,6 +175,22 @@ def test_the_true_cause_is_named_first(setup: Setup, name: str) -> None:
     assert second.startswith("hint: ")
     assert repair in second
     assert "hunter2" not in result.stdout + result.stderr
+
+
+# Those whose repair needs at most the password of the pull secret.
+REPAIRED = ("account not attached", "duplicate user", "unreadable hash", "user locked")
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_the_hint_repairs_the_pull_as_it_is_printed(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("REGCTL_AUTH_FILE", str(setup.auth))
+    monkeypatch.setenv("REGCTL_PASSWORD", PASSWORD)
+    TWELVE[name][0](setup)
+    hint = setup.diagnose().stderr.splitlines()[-1]
+    run_ok(*hint.split("`")[1].split()[1:])
+    assert setup.diagnose().exit_code == 0
 
 
 def test_an_expired_certificate_is_the_twelfth(

@@ -23,7 +23,6 @@ from regctl.workflows.pull_diagnosis import (
     PullDiagnosis,
     of_account,
     of_pod,
-    read_listed,
 )
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
@@ -90,24 +89,22 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
     return [(check.name, check.state) for check in checks]
 
 
-def test_listed_secrets_come_in_order_with_what_the_kubelet_makes_of_them(
-    space: Namespace,
+def test_each_listed_secret_has_a_check_with_what_the_kubelet_makes_of_it(
+    space: Namespace, private: DockerRegistry
 ) -> None:
-    space.secret("good", {"r.io": "ci"})
-    space.secret("opaque", {"r.io": "ci"}, kind="Opaque")
+    space.secret("good", {private.host: "ci"})
+    space.secret("opaque", {private.host: "ci"}, kind="Opaque")
     space.secret("broken")
-    listed = list(
-        read_listed(space.cluster, space.name, ["gone", "good", "broken", "opaque", "good"])
-    )
-    assert [(one.name, one.problem) for one in listed] == [
-        ("gone", "missing"),
-        ("good", None),
-        ("broken", "undecodable"),
-        ("opaque", "wrong type"),
-        ("good", None),
+    checks = space.diagnose(private.host, "gone", "good", "opaque", "good")
+    assert [(c.state, c.message) for c in checks if c.name == "pull secret"] == [
+        ("ok", "good, listed by pod web"),
+        ("ok", "good, listed by pod web"),
+        ("warning", "pod web lists secret gone, which does not exist"),
+        ("warning", "secret opaque has type Opaque, which the kubelet ignores"),
     ]
-    assert listed[0].secret is None
-    assert listed[2].reason
+    checks = space.diagnose(private.host, "good", "broken", "good")
+    assert states(checks) == [("pull secret", "ok"), ("pull secret", "failure")]
+    assert checks[1].message.startswith("secret broken breaks every pull: ")
 
 
 def test_every_credential_is_listed_in_the_order_of_the_kubelet(

@@ -5,23 +5,23 @@ Each step is a Check. The first failure is the cause and ends the diagnosis, bec
 step depends on it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Namespace, Resource
 from regctl.cluster.secret import Secret, read_secret
 from regctl.cluster.serviceaccounts import read_service_account
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import decode_secret
-from regctl.credentials.kubelet import KubeletKeyring, Match
+from regctl.credentials.kubelet import KubeletKeyring, Match, kubelet_key
 from regctl.errors import (
     AccessError,
     ClusterError,
-    InvalidReferenceError,
     MalformedError,
     NotAuthenticatedError,
     NotInRegistryError,
@@ -31,7 +31,8 @@ from regctl.errors import (
 )
 from regctl.images.manifests import Platform
 from regctl.images.reader import Image, ImageReader
-from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, kubelet_data
+from regctl.pullsecrets.content import kubelet_data
+from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
 from regctl.reference import ImageReference, Registry
 from regctl.registry.client import RegistryClient
 from regctl.wording import some_of
@@ -107,40 +108,6 @@ def _node_platform(cluster: Cluster, name: str | None) -> Platform | None:
     return Platform(system, architecture) if system and architecture else None
 
 
-# The Secrets that it lists
-
-
-@dataclass(frozen=True)
-class ListedSecret:
-    """
-    A Secret that a pod or service account lists, as the kubelet sees it.
-
-    The kubelet ignores one that is `missing` or of the `wrong type`. With one that is
-    `undecodable` every pull of the pod fails; *reason* says what is wrong with it.
-    """
-
-    name: str
-    secret: Secret | None
-    problem: Literal["missing", "wrong type", "undecodable"] | None = None
-    reason: str = ""
-
-
-def read_listed(cluster: Cluster, namespace: str, names: Sequence[str]) -> Iterator[ListedSecret]:
-    """Yield the Secrets of *names* in their order, each read when its turn comes."""
-    for name in names:
-        item = cluster.get(SECRETS, namespace, name)
-        if item is None:
-            yield ListedSecret(name, None, "missing")
-            continue
-        secret = read_secret(item)
-        try:
-            credentials = decode_secret(secret.type, secret.data, source=secret.subject)
-        except MalformedError as error:
-            yield ListedSecret(name, secret, "undecodable", error.message)
-        else:
-            yield ListedSecret(name, secret, "wrong type" if credentials is None else None)
-
-
 # The diagnosis
 
 
@@ -162,19 +129,20 @@ class PullDiagnosis:
         """Yield a Check for each step, up to the first failure."""
         usable: list[Secret] = []
         ignored: list[Check] = []
-        for listed in read_listed(self.cluster, self.pull.namespace, self.pull.names):
-            check = self._listed(listed)
-            if listed.secret is not None and listed.problem is None:
-                usable.append(listed.secret)
-                yield check
-            elif listed.problem == "undecodable":
-                yield check
-                return
-            else:
+        for name in self.pull.names:
+            item = self.cluster.get(SECRETS, self.pull.namespace, name)
+            secret = read_secret(item) if item is not None else None
+            check = self._check_secret(name, secret)
+            if secret is None or check.state == "warning":
                 ignored.append(check)
+                continue
+            yield check
+            if check.state == "failure":
+                return
+            usable.append(secret)
         matches = KubeletKeyring.of(map(kubelet_data, usable)).lookup(self._image_name)
         if matches:
-            yield from map(_as_warning, ignored)
+            yield from ignored
             yield from self._with_credentials(matches)
         else:
             yield from self._anonymously(ignored)
@@ -184,27 +152,35 @@ class PullDiagnosis:
         """The image as the kubelet compares it with keys: without tag and digest."""
         return f"{self.pull.image.registry}/{self.pull.image.repository}"
 
-    @property
-    def _create(self) -> str:
-        """The command that creates a pull secret for this image."""
-        return f"secret create --server {self.pull.image.registry} -n {self.pull.namespace}"
+    def _create(self, name: str = "", *flags: str) -> str:
+        """Return the command that creates or updates a pull secret for this image."""
+        where = ["--server", str(self.pull.image.registry), "-n", self.pull.namespace]
+        command = ["regctl secret create", *([name] if name else []), *where, *flags]
+        return f"`{' '.join(command)}`"
 
     @property
     def _attach(self) -> str:
-        return f"`regctl {self._create} --attach {self.pull.account}`"
+        """The command that creates a pull secret and attaches it to the pod's account."""
+        return self._create("", "--attach", self.pull.account)
 
-    def _listed(self, listed: ListedSecret) -> Check:
-        name, source, image = listed.name, self.pull.source, self.pull.image
-        create = f"`regctl secret create {name} --server {image.registry}"
-        recreate = f"{create} -n {self.pull.namespace} --replace` recreates it"
-        if listed.secret is None:
+    def _check_secret(self, name: str, secret: Secret | None) -> Check:
+        """
+        Return what the kubelet makes of a Secret that the pod or service account lists.
+
+        A warning is one that it ignores. With one that it cannot decode every pull fails.
+        """
+        source, recreate = self.pull.source, f"{self._create(name, '--replace')} recreates it"
+        if secret is None:
             message = f"{source} lists secret {name}, which does not exist"
-            return _pull_secret(message, f"{create} -n {self.pull.namespace}` creates it")
-        if listed.problem == "undecodable":
-            return _pull_secret(f"secret {name} breaks every pull: {listed.reason}", recreate)
-        if listed.problem == "wrong type":
-            message = f"secret {name} has type {listed.secret.type}, which the kubelet ignores"
-            return _pull_secret(message, recreate)
+            return Check("pull secret", "warning", message, f"{self._create(name)} creates it")
+        try:
+            credentials = decode_secret(secret.type, secret.data, source=secret.subject)
+        except MalformedError as error:
+            message = f"secret {name} breaks every pull: {error.message}"
+            return Check("pull secret", "failure", message, recreate)
+        if credentials is None:
+            message = f"secret {name} has type {secret.type}, which the kubelet ignores"
+            return Check("pull secret", "warning", message, recreate)
         return Check("pull secret", "ok", f"{name}, listed by {source}")
 
     # With the credentials that match
@@ -218,24 +194,29 @@ class PullDiagnosis:
         """
         found: Image | None = None
         failure: Check | None = None
-        decided = False
-        for number, match in enumerate(matches, 1):
-            name, user = f"credential {number}", match.credential.username
-            entry = f"secret {match.secret}, entry {match.key}, user {user}"
-            if decided:
-                yield Check(name, "skipped", f"{entry}: not tried")
-                continue
+        rows = (
+            (
+                f"credential {number}",
+                f"secret {m.secret}, entry {m.key}, user {m.credential.username}",
+                m,
+            )
+            for number, m in enumerate(matches, 1)
+        )
+        for name, entry, match in rows:
             try:
                 found = self._read_image(match.credential)
             except AccessError as error:
                 failure = failure or self._failure(match, error)
                 yield Check(name, "warning", f"{entry}: rejected by {self.pull.image.registry}")
+                continue
             except RegctlError as error:
-                failure, decided = failure or self._failure(match, error), True
+                failure = failure or self._failure(match, error)
                 yield Check(name, "skipped", f"{entry}: could not be verified")
             else:
-                decided = True
                 yield Check(name, "ok", entry)
+            break
+        for name, entry, _ in rows:
+            yield Check(name, "skipped", f"{entry}: not tried")
         if found is not None:
             yield from self._image(found)
         elif failure is not None:
@@ -267,57 +248,56 @@ class PullDiagnosis:
         try:
             image = self._read_image(None)
         except AccessError:
-            yield from map(_as_warning, ignored[1:])
-            yield ignored[0] if ignored else self._why_no_credential()
+            yield from ignored[1:]
+            if ignored:
+                yield replace(ignored[0], state="failure")
+            else:
+                yield Check("credential", "failure", *self._why_no_credential())
         except RegctlError as error:
-            yield from map(_as_warning, ignored)
+            yield from ignored
             yield Check("credential", "warning", anonymous, self._attach)
             yield self._failure(None, error)
         else:
-            yield from map(_as_warning, ignored)
+            yield from ignored
             yield Check("credential", "ok", f"{anonymous}, which {registry} allows")
             yield from self._image(image)
 
-    def _why_no_credential(self) -> Check:
-        """Return why the kubelet has no credential for a registry that requires one."""
-        message, hint = self._reason_and_hint()
-        return Check("credential", "failure", message, hint)
-
-    def _reason_and_hint(self) -> tuple[str, str]:
-        host, source = str(self.pull.image.registry), self.pull.source
-        secrets = list(self._pull_secrets())
-        listed = [secret for secret in secrets if secret.name in self.pull.names]
-        for secret in secrets:
-            if secret not in listed and _matches(secret, self._image_name):
+    def _why_no_credential(self) -> tuple[str, str]:
+        """Return why the kubelet has no credential for the registry, and a hint."""
+        host, source, namespace = (
+            str(self.pull.image.registry),
+            self.pull.source,
+            self.pull.namespace,
+        )
+        found = list_pull_secrets(self.cluster, [Namespace(namespace)], everywhere=False)
+        listed = [item for item in found.items if item.secret.name in self.pull.names]
+        for item in found.items:
+            if item not in listed and self._matches(item):
+                name = item.secret.name
+                command = f"regctl secret create {name} --from-secret {namespace}/{name}"
+                attach = f"`{command} -n {namespace} --attach {self.pull.account}` attaches it"
                 return (
-                    f"secret {secret.name} matches, but {source} does not list it",
-                    f"{self._attach} attaches it; existing pods keep their list",
+                    f"secret {name} matches, but {source} does not list it",
+                    f"{attach}; existing pods keep their list",
                 )
-        keys = sorted({(key, secret.name) for secret in listed for key in _keys(secret)})
+        keys = sorted((key, item.secret.name) for item in listed for key in item.registries)
         for key, name in keys:
-            if _without_port(key) == _without_port(host):
+            if _without_port(kubelet_key(key) or key) == _without_port(host):
                 return (
                     f"secret {name} is for {key}, and the image is at {host}: the ports differ",
-                    f"`regctl {self._create}` creates one with the right key",
+                    f"{self._attach} creates one with the right key",
                 )
         if keys:
             registries = some_of(list(dict.fromkeys(key for key, _ in keys)))
-            return (
-                f"the pull secrets are for {registries}, and the image is at {host}",
-                self._attach,
-            )
-        return f"{source} lists no pull secret, and {host} requires a password", self._attach
+            message = f"the pull secrets are for {registries}, and the image is at {host}"
+        else:
+            message = f"{source} lists no pull secret, and {host} requires a password"
+        return message, f"{self._attach} creates one for {host}"
 
-    def _pull_secrets(self) -> Iterator[Secret]:
-        """Yield the pull secrets of the namespace, as far as they may be listed."""
-        for kind in PULL_SECRET_TYPES:
-            try:
-                for item in self.cluster.list(
-                    SECRETS, namespace=self.pull.namespace, field_selector=f"type={kind}"
-                ):
-                    yield read_secret(item)
-            except NotPermittedError:
-                return
+    def _matches(self, item: PullSecretUse) -> bool:
+        if item.broken:
+            return False
+        return bool(KubeletKeyring.of([kubelet_data(item.secret)]).lookup(self._image_name))
 
     # What the registry answered
 
@@ -347,60 +327,28 @@ class PullDiagnosis:
         """Return why the registry rejects a user, by the auth file if there is one."""
         user, registry = match.credential.username, self.pull.image.registry
         message = f"{registry} rejects {user} of secret {match.secret}"
-        update = (
-            f"`regctl secret create {match.secret} --server {registry} --username {user} "
-            f"-n {self.pull.namespace}`"
-        )
+        update = f"{self._create(match.secret, '--username', user)} with the password that"
         if self.file is None:
-            return Check("password", "failure", message, f"{update} with the right password")
+            return Check("password", "failure", message, f"{update} the registry accepts")
         known = self.file.user(user)
         if known is None:
-            why, hint = f"the auth file has no user {user}", f"`regctl adduser {user}` adds it"
+            why = f"the auth file has no user {user}"
+            hint = f"`regctl adduser {user}` adds it"
         elif known.locked:
-            why, hint = (
-                f"{user} is locked in the auth file",
-                f"`regctl auth unlock {user}` unlocks it",
-            )
+            why = f"{user} is locked in the auth file"
+            hint = f"`regctl auth unlock {user}` unlocks it"
         elif known.scheme.name != "bcrypt":
             why = f"its hash is {known.scheme.name}, which the registry does not read"
             hint = f"`regctl adduser {user}` replaces the hash"
         elif len(known.lines) > 1 and self.file.matches(user, match.credential.password):
             lines = " and ".join(map(str, known.lines))
             why = f"{user} is on lines {lines} of the auth file, and the last one counts"
-            hint = "`regctl auth check --fix` leaves one line"
+            hint = f"`regctl adduser {user}` with the Secret's password leaves one line"
         else:
             why = f"the auth file has a different password for {user}"
-            hint = f"{update} with that one"
+            hint = f"{update} the auth file accepts"
         return Check("password", "failure", f"{message}: {why}", hint)
 
 
-def _pull_secret(message: str, hint: str) -> Check:
-    return Check("pull secret", "failure", message, hint)
-
-
-def _as_warning(check: Check) -> Check:
-    return replace(check, state="warning")
-
-
-def _matches(secret: Secret, image: str) -> bool:
-    try:
-        return bool(KubeletKeyring.of([kubelet_data(secret)]).lookup(image))
-    except MalformedError:
-        return False
-
-
-def _keys(secret: Secret) -> list[str]:
-    try:
-        return list(credentials_of(secret))
-    except MalformedError:
-        return []
-
-
-def _without_port(key: str) -> str:
-    """Return a registry's host without its port."""
-    try:
-        host = Registry.parse(key).host
-    except InvalidReferenceError:
-        return key
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
+def _without_port(host: str) -> str:
+    return re.sub(r":\d+(/.*)?$", "", host)
