@@ -1,6 +1,6 @@
 """A prune plan deletes what was decided, unless the tags have changed since."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.conftest import Servers
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
-OLD = RetentionRules(older_than=timedelta(days=30))
+OLD = RetentionRules(older_than=30 * 86400.0)
 
 
 class Prunable(StandinRegistry):
@@ -93,7 +93,7 @@ def test_kept_tags_have_their_reason(registry: Prunable) -> None:
         plan_of(registry, RetentionRules(keep=("lts",), older_than=OLD.older_than))
     )
     kept = {tag: outcome.note for tag, outcome in outcomes.items() if outcome.result == "unchanged"}
-    assert kept == {"1": "needed by lts", "lts": "matches lts"}
+    assert kept == {"1": "kept because tag lts needs it", "lts": "kept by --keep lts"}
     assert registry.deleted == [digest_of(registry, "2")]
 
 
@@ -125,4 +125,7 @@ def test_an_unreadable_tag_fails_unless_it_was_deleted_meanwhile(registry: Pruna
     gone = TaggedImage("gone", error=NotInRegistryError("not found"))
     outcomes = outcomes_of(plan_of(registry, OLD, broken, gone))
     assert (outcomes["broken"].result, outcomes["broken"].error) == ("failed", broken.error)
-    assert (outcomes["gone"].result, outcomes["gone"].note) == ("unchanged", "it cannot be read")
+    assert (outcomes["gone"].result, outcomes["gone"].note) == (
+        "unchanged",
+        "kept because it cannot be read",
+    )

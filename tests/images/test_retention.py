@@ -7,6 +7,7 @@ from regctl.images.reader import Image, TaggedImage, Variant
 from regctl.images.retention import RetentionRules, TagDecision, decide, digests_to_delete
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
+DAY = 86400.0
 
 
 def image(digest: str, days: float | None, *, children: tuple[str, ...] = ()) -> Image:
@@ -37,11 +38,11 @@ def test_the_last_images_are_kept() -> None:
 
 
 def test_only_old_images_are_deleted() -> None:
-    assert deleted_tags(dict(FIVE), RetentionRules(older_than=timedelta(days=30))) == {"40", "50"}
+    assert deleted_tags(dict(FIVE), RetentionRules(older_than=30 * DAY)) == {"40", "50"}
 
 
 def test_every_rule_that_keeps_an_image_wins() -> None:
-    rules = RetentionRules(keep_last=4, keep=("5*",), older_than=timedelta(days=2))
+    rules = RetentionRules(keep_last=4, keep=("5*",), older_than=2 * DAY)
     assert deleted_tags(dict(FIVE), rules) == set()
     assert deleted_tags(dict(FIVE), RetentionRules(keep_last=1, keep=("5*",))) == {"2", "3", "40"}
 
@@ -51,10 +52,10 @@ def test_a_tag_with_the_digest_of_a_kept_tag_is_kept() -> None:
         "old": image("sha256:a", 90),
         "latest": image("sha256:a", 90),
     }
-    rules = RetentionRules(keep=("latest",), older_than=timedelta(days=1))
+    rules = RetentionRules(keep=("latest",), older_than=1 * DAY)
     assert {one.tagged.tag: one.keep_reason for one in decisions_on(images, rules)} == {
-        "old": "needed by latest",
-        "latest": "matches latest",
+        "old": "kept because tag latest needs it",
+        "latest": "kept by --keep latest",
     }
 
 
@@ -64,9 +65,7 @@ def test_the_images_of_a_kept_index_are_kept() -> None:
         "amd64": image("sha256:amd", 90),
         "other": image("sha256:other", 90),
     }
-    assert deleted_tags(images, RetentionRules(keep=("all",), older_than=timedelta(days=1))) == {
-        "other"
-    }
+    assert deleted_tags(images, RetentionRules(keep=("all",), older_than=1 * DAY)) == {"other"}
 
 
 def test_an_unreadable_or_undated_image_is_kept() -> None:
@@ -78,7 +77,7 @@ def test_an_unreadable_or_undated_image_is_kept() -> None:
         "old": image("sha256:o", 90),
     }
     assert deleted_tags(images, RetentionRules(keep_last=1)) == set()
-    assert deleted_tags(images, RetentionRules(older_than=timedelta(days=1))) == {"old"}
+    assert deleted_tags(images, RetentionRules(older_than=1 * DAY)) == {"old"}
 
 
 def test_one_image_with_several_tags_counts_once() -> None:

@@ -103,7 +103,7 @@ def test_the_only_tag_of_an_image_is_deleted_with_its_digest(
     deletion = plan_deletion(client, image(registry, ":2.0"))
     assert (deletion.reference, deletion.tags) == (digest_of(registry, "2.0"), ("2.0",))
     assert not registry.written, "a plan changes nothing"
-    deletion.run(client)
+    deletion.run()
     assert registry.written == [("DELETE", digest_of(registry, "2.0"))]
 
 
@@ -111,9 +111,8 @@ def test_one_of_several_tags_is_deleted_alone(registry: Writable, client: Regist
     registry.by_tag = True
     deletion = plan_deletion(client, image(registry, ":1.0"))
     assert (deletion.tags, deletion.kept_tags) == (("1.0",), ("stable",))
-    deletion.run(client)
+    (outcome,) = deletion.run()
     assert registry.written == [("DELETE", "1.0")]
-    (outcome,) = deletion.outcomes
     assert outcome.subject == f"image/{registry.host}/team/app:1.0"
 
 
@@ -122,7 +121,7 @@ def test_tags_that_would_be_deleted_too_are_named(
 ) -> None:
     deletion = plan_deletion(client, image(registry, ":1.0"))
     with pytest.raises(DeletionByDigestOnlyError, match="which also deletes stable") as caught:
-        deletion.run(client)
+        deletion.run()
     assert caught.value.hint == "pass --all-tags to delete all of them"
     assert registry.written == [("DELETE", "1.0")], "nothing is deleted by its digest"
 
@@ -135,9 +134,11 @@ def test_a_digest_is_deleted_with_all_its_tags(
     reference = f"@{digest}" if by_digest else ":1.0"
     deletion = plan_deletion(client, image(registry, reference), all_tags=not by_digest)
     assert (deletion.reference, deletion.tags) == (digest, ("1.0", "stable"))
-    deletion.run(client)
+    planned = deletion.run(dry_run=True)
+    assert not registry.written, "a dry run deletes nothing"
+    assert deletion.run() == planned
     assert registry.written == [("DELETE", digest)]
-    assert [one.result for one in deletion.outcomes] == ["deleted", "deleted"]
+    assert [one.result for one in planned] == ["deleted", "deleted"]
 
 
 def test_an_image_without_a_tag_is_named_by_its_digest(
@@ -145,7 +146,7 @@ def test_an_image_without_a_tag_is_named_by_its_digest(
 ) -> None:
     registry.tags["team/app"].remove("2.0")
     digest = digest_of(registry, "2.0")
-    (outcome,) = plan_deletion(client, image(registry, f"@{digest}")).outcomes
+    (outcome,) = plan_deletion(client, image(registry, f"@{digest}")).run(dry_run=True)
     assert outcome.subject == f"image/{registry.host}/team/app@{digest}"
 
 
@@ -154,4 +155,4 @@ def test_a_registry_that_does_not_delete_is_an_error_of_its_own(
 ) -> None:
     registry.script = lambda r: Answer(405) if r.method == "DELETE" else None
     with pytest.raises(DeletionRefusedError, match="deletion is disabled"):
-        plan_deletion(client, image(registry, ":2.0")).run(client)
+        plan_deletion(client, image(registry, ":2.0")).run()

@@ -15,15 +15,17 @@ from dataclasses import dataclass, field
 
 from regctl.errors import InvalidInputError, MalformedError, NotInRegistryError
 from regctl.images.files import ImageFiles, Source, StoredFile, open_files
-from regctl.images.layers import Blob, DockerLayer, Part, algorithm_of, check_digest
+from regctl.images.layers import Blob, DockerLayer, algorithm_of, check_digest
 from regctl.images.manifests import (
     DOCKER_CONFIG_TYPE,
+    DOCKER_LAYER_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPES,
     Descriptor,
     ImageManifest,
     Index,
     Platform,
+    missing_platform,
     parse_configuration,
     parse_manifest,
 )
@@ -34,7 +36,7 @@ _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 # Layers with these media types are stored elsewhere, as those of Windows were: nobody uploads them.
-_FOREIGN_LAYERS = ("foreign", "nondistributable")
+_FOREIGN_LAYER = re.compile("foreign|nondistributable")
 _NAME_ANNOTATION = "io.containerd.image.name"
 _TAG_ANNOTATION = "org.opencontainers.image.ref.name"
 
@@ -49,7 +51,7 @@ class SavedManifest:
     """
 
     media_type: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Blob, ...] = ()
     children: tuple["SavedManifest", ...] = ()
     platform: Platform | None = None
     body: bytes | None = field(default=None, repr=False)
@@ -62,12 +64,8 @@ class SavedManifest:
             {"mediaType": part.media_type, "size": part.size, "digest": part.digest}
             for part in stored
         )
-        document = {
-            "schemaVersion": 2,
-            "mediaType": self.media_type,
-            "config": config,
-            "layers": layers,
-        }
+        kind = {"schemaVersion": 2, "mediaType": self.media_type}
+        document = {**kind, "config": config, "layers": layers}
         return json.dumps(document, separators=(",", ":")).encode()
 
     def walk(self) -> Iterator["SavedManifest"]:
@@ -77,9 +75,9 @@ class SavedManifest:
             yield from child.walk()
 
     @property
-    def unique_parts(self) -> tuple[Part, ...]:
+    def unique_parts(self) -> tuple[Blob, ...]:
         """Return every part of this manifest and its children, each once."""
-        return tuple({part.key: part for one in self.walk() for part in one.parts}.values())
+        return tuple({part.digest: part for one in self.walk() for part in one.parts}.values())
 
     @property
     def size(self) -> int:
@@ -103,14 +101,11 @@ class SavedImage:
 
     def for_platform(self, platform: Platform) -> "SavedImage":
         """Return the image with only the manifest for *platform*. Raises NotInRegistryError."""
-        found = [one for one in self.manifest.walk() if one.platform]
+        found = list(self.manifest.walk())
         for manifest in found:
             if manifest.platform and platform.runs(manifest.platform):
                 return SavedImage(self.names, manifest)
-        names = ", ".join(sorted({str(one.platform) for one in found})) or "not named"
-        raise NotInRegistryError(
-            f"the saved image has no manifest for {platform}", hint=f"its platforms: {names}"
-        )
+        raise missing_platform("the saved image", platform, (one.platform for one in found))
 
 
 def select_image(images: Sequence[SavedImage], source: str, name: str | None = None) -> SavedImage:
@@ -222,10 +217,10 @@ def _docker_manifest(files: ImageFiles, config: str, layers: Sequence[str]) -> S
             f"cannot read {source}: it does not list the digests of the {len(layers)} layers"
         )
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    parts: list[Part] = [Blob(digest, len(body), DOCKER_CONFIG_TYPE, lambda: io.BytesIO(body))]
+    parts = [Blob(digest, len(body), DOCKER_CONFIG_TYPE, lambda: io.BytesIO(body))]
     for name, diff_id in zip(layers, diff_ids, strict=True):
         file = _find(files, name)
-        parts.append(DockerLayer(name, diff_id, file.size, file.open))
+        parts.append(DockerLayer(diff_id, file.size, DOCKER_LAYER_TYPE, file.open, name))
     return SavedManifest(DOCKER_MANIFEST_TYPE, tuple(parts), platform=configuration.platform)
 
 
@@ -234,7 +229,7 @@ def _docker_manifest(files: ImageFiles, config: str, layers: Sequence[str]) -> S
 
 def _layout_images(files: ImageFiles) -> tuple[SavedImage, ...]:
     source = f"index.json in {files.source}"
-    index = parse_manifest(_read(files, "index.json"), next(iter(INDEX_TYPES)), source)
+    index = parse_manifest(_read(files, "index.json"), INDEX_TYPES[0], source)
     if not isinstance(index, Index):
         raise MalformedError(f"cannot read {source}: it is not an index")
     # An image with several names is listed several times.
@@ -243,8 +238,7 @@ def _layout_images(files: ImageFiles) -> tuple[SavedImage, ...]:
         by_digest.setdefault(descriptor.digest, []).append(descriptor)
     return tuple(
         SavedImage(
-            tuple(name for one in listed if (name := _saved_name(one))),
-            _layout_manifest(files, listed[0]),
+            tuple(filter(None, map(_saved_name, listed))), _layout_manifest(files, listed[0])
         )
         for listed in by_digest.values()
     )
@@ -262,8 +256,10 @@ def _layout_manifest(files: ImageFiles, descriptor: Descriptor, depth: int = 0) 
     check_digest(descriptor.digest, found, source)
     parsed = parse_manifest(body, descriptor.media_type, source)
     if isinstance(parsed, ImageManifest):
-        parts = tuple(_blob(files, one) for one in parsed.blobs if not _is_foreign(one))
-        platform = descriptor.platform or _platform(parts[0])
+        parts = tuple(
+            _blob(files, one) for one in parsed.blobs if not _FOREIGN_LAYER.search(one.media_type)
+        )
+        platform = descriptor.platform or _platform(files, parsed.config)
         return SavedManifest(parsed.media_type, parts, platform=platform, body=body)
     if depth > _MAX_DEPTH:
         raise MalformedError(f"cannot read {source}: indexes are nested too deeply")
@@ -277,18 +273,12 @@ def _layout_manifest(files: ImageFiles, descriptor: Descriptor, depth: int = 0) 
     return SavedManifest(parsed.media_type, children=children, body=body)
 
 
-def _platform(config: Blob) -> Platform | None:
-    if config.size > _MAX_DOCUMENT_BYTES:
+def _platform(files: ImageFiles, config: Descriptor) -> Platform | None:
+    try:
+        body = _read(files, _blob_name(files, config.digest))
+        return parse_configuration(body, config.digest).platform
+    except MalformedError:
         return None
-    with config.open() as stream:
-        try:
-            return parse_configuration(stream.read(), config.digest).platform
-        except MalformedError:
-            return None
-
-
-def _is_foreign(descriptor: Descriptor) -> bool:
-    return any(word in descriptor.media_type for word in _FOREIGN_LAYERS)
 
 
 def _blob(files: ImageFiles, descriptor: Descriptor) -> Blob:

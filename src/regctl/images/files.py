@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from regctl.errors import FileAccessError, MalformedError
 
@@ -41,44 +41,33 @@ class StoredFile:
     open: Opener = field(repr=False, compare=False)
 
 
-class ImageFiles(Protocol):
-    """The files of a saved image, by their names with slashes."""
-
-    @property
-    def source(self) -> str:
-        """Return the name of the saved image in errors."""
-
-    def find(self, name: str) -> StoredFile | None:
-        """Return the file *name*, or None if it does not exist."""
-
-
 @dataclass(frozen=True)
-class _Folder:
-    path: Path
-    source: str
+class ImageFiles:
+    """
+    The files of a saved image. *source* names it in errors.
 
-    def find(self, name: str) -> StoredFile | None:
-        path = self.path / name
-        try:
-            return StoredFile(path.stat().st_size, lambda: path.open("rb"))
-        except FileNotFoundError:
-            return None
+    *find* returns the file of a name with slashes, or None if it does not exist.
+    """
+
+    source: str
+    find: Callable[[str], StoredFile | None] = field(repr=False)
+
+
+def _find_in_folder(folder: Path, name: str) -> StoredFile | None:
+    path = folder / name
+    try:
+        return StoredFile(path.stat().st_size, lambda: path.open("rb"))
+    except FileNotFoundError:
+        return None
 
 
 class _Tar:
     """A tar that is read in place: it keeps where each of its files begins."""
 
-    def __init__(self, file: IO[bytes], source: str) -> None:
-        self.source = source
+    def __init__(self, file: IO[bytes]) -> None:
         self._descriptor = file.fileno()
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                self._members = {_normalized(member.name): member for member in tar}
-        except (tarfile.TarError, EOFError, ValueError) as error:
-            raise MalformedError(
-                f"cannot read {source}: it is not a tar, or it is truncated",
-                hint="save the image again",
-            ) from error
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            self._members = {_normalized(member.name): member for member in tar}
 
     def find(self, name: str) -> StoredFile | None:
         for _ in range(_MAX_LINKS):
@@ -88,12 +77,10 @@ class _Tar:
             if member.isfile():
                 return StoredFile(member.size, partial(self._open, member))
             # docker before 25 saves a layer that occurs twice as a link to the first one.
-            if member.issym():
-                name = posixpath.join(posixpath.dirname(member.name), member.linkname)
-            elif member.islnk():
-                name = member.linkname
-            else:
+            if not member.issym() and not member.islnk():
                 return None
+            folder = posixpath.dirname(member.name) if member.issym() else ""
+            name = posixpath.join(folder, member.linkname)
         return None
 
     def _open(self, member: tarfile.TarInfo) -> IO[bytes]:
@@ -143,23 +130,30 @@ def open_files(source: Source) -> Iterator[ImageFiles]:
     They can be read until the block ends. Raises FileAccessError and MalformedError.
     """
     if isinstance(source, str | Path) and Path(source).is_dir():
-        yield _Folder(Path(source), str(source))
+        yield ImageFiles(str(source), partial(_find_in_folder, Path(source)))
         return
-    with ExitStack() as stack:
-        yield _open_tar(source, stack)
-
-
-def _open_tar(source: Source, stack: ExitStack) -> _Tar:
     name = str(source) if isinstance(source, str | Path) else "standard input"
+    with ExitStack() as stack:
+        yield ImageFiles(name, _open_tar(source, name, stack).find)
+
+
+def _open_tar(source: Source, name: str, stack: ExitStack) -> _Tar:
+    attempt = f"cannot read {name}"
     try:
         if isinstance(source, str | Path):
             source = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115 - the stack closes it
-        return _Tar(_uncompressed(source, name, stack), name)
+        return _Tar(_uncompressed(source, attempt, stack))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MalformedError(f"{attempt}: its gzip data is damaged") from error
     except OSError as error:
-        raise FileAccessError(f"cannot read {name}: {error.strerror or error}") from error
+        raise FileAccessError(f"{attempt}: {error.strerror or error}") from error
+    except (tarfile.TarError, ValueError) as error:
+        raise MalformedError(
+            f"{attempt}: it is not a tar, or it is truncated", hint="save the image again"
+        ) from error
 
 
-def _uncompressed(file: IO[bytes], source: str, stack: ExitStack) -> IO[bytes]:
+def _uncompressed(file: IO[bytes], attempt: str, stack: ExitStack) -> IO[bytes]:
     """Return a seekable file with the uncompressed tar: *file* itself, or a temporary copy."""
     if not file.seekable():
         file = _copy(file, stack)
@@ -168,16 +162,10 @@ def _uncompressed(file: IO[bytes], source: str, stack: ExitStack) -> IO[bytes]:
     for other, program in _OTHER_COMPRESSIONS.items():
         if magic.startswith(other):
             raise MalformedError(
-                f"cannot read {source}: it is compressed by {program}, not by gzip",
+                f"{attempt}: it is compressed by {program}, not by gzip",
                 hint=f"`{program} -dc FILE | regctl image push - IMAGE`",
             )
-    if not magic.startswith(GZIP_MAGIC):
-        return file
-    try:
-        with gzip.GzipFile(fileobj=file) as content:
-            return _copy(content, stack)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise MalformedError(f"cannot read {source}: its gzip data is damaged") from error
+    return _copy(gzip.GzipFile(fileobj=file), stack) if magic.startswith(GZIP_MAGIC) else file
 
 
 def _copy(stream: IO[bytes] | gzip.GzipFile, stack: ExitStack) -> IO[bytes]:

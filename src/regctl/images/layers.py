@@ -16,7 +16,7 @@ from typing import IO
 
 from regctl.errors import DigestMismatchError, MalformedError
 from regctl.images.files import GZIP_MAGIC, PIECE_BYTES, Opener
-from regctl.images.manifests import DOCKER_LAYER_TYPE, Descriptor
+from regctl.images.manifests import Descriptor
 
 # As crane does: higher levels take twice the time for a few per cent.
 _GZIP_LEVEL = 1
@@ -26,17 +26,12 @@ _SAMPLE_BYTES = 4 * 1024
 
 @dataclass(frozen=True)
 class Blob:
-    """Content with its digest: a config, or a layer as it is stored. *size* is in bytes."""
+    """A config, or a layer as it is stored, in a saved image. *size* is in bytes."""
 
     digest: str
     size: int
     media_type: str
     open: Opener = field(repr=False, compare=False)
-
-    @property
-    def key(self) -> str:
-        """Return what identifies this part among those of an image."""
-        return self.digest
 
     @property
     def descriptor(self) -> Descriptor:
@@ -50,22 +45,14 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class DockerLayer:
+class DockerLayer(Blob):
     """
-    A layer saved by docker, usually uncompressed. *size* is in bytes, as saved.
+    A layer that docker saved as the file *name*, usually uncompressed. *size* is as saved.
 
-    *diff_id* is the digest of its uncompressed tar, as the image's configuration has it.
+    *digest* is that of its uncompressed tar, as the image's configuration has it.
     """
 
     name: str
-    diff_id: str
-    size: int
-    open: Opener = field(repr=False, compare=False)
-
-    @property
-    def key(self) -> str:
-        """Return what identifies this part among those of an image."""
-        return self.diff_id
 
     @contextmanager
     def stored_as(self, folder: Path) -> Iterator[Blob]:
@@ -80,14 +67,14 @@ class DockerLayer:
         if compressed:
             yield self._verified()
             return
-        path = folder / self.diff_id.partition(":")[2]
+        path = folder / self.digest.partition(":")[2]
         try:
             yield self._compressed(path)
         finally:
             path.unlink(missing_ok=True)
 
     def _compressed(self, path: Path) -> Blob:
-        content, stored = hashlib.new(algorithm_of(self.diff_id)), hashlib.sha256()
+        content, stored = hashlib.new(algorithm_of(self.digest)), hashlib.sha256()
         with self.open() as stream, path.open("wb") as file:
             for piece in _gzip(stream, content.update):
                 stored.update(piece)
@@ -95,25 +82,22 @@ class DockerLayer:
             size = file.tell()
         self._check(content.hexdigest())
         digest = f"sha256:{stored.hexdigest()}"
-        return Blob(digest, size, DOCKER_LAYER_TYPE, lambda: path.open("rb"))
+        return Blob(digest, size, self.media_type, lambda: path.open("rb"))
 
     def _verified(self) -> Blob:
         with self.open() as stream:
             digest = f"sha256:{_hash(stream, 'sha256')}"
         try:
             with self.open() as stream, gzip.GzipFile(fileobj=stream) as content:
-                self._check(_hash(content, algorithm_of(self.diff_id)))
+                self._check(_hash(content, algorithm_of(self.digest)))
         except (OSError, EOFError, zlib.error) as error:
             raise MalformedError(
                 f"cannot read the layer {self.name}: its gzip data is damaged"
             ) from error
-        return Blob(digest, self.size, DOCKER_LAYER_TYPE, self.open)
+        return Blob(digest, self.size, self.media_type, self.open)
 
     def _check(self, found: str) -> None:
-        check_digest(self.diff_id, found, f"the layer {self.name}")
-
-
-Part = Blob | DockerLayer
+        check_digest(self.digest, found, f"the layer {self.name}")
 
 
 def algorithm_of(digest: str) -> str:

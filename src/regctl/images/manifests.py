@@ -5,36 +5,30 @@ The formats are those of the OCI image specification and of docker's manifest sc
 only in their media types.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from regctl.errors import InvalidInputError, MalformedError, UnknownManifestError
+from regctl.errors import (
+    InvalidInputError,
+    MalformedError,
+    NotInRegistryError,
+    UnknownManifestError,
+)
 from regctl.jsontext import parse_json_object
 
 DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
-INDEX_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    }
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-MANIFEST_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.manifest.v1+json",
-        DOCKER_MANIFEST_TYPE,
-    }
-)
-CONFIG_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.config.v1+json",
-        DOCKER_CONFIG_TYPE,
-    }
-)
+MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", DOCKER_MANIFEST_TYPE)
+CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", DOCKER_CONFIG_TYPE)
 _SCHEMA_1_PREFIX = "application/vnd.docker.distribution.manifest.v1"
 
 
@@ -52,7 +46,7 @@ class Platform:
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(parts):
             raise InvalidInputError(f"not a platform: {text!r}", hint="write it as linux/amd64")
-        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None)
+        return cls(*parts)
 
     def runs(self, other: "Platform") -> bool:
         """
@@ -65,6 +59,14 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def missing_platform(
+    subject: str, wanted: Platform, found: Iterable[Platform | None]
+) -> NotInRegistryError:
+    """Return the error that *subject* has images for the platforms in *found* only."""
+    names = ", ".join(sorted({str(one) for one in found if one})) or "not named"
+    return NotInRegistryError(f"no image for {wanted} in {subject}", hint=f"it has {names}")
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,7 @@ def parse_manifest(body: bytes, media_type: str, source: str) -> ImageManifest |
             f"cannot read {source}: it uses docker's manifest schema 1, which is not supported",
             hint="`docker push` of Docker 1.10 or later uploads the image in the current schema",
         )
-    artifact = document.get("artifactType")
-    artifact_type = artifact if isinstance(artifact, str) and artifact else None
+    artifact_type = _text(document, "artifactType")
     if kind in INDEX_TYPES or ("manifests" in document and "layers" not in document):
         return Index(kind, _descriptors(document, "manifests", source), artifact_type)
     if kind in MANIFEST_TYPES or {"config", "layers"} <= document.keys():
@@ -156,14 +157,12 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
     Raises MalformedError if it is not a JSON object; *source* names it.
     """
     document = parse_json_object(body, source=source)
-    config = document.get("config")
-    labels = config.get("Labels") if isinstance(config, dict) else None
-    rootfs = document.get("rootfs")
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    labels = _object(_object(document, "config"), "Labels")
+    diff_ids = _object(document, "rootfs").get("diff_ids")
     return Configuration(
         _platform(document),
-        _time(document.get("created")),
-        {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {},
+        _time(_text(document, "created")),
+        {key: str(value) for key, value in labels.items()},
         tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else (),
     )
 
@@ -178,39 +177,42 @@ def _descriptors(document: Mapping[str, Any], key: str, source: str) -> tuple[De
 def _descriptor(value: Any, source: str) -> Descriptor:
     if not isinstance(value, dict):
         raise MalformedError(f"cannot read {source}: a descriptor is not an object")
-    digest, size, media_type = (value.get(key) for key in ("digest", "size", "mediaType"))
-    if not isinstance(digest, str) or ":" not in digest:
+    digest, size = _text(value, "digest"), value.get("size")
+    if digest is None or ":" not in digest:
         raise MalformedError(f"cannot read {source}: a descriptor has no digest")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise MalformedError(f"cannot read {source}: {digest} has no size")
-    platform, annotations = value.get("platform"), value.get("annotations")
     return Descriptor(
         digest,
         size,
-        media_type if isinstance(media_type, str) else "",
-        _platform(platform) if isinstance(platform, dict) else None,
-        {k: v for k, v in annotations.items() if isinstance(v, str)}
-        if isinstance(annotations, dict)
-        else {},
+        _text(value, "mediaType") or "",
+        _platform(_object(value, "platform")),
+        {k: v for k, v in _object(value, "annotations").items() if isinstance(v, str)},
     )
 
 
 def _platform(document: Mapping[str, Any]) -> Platform | None:
-    os, architecture, variant = (document.get(n) for n in ("os", "architecture", "variant"))
-    if not isinstance(os, str) or not isinstance(architecture, str) or not os or not architecture:
-        return None
-    return Platform(os, architecture, variant if isinstance(variant, str) and variant else None)
+    os, architecture = _text(document, "os"), _text(document, "architecture")
+    return Platform(os, architecture, _text(document, "variant")) if os and architecture else None
 
 
-def _time(text: Any) -> datetime | None:
+def _text(document: Mapping[str, Any], key: str) -> str | None:
+    """Return a text that is not empty, or None for any other value."""
+    value = document.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _object(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a JSON object, an empty one for any other value."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _time(text: str | None) -> datetime | None:
     """Parse an RFC 3339 time as Go writes it, with up to nine digits of a second."""
-    if not isinstance(text, str):
-        return None
-    head, dot, rest = text.partition(".")
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    fraction = f".{rest[:digits][:6]:0<6}{rest[digits:]}" if dot else ""
+    text = re.sub(r"\.(\d{1,6})\d*", lambda match: f".{match[1]:0<6}", text or "")
     try:
-        moment = datetime.fromisoformat((head + fraction).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -19,15 +19,10 @@ from typing import IO, Literal
 from urllib.parse import urlencode
 
 from regctl import parallel
-from regctl.errors import (
-    BodyTooLargeError,
-    DiskFullError,
-    RegctlError,
-    RegistryUnreachableError,
-)
+from regctl.errors import BodyTooLargeError, DiskFullError, RegctlError, RegistryUnreachableError
 from regctl.images.archive import SavedManifest
 from regctl.images.files import PIECE_BYTES
-from regctl.images.layers import Blob, Part, algorithm_of, check_digest
+from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
 from regctl.registry.response import Response
@@ -151,9 +146,9 @@ class ImagePusher:
             results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
             for part, blob in results:
                 if not isinstance(blob, parallel.Interrupted):
-                    stored[part.key] = blob
+                    stored[part.digest] = blob
         digest = self._put_manifests(image, references, stored)
-        return PushedImage(digest, image.media_type, tuple(stored[part.key] for part in parts))
+        return PushedImage(digest, image.media_type, tuple(stored[part.digest] for part in parts))
 
     def _put_manifests(
         self, image: SavedManifest, references: Sequence[str], stored: Mapping[str, PushedBlob]
@@ -161,14 +156,14 @@ class ImagePusher:
         """Upload the manifests, an index after its children; return the digest of *image*."""
         for child in image.children:
             self._put_manifests(child, (), stored)
-        body = image.content([stored[part.key].descriptor for part in image.parts])
+        body = image.content([stored[part.digest].descriptor for part in image.parts])
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         for reference in () if self.dry_run else references or (digest,):
             self.client.put_manifest(self.repository, reference, body, image.media_type)
         return digest
 
     def _ensure_blob(
-        self, folder: Path, on_progress: Callable[[int], None], part: Part
+        self, folder: Path, on_progress: Callable[[int], None], part: Blob
     ) -> PushedBlob:
         """Upload *part* unless the repository has it or can mount it."""
         with part.stored_as(folder) as blob:

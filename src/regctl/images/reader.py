@@ -20,6 +20,7 @@ from regctl.images.manifests import (
     ImageManifest,
     Index,
     Platform,
+    missing_platform,
     parse_configuration,
     parse_manifest,
 )
@@ -142,24 +143,19 @@ class ImageReader:
         With *platform* only its variants for that one. Raises NotInRegistryError, MalformedError,
         UnknownManifestError, and what RegistryClient raises.
         """
+        name = f"{self._client.registry}/{repository}{'@' if ':' in reference else ':'}{reference}"
         found = self._client.manifest(repository, reference)
-        source = f"the manifest of {self._client.registry}/{repository} {reference}"
-        parsed = parse_manifest(found.body, found.media_type, source)
+        parsed = parse_manifest(found.body, found.media_type, f"the manifest of {name}")
         if isinstance(parsed, Index):
             variants = tuple(self._child(repository, child) for child in parsed.images)
         else:
             variants = (self._variant(repository, found.digest, parsed),)
-        image = Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
-        if platform is None:
-            return image
-        variants = tuple(v for v in variants if v.platform and platform.runs(v.platform))
-        if not variants:
-            name = f"{self._client.registry}/{repository} {reference}"
-            platforms = ", ".join(image.platforms) or "not named"
-            raise NotInRegistryError(
-                f"{name} has no image for {platform}", hint=f"its platforms: {platforms}"
-            )
-        return replace(image, variants=variants)
+        if platform is not None:
+            fitting = tuple(v for v in variants if v.platform and platform.runs(v.platform))
+            if not fitting:
+                raise missing_platform(name, platform, (one.platform for one in variants))
+            variants = fitting
+        return Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
 
     def _child(self, repository: str, child: Descriptor) -> Variant:
         variant = self._variants.get(child.digest)
@@ -173,29 +169,27 @@ class ImageReader:
         return replace(variant, platform=child.platform or variant.platform)
 
     def _variant(self, repository: str, digest: str, manifest: ImageManifest) -> Variant:
-        if known := self._variants.get(digest):
-            return known
-        configuration = self._configuration(repository, manifest.config)
-        variant = self._variants[digest] = Variant(
-            digest,
-            manifest.media_type,
-            configuration.platform,
-            manifest.config,
-            manifest.layers,
-            configuration.created,
-            configuration.labels,
-        )
-        return variant
+        if digest not in self._variants:
+            configuration = self._configuration(repository, manifest.config)
+            self._variants[digest] = Variant(
+                digest,
+                manifest.media_type,
+                configuration.platform,
+                manifest.config,
+                manifest.layers,
+                configuration.created,
+                configuration.labels,
+            )
+        return self._variants[digest]
 
     def _configuration(self, repository: str, config: Descriptor) -> Configuration:
         if config.media_type not in CONFIG_TYPES:
             return Configuration()
-        if known := self._configurations.get(config.digest):
-            return known
-        body = self._client.blob(repository, config.digest)
-        configuration = parse_configuration(body, f"the configuration {config.digest}")
-        self._configurations[config.digest] = configuration
-        return configuration
+        if config.digest not in self._configurations:
+            body = self._client.blob(repository, config.digest)
+            source = f"the configuration {config.digest}"
+            self._configurations[config.digest] = parse_configuration(body, source)
+        return self._configurations[config.digest]
 
 
 def read_repositories(
@@ -254,22 +248,21 @@ def _read_tag(reader: ImageReader, repository: str, tag: str) -> TaggedImage:
 
 def _in_order(read: Callable[[str], R], names: Iterable[str], workers: int) -> Iterator[R]:
     """Yield what *read* returns for each name, in order, as soon as those before it are done."""
-    rest, failed = iter(names), None
-    while failed is None:
-        batch: list[str] = []
+    rest, failed, complete = iter(names), None, False
+    while not complete:
+        waiting, done = deque[str](), dict[str, R]()
         try:
-            batch.extend(islice(rest, _BATCH_SIZE))
+            waiting.extend(islice(rest, _BATCH_SIZE))
         except RegctlError as error:
             failed = error
-        waiting, done = deque(batch), dict[str, R]()
-        for name, result in parallel.run(read, batch, workers=workers):
+        complete = len(waiting) < _BATCH_SIZE
+        for name, result in parallel.run(read, list(waiting), workers=workers):
             if not isinstance(result, parallel.Interrupted):
                 done[name] = result
             while waiting and waiting[0] in done:
                 yield done.pop(waiting.popleft())
-        if failed is None and len(batch) < _BATCH_SIZE:
-            return
-    raise failed
+    if failed is not None:
+        raise failed
 
 
 def _total_size(blobs: Iterable[Descriptor]) -> int:

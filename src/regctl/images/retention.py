@@ -5,40 +5,40 @@ A rule that keeps an image always wins. An image that cannot be read or has no d
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
 
-from regctl.images.reader import Image, TaggedImage
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from regctl.images.reader import Image, TaggedImage
 
 # Reproducible builds set the date to 1970 or 1980.
 _FIRST_REAL_YEAR = 1986
 
 
-@dataclass(frozen=True)
-class RetentionRules:
+class RetentionRules(NamedTuple):
     """
     What to keep of each repository.
 
     The *keep_last* images that were built last, the tags that match a glob in *keep*, and the
-    images younger than *older_than*. An image with several tags counts once.
+    images younger than *older_than* seconds. An image with several tags counts once.
     """
 
     keep_last: int | None = None
     keep: tuple[str, ...] = ()
-    older_than: timedelta | None = None
+    older_than: float | None = None
 
 
-@dataclass(frozen=True)
-class TagDecision:
-    """What to do with a tag: keep it because of *keep_reason*, or delete it if that is None."""
+class TagDecision(NamedTuple):
+    """What to do with a tag: keep it for *keep_reason*, in words, or delete it if that is None."""
 
-    tagged: TaggedImage
+    tagged: "TaggedImage"
     keep_reason: str | None
 
 
 def decide(
-    images: Sequence[TaggedImage], rules: RetentionRules, *, now: datetime
+    images: "Sequence[TaggedImage]", rules: RetentionRules, *, now: "datetime"
 ) -> tuple[TagDecision, ...]:
     """
     Return what to do with each tag; *images* are all tags of a repository.
@@ -54,10 +54,10 @@ def decide(
             for digest in (one.image.digest, *(variant.digest for variant in one.image.variants)):
                 needed_by.setdefault(digest, one.tag)
 
-    def decision(one: TaggedImage) -> TagDecision:
+    def decision(one: "TaggedImage") -> TagDecision:
         reason = reasons[one.tag]
         if reason is None and one.image is not None and one.image.digest in needed_by:
-            reason = f"needed by {needed_by[one.image.digest]}"
+            reason = f"kept because tag {needed_by[one.image.digest]} needs it"
         return TagDecision(one, reason)
 
     return tuple(map(decision, images))
@@ -85,32 +85,32 @@ def digests_to_delete(
     return digests
 
 
-def _newest(images: Iterable[TaggedImage], count: int | None) -> frozenset[str]:
+def _newest(images: "Iterable[TaggedImage]", count: int | None) -> frozenset[str]:
     found = (one.image for one in images if one.image is not None)
     dates = {image.digest: date for image in found if (date := build_date(image))}
     newest_first = sorted(dates, key=lambda digest: dates[digest], reverse=True)
     return frozenset(newest_first[: count or 0])
 
 
-def build_date(image: Image) -> datetime | None:
+def build_date(image: "Image") -> "datetime | None":
     """Return when the image was built, or None if it has no date or the one of a fixed build."""
     created = image.created
     return created if created is not None and created.year >= _FIRST_REAL_YEAR else None
 
 
 def _keep_reason(
-    tagged: TaggedImage, rules: RetentionRules, newest: frozenset[str], now: datetime
+    tagged: "TaggedImage", rules: RetentionRules, newest: frozenset[str], now: "datetime"
 ) -> str | None:
     if tagged.image is None:
-        return "it cannot be read"
+        return "kept because it cannot be read"
     glob = next((glob for glob in rules.keep if fnmatchcase(tagged.tag, glob)), None)
     if glob is not None:
-        return f"matches {glob}"
+        return f"kept by --keep {glob}"
     built = build_date(tagged.image)
     if built is None:
-        return "it has no build date"
+        return "kept because it has no build date"
     if tagged.image.digest in newest:
-        return f"one of the last {rules.keep_last}"
-    if rules.older_than is not None and now - built < rules.older_than:
-        return f"built {built:%Y-%m-%d}, not old enough"
+        return f"kept by --keep-last {rules.keep_last}"
+    if rules.older_than is not None and (now - built).total_seconds() < rules.older_than:
+        return f"kept by --older-than: built {built:%Y-%m-%d}"
     return None

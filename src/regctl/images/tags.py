@@ -1,7 +1,7 @@
 """Add tags to images in a registry, and delete tags and images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from regctl import parallel
 from regctl.errors import DeletionByDigestOnlyError, NotInRegistryError
@@ -60,31 +60,30 @@ class Deletion:
     the tags that are deleted, *kept_tags* the other tags of the digest.
     """
 
+    client: RegistryClient = field(repr=False)
     image: ImageReference
     digest: str
     reference: str
     tags: tuple[str, ...]
-    kept_tags: tuple[str, ...]
+    kept_tags: tuple[str, ...] = ()
 
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """Return an outcome for each tag that is deleted, or for the digest if it has no tag."""
-        names = [f":{tag}" for tag in self.tags] or [f"@{self.digest}"]
-        return [_outcome(self.image, name, "deleted", self.digest) for name in names]
-
-    def run(self, client: RegistryClient) -> None:
+    def run(self, *, dry_run: bool = False) -> list[Outcome]:
         """
-        Delete it. Raises NotInRegistryError, and DeletionRefusedError if the registry does not.
+        Delete it; return an outcome for each deleted tag, or for the digest if it has no tag.
 
-        A DeletionByDigestOnlyError names the tags that would be deleted too.
+        Raises NotInRegistryError, and DeletionRefusedError if the registry does not delete. A
+        DeletionByDigestOnlyError names the tags that would be deleted too.
         """
         try:
-            client.delete_manifest(self.image.repository, self.reference)
+            if not dry_run:
+                self.client.delete_manifest(self.image.repository, self.reference)
         except DeletionByDigestOnlyError as error:
             raise DeletionByDigestOnlyError(
                 f"{error.message}, which also deletes {', '.join(self.kept_tags)}",
                 hint="pass --all-tags to delete all of them",
             ) from error
+        names = [f":{tag}" for tag in self.tags] or [f"@{self.digest}"]
+        return [_outcome(self.image, name, "deleted", self.digest) for name in names]
 
 
 def plan_deletion(
@@ -100,9 +99,9 @@ def plan_deletion(
     listed = tag_digests(client, image.repository, client.tags(image.repository))
     tags = tuple(sorted(tag for tag, found in listed.items() if found == digest))
     if image.digest or all_tags or tags == (image.tag,):
-        return Deletion(image, digest, digest, tags, ())
+        return Deletion(client, image, digest, digest, tags)
     others = tuple(tag for tag in tags if tag != image.tag)
-    return Deletion(image, digest, image.reference, (image.reference,), others)
+    return Deletion(client, image, digest, image.reference, (image.reference,), others)
 
 
 def _outcome(

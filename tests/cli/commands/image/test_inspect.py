@@ -64,8 +64,8 @@ def test_one_platform_of_an_image(two_platforms: str) -> None:
     none = run("inspect", f"{two_platforms}:all", "--platform", "windows/amd64")
     assert none.exit_code == 1
     assert none.stderr.splitlines() == [
-        f"error: {two_platforms} all has no image for windows/amd64",
-        "hint: its platforms: linux/amd64, linux/arm64",
+        f"error: no image for windows/amd64 in {two_platforms}:all",
+        "hint: it has linux/amd64, linux/arm64",
     ]
 
 

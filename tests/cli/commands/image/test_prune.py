@@ -44,7 +44,7 @@ def test_a_dry_run_shows_every_tag_with_its_reason(aged: str) -> None:
     assert by_tag(result) == {
         "1": "deleted (built 2019-01-01) (dry run)",
         "2": "deleted (built 2021-01-01) (dry run)",
-        "3": "unchanged (one of the last 1) (dry run)",
+        "3": "unchanged (kept by --keep-last 1) (dry run)",
         "lts": "deleted (built 2019-01-01) (dry run)",
     }
     assert tags(aged) == ["1", "2", "3", "lts"]
@@ -81,18 +81,18 @@ def test_yes_deletes_what_no_rule_keeps(aged: str) -> None:
     result = run("prune", aged, *KEEP_NEWEST, "--keep", "lts", "--yes")
     assert result.exit_code == 0, result.stderr
     assert by_tag(result) == {
-        "1": "unchanged (needed by lts)",
+        "1": "unchanged (kept because tag lts needs it)",
         "2": "deleted (built 2021-01-01)",
-        "3": "unchanged (one of the last 1)",
-        "lts": "unchanged (matches lts)",
+        "3": "unchanged (kept by --keep-last 1)",
+        "lts": "unchanged (kept by --keep lts)",
     }
     assert "garbage collection" in result.stderr
     assert tags(aged) == ["1", "3", "lts"]
     again = run("prune", aged, *KEEP_NEWEST, "--keep", "lts", "--yes")
     assert set(by_tag(again).values()) == {
-        "unchanged (needed by lts)",
-        "unchanged (one of the last 1)",
-        "unchanged (matches lts)",
+        "unchanged (kept because tag lts needs it)",
+        "unchanged (kept by --keep-last 1)",
+        "unchanged (kept by --keep lts)",
     }
 
 
@@ -146,7 +146,7 @@ def test_an_image_that_cannot_be_read_is_kept_and_reported(serve: Servers) -> No
     result = run("prune", name, "--older-than", "1h", "--yes")
     assert result.exit_code == 3
     assert by_tag(result) == {"old": "deleted (built 2026-01-02)"}
-    assert f"the manifest of {name} broken" in result.stderr
+    assert f"the manifest of {name}:broken" in result.stderr
 
 
 def test_a_tag_that_was_moved_meanwhile_is_kept(serve: Servers) -> None:

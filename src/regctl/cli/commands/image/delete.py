@@ -1,6 +1,6 @@
 """`regctl image delete`: delete an image, or one of its tags."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
@@ -11,11 +11,6 @@ from regctl.cli.images import note_garbage_collection
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, credential_options, output_option, registry_options
 from regctl.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from regctl.outcome import DryRun, Outcome
 
 
 @click.command(
@@ -53,20 +48,18 @@ def delete(
         )
     client = app.registry(reference.registry, credential)
     deletion = plan_deletion(client, reference, all_tags=all_tags)
-
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
-        if dry_run is None:
-            deletion.run(client)
-        yield deletion.outcomes
-
     name = f"{reference.registry}/{reference.repository}"
     every = sorted((*deletion.tags, *deletion.kept_tags))
     app.output.note(f"{name}@{deletion.digest} has {_tags_text(every)}")
-    question = f"Delete {_tags_text(deletion.tags)} of {name}?"
-    note_garbage_collection(app, app.carry_out(run, change, question=question), change)
+    outcomes = app.carry_out(
+        lambda dry_run: [deletion.run(dry_run=dry_run is not None)],
+        change,
+        question=f"Delete {_tags_text(deletion.tags)} of {name}?",
+    )
+    note_garbage_collection(app, outcomes, change)
 
 
-def _tags_text(tags: "Sequence[str]") -> str:
+def _tags_text(tags: Sequence[str]) -> str:
     if not tags:
         return "no tag"
     return f"the tag {tags[0]}" if len(tags) == 1 else f"the tags {', '.join(tags)}"

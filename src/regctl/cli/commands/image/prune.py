@@ -1,8 +1,7 @@
 """`regctl image prune`: delete old images from repositories, by rules."""
 
-from datetime import timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,39 +19,18 @@ from regctl.cli.params import (
     workers_option,
 )
 from regctl.errors import InvalidInputError
+from regctl.images.retention import RetentionRules, decide
 from regctl.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from regctl.images.prune import PrunePlan
-    from regctl.images.retention import RetentionRules
     from regctl.reference import ImageReference
     from regctl.registry.client import RegistryClient
 
 
-class RuleFlags(NamedTuple):
-    """What to keep; *older_than* is in seconds."""
-
-    keep_last: int | None = None
-    keep: "Sequence[str]" = ()
-    older_than: float | None = None
-
-    def rules(self) -> "RetentionRules":
-        """Return them as the library takes them. Raises InvalidInputError."""
-        from regctl.images.retention import RetentionRules
-
-        if self.keep_last is None and self.older_than is None:
-            raise InvalidInputError(
-                "no rule selects images to delete", hint="pass --keep-last, --older-than or both"
-            )
-        age = timedelta(seconds=self.older_than) if self.older_than is not None else None
-        return RetentionRules(self.keep_last, tuple(self.keep), age)
-
-
 rule_options = option_group(
     "rules",
-    RuleFlags,
+    RetentionRules,
     option(
         "--keep-last",
         type=click.IntRange(min=1),
@@ -99,7 +77,7 @@ def prune(
     app: App,
     *,
     names: tuple[str, ...],
-    rules: RuleFlags,
+    rules: RetentionRules,
     change: ChangeFlags,
     credential: CredentialFlags,
 ) -> None:
@@ -109,10 +87,13 @@ def prune(
     An image that a kept tag uses is never deleted. Neither is an image that cannot be read or has
     no build date. The registry's garbage collection frees the disk afterwards.
     """
-    wanted = rules.rules()
+    if rules.keep_last is None and rules.older_than is None:
+        raise InvalidInputError(
+            "no rule selects images to delete", hint="pass --keep-last, --older-than or both"
+        )
     parsed = [parse_repository(name, command="image delete") for name in names]
     clients = {one.registry: app.registry(one.registry, credential) for one in parsed}
-    plans = [_plan(app, clients[one.registry], one, wanted) for one in parsed]
+    plans = [_plan(app, clients[one.registry], one, rules) for one in parsed]
     tags = sum(len(plan.deletions) for plan in plans)
     outcomes = app.carry_out(
         lambda dry_run: chain.from_iterable(p.run(dry_run=dry_run is not None) for p in plans),
@@ -124,11 +105,10 @@ def prune(
 
 
 def _plan(
-    app: App, client: "RegistryClient", repository: "ImageReference", rules: "RetentionRules"
+    app: App, client: "RegistryClient", repository: "ImageReference", rules: RetentionRules
 ) -> "PrunePlan":
     from regctl.images.prune import PrunePlan
     from regctl.images.reader import read_tags
-    from regctl.images.retention import decide
 
     workers = app.connections.workers
     tags = client.tags(repository.repository)

@@ -1,7 +1,5 @@
 """`regctl image tag`: another tag for an image."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from regctl.cli.app import App, pass_app
@@ -9,11 +7,6 @@ from regctl.cli.command import Command
 from regctl.cli.completers import images
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, credential_options, output_option, registry_options
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from regctl.outcome import DryRun, Outcome
 
 
 @click.command(
@@ -44,8 +37,7 @@ def tag(
     reference = ImageReference.parse(image)
     check_tag(new_tag)
     client = app.registry(reference.registry, credential)
-
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
-        yield [tag_image(client, reference, new_tag, dry_run=dry_run is not None)]
-
-    app.carry_out(run, change)
+    app.carry_out(
+        lambda dry_run: [[tag_image(client, reference, new_tag, dry_run=dry_run is not None)]],
+        change,
+    )
