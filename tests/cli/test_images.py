@@ -6,7 +6,7 @@ import click
 import pytest
 
 from regctl.cli.images import PLATFORM, created_column, digest_column, parse_repository, size_column
-from regctl.cli.listings import Column, row_texts
+from regctl.cli.listings import Column
 from regctl.errors import InvalidInputError
 from regctl.images.manifests import Platform
 
@@ -15,9 +15,8 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 def cells(column: Column[object], value: object) -> tuple[str, str]:
     """The text of a value on a terminal and in a pipe."""
-    (shown,) = row_texts([column], exact=[False])(value)
-    (exact,) = row_texts([column], exact=[True])(value)
-    return shown, exact
+    (get, shown), (_, exact) = (column.value_and_text(exact=exact) for exact in (False, True))
+    return shown(get(value)), exact(get(value))
 
 
 def test_values_are_short_on_a_terminal_and_exact_in_a_pipe() -> None:

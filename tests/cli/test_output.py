@@ -10,9 +10,9 @@ import pytest
 
 from regctl import documents, errors
 from regctl.cli.app import App
-from regctl.cli.escapes import escape_controls
 from regctl.cli.listings import Column, Listing
 from regctl.cli.output import Format, Output
+from regctl.cli.rendering import escape_controls
 from regctl.outcome import Outcome
 
 

@@ -8,8 +8,9 @@ import click
 from regctl.cli.app import App
 from regctl.cli.command import option
 from regctl.cli.humanize import age, rfc3339, size
-from regctl.cli.listings import Column, Listing, as_text, error_record
+from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags
+from regctl.cli.rendering import as_text, error_record
 from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:

@@ -1,33 +1,15 @@
 """Listings as data: columns, their text and their JSON, whatever the format."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from regctl.errors import RegctlError
+from regctl.cli.rendering import as_json, as_text, outcome_record
 
 if TYPE_CHECKING:
-    from regctl.outcome import DryRun, Outcome
+    from regctl.outcome import Outcome
 
 T = TypeVar("T")
-
-_SEVERAL = (tuple, list)  # isinstance of `tuple | list` makes a type at each call
-
-
-def as_text(value: Any) -> str:
-    """Return a value as the text of a cell: nothing for None, a comma between several."""
-    if type(value) is str:  # the commonest kind: a pipe may get 100,000 lines
-        return value
-    if value is None:
-        return ""
-    return ",".join(map(str, value)) if isinstance(value, _SEVERAL) else str(value)
-
-
-def as_json(value: Any) -> Any:
-    """Return a value as JSON has it: a list for a tuple, RFC 3339 for a time."""
-    if isinstance(value, tuple):
-        return list(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +38,10 @@ class Column(Generic[T]):
     style: Callable[[T], str] | None = None
     optional: bool = False
 
+    def value_and_text(self, *, exact: bool) -> tuple[Callable[[T], Any], Callable[[Any], str]]:
+        """Return what gets the value of an item, and what makes it text."""
+        return self.value, (self.exact if exact else None) or self.text or as_text
+
     @property
     def json_key(self) -> str:
         """The key in JSON, or ""."""
@@ -77,6 +63,10 @@ class Listing(Generic[T]):
     name: Callable[[T], str]
     record: Callable[[T], Any] | None = None
 
+    def shown(self, *, wide: bool) -> list[Column[T]]:
+        """Return the columns of a table or a pipe; *wide* is that of `-o wide`."""
+        return [c for c in self.columns if c.heading is not None and (wide or not c.wide)]
+
     def json(self, item: T) -> Any:
         """Return the JSON object of *item*."""
         if self.record is not None:
@@ -86,42 +76,6 @@ class Listing(Generic[T]):
             for column in self.columns
             if column.json_key and not ((value := column.value(item)) is None and column.optional)
         }
-
-
-def error_record(error: RegctlError) -> dict[str, Any]:
-    """Return the JSON object of an error."""
-    return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-
-
-def outcome_record(outcome: "Outcome", dry_run: "DryRun | None") -> dict[str, Any]:
-    """Return the JSON object of an outcome."""
-    record: dict[str, Any] = {"kind": outcome.kind, "name": outcome.name}
-    if outcome.namespace is not None:
-        record["namespace"] = outcome.namespace
-    record |= {"result": outcome.result, "dry_run": dry_run}
-    if outcome.note is not None:
-        record["note"] = outcome.note
-    if outcome.error is not None:
-        record["error"] = error_record(outcome.error)
-    return record | dict(outcome.details)
-
-
-def row_texts(columns: Sequence[Column[T]], *, exact: Sequence[bool]) -> Callable[[T], list[str]]:
-    """Return what makes the cells of an item; quick, for a pipe may get 100,000 of them."""
-    cells = [
-        (column.value, (column.exact if precise else None) or column.text or as_text)
-        for column, precise in zip(columns, exact, strict=True)
-    ]
-    return lambda item: [text(value(item)) for value, text in cells]
-
-
-def plain_table(columns: Sequence[Column[Any]], rows: Sequence[list[str]]) -> Iterator[str]:
-    """Yield the lines of a table for a pipe, headings first; nothing is cut or folded."""
-    table = [[column.heading or "" for column in columns], *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
 
 
 def _reasons(outcome: "Outcome") -> list[str]:

@@ -10,25 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
 from regctl.cli.errors import StdoutError, stdout_error, writing_stdout
-from regctl.cli.escapes import escape_controls, tab_separated
-from regctl.cli.listings import (
-    DIFFERENCES,
-    Column,
-    Listing,
+from regctl.cli.rendering import (
     error_record,
+    escape_controls,
     outcome_record,
     plain_table,
-    row_texts,
+    tab_separated,
 )
 from regctl.errors import DifferenceError, PartlyDoneError, RegctlError
 from regctl.wording import count
 
 if TYPE_CHECKING:
+    from regctl.cli.listings import Column, Listing
     from regctl.outcome import DryRun, Outcome
 
 T = TypeVar("T")
@@ -46,11 +44,8 @@ _RESULT_STYLES = {
 _FLUSH_SECONDS = 0.1
 
 
-class Advance(Protocol):
-    """Tells a progress bar of so many more finished pieces."""
-
-    def __call__(self, count: int = 1, /) -> None:
-        """Advance by *count*."""
+# Tells a progress bar of one more finished piece, or of so many as it is given.
+Advance = Callable[..., None]
 
 
 def _no_bar(_count: int = 1, /) -> None:
@@ -148,7 +143,7 @@ class Output:
     def listing(
         self,
         items: Iterable[T],
-        listing: Listing[T],
+        listing: "Listing[T]",
         *,
         progress: tuple[str, int | None] | None = None,
     ) -> None:
@@ -160,7 +155,7 @@ class Output:
         and the error is raised.
         """
         wide = self.format == "wide"
-        columns = [c for c in listing.columns if c.heading is not None and (wide or not c.wide)]
+        columns = listing.shown(wide=wide)
         as_table = self.format in {"table", "wide"} or (self.format is None and self.on_terminal)
         if progress is not None and (not self.on_terminal or (as_table and len(columns) > 1)):
             items = self._counted(items, *progress)
@@ -171,14 +166,16 @@ class Output:
         elif self.format == "name":
             self._lines(escape_controls(listing.name(item)) for item in items)
         elif not as_table:
-            texts = row_texts(columns, exact=[True] * len(columns))
-            self._lines(tab_separated(texts(item)) for item in items)
+            cells = [column.value_and_text(exact=True) for column in columns]
+            self._lines(
+                tab_separated([text(value(item)) for value, text in cells]) for item in items
+            )
         elif len(columns) == 1:
             self._column(items, columns[0])
         else:
             self._table(items, columns)
 
-    def listings(self, *parts: tuple[Iterable[Any], Listing[Any]]) -> None:
+    def listings(self, *parts: "tuple[Iterable[Any], Listing[Any]]") -> None:
         """Print several listings: one below the other, or as one document."""
         if self.structured:
             self.document(
@@ -196,13 +193,13 @@ class Output:
                 advance()
                 yield item
 
-    def _column(self, items: Iterable[T], column: Column[T]) -> None:
+    def _column(self, items: Iterable[T], column: "Column[T]") -> None:
         """Write a table of one column as its lines come: it needs no measuring."""
-        texts, heading = row_texts([column], exact=[False]), column.heading or ""
+        (value, text), heading = column.value_and_text(exact=False), column.heading or ""
         rest = iter(items)
         for first in rest:
             self.line(click.style(heading, bold=True) if self._colored else heading)
-            self._lines(escape_controls(*texts(item)) for item in chain((first,), rest))
+            self._lines(escape_controls(text(value(item))) for item in chain((first,), rest))
 
     def _lines(self, lines: Iterable[str]) -> None:
         """Write lines, and hold none back longer than a reader would notice."""
@@ -217,7 +214,7 @@ class Output:
                 self.flush()
                 flushed = now
 
-    def _json_listing(self, items: Iterable[T], listing: Listing[T]) -> None:
+    def _json_listing(self, items: Iterable[T], listing: "Listing[T]") -> None:
         import json
 
         self._document_written = True
@@ -232,7 +229,7 @@ class Output:
             raise
         self.write("\n  ]\n}\n" if comma else "]\n}\n")
 
-    def _yaml_listing(self, items: Iterable[T], listing: Listing[T]) -> None:
+    def _yaml_listing(self, items: Iterable[T], listing: "Listing[T]") -> None:
         records: list[Any] = []
         try:
             for item in items:
@@ -242,14 +239,15 @@ class Output:
             raise
         self.document({listing.key: records})
 
-    def _table(self, items: Iterable[T], columns: Sequence[Column[T]]) -> None:
+    def _table(self, items: Iterable[T], columns: "Sequence[Column[T]]") -> None:
         wide = self.format == "wide"
-        texts = row_texts(columns, exact=[wide and column.shortens for column in columns])
+        cells = [column.value_and_text(exact=wide and column.shortens) for column in columns]
         rows: list[tuple[T, list[str]]] = []
         failure: RegctlError | None = None
         try:
             for item in items:
-                rows.append((item, list(map(escape_controls, texts(item)))))  # noqa: PERF401 - as above
+                row = [escape_controls(text(value(item))) for value, text in cells]
+                rows.append((item, row))
         except RegctlError as error:
             failure = error
         if rows and self.on_terminal:
@@ -257,7 +255,8 @@ class Output:
 
             terminal.print_table(self.stdout, columns, rows, color=self.color)
         elif rows:
-            self._lines(plain_table(columns, [cells for _, cells in rows]))
+            headings = [column.heading or "" for column in columns]
+            self._lines(plain_table(headings, [row for _, row in rows]))
         if failure is not None:
             raise failure
 
@@ -348,6 +347,8 @@ class Output:
         Raises DifferenceError if anything differs, else PartlyDoneError if something could not be
         compared, or the error of the only object.
         """
+        from regctl.cli.listings import DIFFERENCES
+
         found = [o for o in outcomes if o.result not in {"unchanged", "skipped"}]
         self.listing(found, DIFFERENCES)
         failed = [outcome.error for outcome in found if outcome.result == "failed"]

@@ -10,7 +10,6 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import registries, users
-from regctl.cli.listings import error_record
 from regctl.cli.options import (
     ChangeFlags,
     NamespacedName,
@@ -31,6 +30,7 @@ from regctl.cli.params import (
     target_options,
     workers_option,
 )
+from regctl.cli.rendering import error_record
 from regctl.errors import RegctlError
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from regctl.cli.command import Command
 from regctl.cli.completers import images
 from regctl.cli.humanize import age
 from regctl.cli.images import image_record, platform_option, size_column, variant_record
-from regctl.cli.listings import Column, Listing, as_json, as_text
+from regctl.cli.listings import Column, Listing
 from regctl.cli.options import CredentialFlags
 from regctl.cli.params import credential_options, output_option, registry_options
+from regctl.cli.rendering import as_json, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,10 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.humanize import age, rfc3339
-from regctl.cli.listings import Column, Listing, as_text
+from regctl.cli.listings import Column, Listing
 from regctl.cli.options import TargetFlags
 from regctl.cli.params import cluster_options, output_option, target_options, workers_option
+from regctl.cli.rendering import as_text
 
 if TYPE_CHECKING:
     from regctl.pullsecrets.inventory import PullSecretUse
