@@ -3,21 +3,22 @@
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.credentials.credential import Credential
 from regctl.errors import ImmutableError, NamespaceMissingError, UnsuitableAuthFileError
 from regctl.outcome import DryRun
 from regctl.provisioning import install
 from regctl.provisioning.spec import RegistrySpec
-from regctl.provisioning.users import FirstUser, read_users
+from regctl.provisioning.users import read_users
 from tests.provisioning.specs import registry
 from tests.servers.kubernetes import ApiServer
 
-CI = FirstUser("ci", "secret")
+CI = Credential("ci", "secret")
 
 
 def apply(
     cluster: Cluster,
     spec: RegistrySpec,
-    user: FirstUser | None = None,
+    user: Credential | None = None,
     dry_run: DryRun | None = None,
 ) -> list[tuple[str, str]]:
     plan = install.prepare(cluster, read_users(cluster, spec), user)

@@ -4,16 +4,17 @@ from pathlib import Path
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
+from regctl.credentials.credential import Credential
 from regctl.provisioning import install
 from regctl.provisioning.listing import InstalledRegistry, installed_registries
 from regctl.provisioning.spec import RegistrySpec
-from regctl.provisioning.users import FirstUser, read_users
+from regctl.provisioning.users import read_users
 from tests.servers.kubernetes import ApiServer
 
 
 def test_a_registry_is_found_with_its_users(cluster: Cluster, spec: RegistrySpec) -> None:
     users = read_users(cluster, spec)
-    assert len(list(install.prepare(cluster, users, FirstUser("ci", "x")).run())) == 5
+    assert len(list(install.prepare(cluster, users, Credential("ci", "x")).run())) == 5
     found = installed_registries(cluster, Targets((spec.namespace,)))
     assert found.errors == {}
     assert found.items == (

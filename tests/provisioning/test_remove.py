@@ -3,16 +3,17 @@
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.credentials.credential import Credential
 from regctl.errors import InvalidObjectNameError, NamespaceMissingError, ObjectNotFoundError
 from regctl.provisioning import install, remove
 from regctl.provisioning.spec import RegistrySpec
-from regctl.provisioning.users import FirstUser, read_users
+from regctl.provisioning.users import read_users
 from tests.provisioning.specs import registry
 
 
 def apply(cluster: Cluster, spec: RegistrySpec) -> None:
     users = read_users(cluster, spec)
-    assert {one.result for one in install.prepare(cluster, users, FirstUser("ci", "x")).run()}
+    assert {one.result for one in install.prepare(cluster, users, Credential("ci", "x")).run()}
 
 
 def deleted(cluster: Cluster, spec: RegistrySpec, *, with_data: bool = False) -> dict[str, str]:

@@ -8,9 +8,10 @@ from regctl.authfile import hashes
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import Ownership
 from regctl.cluster.secret import Secret
+from regctl.credentials.credential import Credential
 from regctl.errors import MalformedError, UnsuitableAuthFileError
 from regctl.provisioning.spec import RegistrySpec
-from regctl.provisioning.users import AuthUsers, FirstUser, read_users
+from regctl.provisioning.users import AuthUsers, read_users
 from tests.provisioning.specs import registry
 
 MANAGED = Ownership(managed=True, controller=None)
@@ -24,15 +25,15 @@ def users(data: dict[str, bytes], **options: Any) -> AuthUsers:
 def test_without_a_secret_there_are_no_users(cluster: Cluster, spec: RegistrySpec) -> None:
     found = read_users(cluster, spec)
     found.check()
-    assert (found.secret, found.names) == (None, ())
+    assert (found.secret, found.file.users()) == (None, [])
 
 
 def test_users_are_read_where_their_reader_reads_them() -> None:
     line = f"a:{hashes.make('x', cost=4)}\n".encode()
-    assert users({"auth": line}).names == ("a",)
+    assert users({"auth": line}).file.user("a") is not None
     for auth in ("ingress", "registry"):
         with pytest.raises(MalformedError, match="reads key auth"):
-            _ = users({"users": line}, auth=auth).names
+            _ = users({"users": line}, auth=auth).file
 
 
 def test_users_that_the_reader_rejects_are_an_error() -> None:
@@ -46,8 +47,8 @@ def test_a_first_user_is_added_and_the_others_are_kept(
     cluster: Cluster, spec: RegistrySpec
 ) -> None:
     for name in ("alice", "ci"):
-        push = read_users(cluster, spec).push_with(cluster, FirstUser(name, "secret"))
+        push = read_users(cluster, spec).push_with(cluster, Credential(name, "secret"))
         assert [outcome.note for outcome in push.run()] == [f"added {name}"]
     found = read_users(cluster, spec)
-    assert found.names == ("alice", "ci")
+    assert [user.name for user in found.file.users()] == ["alice", "ci"]
     found.file.verify("ci", "secret")

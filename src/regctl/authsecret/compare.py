@@ -14,6 +14,10 @@ class UserChange(NamedTuple):
     name: str
     change: Literal["added", "removed", "changed"]
 
+    def __str__(self) -> str:
+        """Return `added alice`."""
+        return f"{self.change} {self.name}"
+
 
 def compare(old: HtpasswdFile, new: HtpasswdFile) -> tuple[UserChange, ...]:
     """
@@ -23,15 +27,14 @@ def compare(old: HtpasswdFile, new: HtpasswdFile) -> tuple[UserChange, ...]:
     with several lines counts once.
     """
     before, after = _active_hashes(old), _active_hashes(new)
-    changes = []
-    for name in sorted(before.keys() | after.keys()):
+
+    def change(name: str) -> UserChange:
         if name not in before:
-            changes.append(UserChange(name, "added"))
-        elif name not in after:
-            changes.append(UserChange(name, "removed"))
-        elif before[name] != after[name]:
-            changes.append(UserChange(name, "changed"))
-    return tuple(changes)
+            return UserChange(name, "added")
+        return UserChange(name, "changed" if name in after else "removed")
+
+    names = sorted(before.keys() | after.keys())
+    return tuple(change(name) for name in names if before.get(name) != after.get(name))
 
 
 def summary(changes: Iterable[UserChange]) -> str:

@@ -44,8 +44,7 @@ class Change:
             namespace=self.namespace,
             note=self.note if error is None else None,
             error=error,
-            differences=tuple(f"{user.change} {user.name}" for user in self.users)
-            or ((self.note,) if self.note else ()),
+            differences=tuple(map(str, self.users or filter(None, [self.note]))),
             details={"users": [user._asdict() for user in self.users]},
         )
 

@@ -43,7 +43,7 @@ class Pull:
             str(self.path),
             RESULTS[self.action],
             note=summary(self.users) or None,
-            differences=tuple(f"{user.change} {user.name}" for user in self.users),
+            differences=tuple(map(str, self.users)),
             details={"users": [user._asdict() for user in self.users]},
         )
 

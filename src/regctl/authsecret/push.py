@@ -7,17 +7,17 @@ server-side apply, whose rights can be bound to its name. Updates are merge patc
 can also remove the keys of users who are gone.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from regctl.authfile import audit
 from regctl.authsecret.plan import Change, patch, plan
-from regctl.authsecret.secret import AuthSecret, check_names
+from regctl.authsecret.secret import AuthSecret, check_names, check_suitable
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
 from regctl.cluster.resource import SECRETS
-from regctl.cluster.secret import read_secret
+from regctl.cluster.secret import find_secret
 from regctl.errors import ConflictError, RegctlError
 from regctl.outcome import DryRun, Outcome
 from regctl.wording import some_of
@@ -38,29 +38,27 @@ class Push:
 
         Calls *progress* after each. Raises UnsuitableAuthFileError if a hash accepts it.
         """
-        known = self.desired.hashes
+        desired, known = self.desired, self.desired.hashes
         for change in self.changes:
             if change.action != "unchanged":
                 old = change.observed
                 values = b"\n".join(old.data.values()) if old is not None else b""
                 known &= {one for one in known if one.encode(errors="surrogateescape") in values}
-        self.desired.check_empty_passwords(
-            audit.empty_passwords(self.desired.users, progress, known=known)
-        )
+        empty = audit.empty_passwords(desired.users, progress, known=known)
+        check_suitable(desired.users, desired.reader, empty)
 
     def run(self, dry_run: DryRun | None = None) -> Iterator[Outcome]:
         """Carry the changes out, one after the other; yield what became of each Secret."""
-        for change in self.changes:
-            try:
-                yield self._carry_out(change, dry_run).outcome()
-            except RegctlError as error:
-                yield change.outcome(error)
+        return (self._carry_out(change, dry_run) for change in self.changes)
 
-    def _carry_out(self, change: Change, dry_run: DryRun | None) -> Change:
-        """Send *change*, and plan it again after each conflict; return the change that was sent."""
-        return self.cluster.retry_on_conflict(
-            lambda planned: self._send(planned, dry_run), change, lambda: self._replan(change)
-        )
+    def _carry_out(self, change: Change, dry_run: DryRun | None) -> Outcome:
+        """Send *change*, and plan it again after each conflict; return what was sent."""
+        try:
+            return self.cluster.retry_on_conflict(
+                lambda planned: self._send(planned, dry_run), change, lambda: self._replan(change)
+            ).outcome()
+        except RegctlError as error:
+            return change.outcome(error)
 
     def _send(self, change: Change, dry_run: DryRun | None) -> Change:
         if change.error is not None:
@@ -92,7 +90,8 @@ class Push:
             raise ConflictError(
                 f"cannot update secret {change.name} in namespace {change.namespace}: somebody "
                 f"else added {some_of(sorted(added))} at the same time",
-                hint="`--check` shows the difference; then run the command again",
+                hint=f"`regctl auth push --auth-secret {change.namespace}/{change.name} --check` "
+                "shows the difference; then run the command again",
             )
         return again
 
@@ -100,7 +99,7 @@ class Push:
 def prepare(
     cluster: Cluster,
     desired: AuthSecret,
-    secrets: Iterable[tuple[str, str]],
+    secrets: Collection[tuple[str, str]],
     *,
     adopt: bool = False,
 ) -> Push:
@@ -110,11 +109,10 @@ def prepare(
     A Secret that cannot be read is a change with an error. Raises InvalidNamespaceError and
     InvalidObjectNameError.
     """
-    named = list(secrets)
-    for namespace, name in named:
-        check_names(namespace, name)
     changes = []
-    for namespace, name in named:
+    for namespace, name in secrets:
+        check_names(namespace, name)
+    for namespace, name in secrets:
         try:
             changes.append(_observe(cluster, desired, namespace, name, adopt=adopt))
         except RegctlError as error:
@@ -125,9 +123,8 @@ def prepare(
 def _observe(
     cluster: Cluster, desired: AuthSecret, namespace: str, name: str, *, adopt: bool
 ) -> Change:
-    item = cluster.get(SECRETS, namespace, name)
-    if item is None:
+    secret = find_secret(cluster, namespace, name)
+    if secret is None:
         attempt = f"cannot create secret {name} in namespace {namespace}"
         require_namespace(cluster, namespace, attempt)
-    secret = read_secret(item) if item is not None else None
     return plan(desired, namespace, name, secret, adopt=adopt)

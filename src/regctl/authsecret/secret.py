@@ -1,28 +1,25 @@
 """What an auth Secret contains: to write it, and to read it back."""
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from regctl.authfile import audit
-from regctl.authfile.audit import Finding
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import AuthFileReader, SecretLayout
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
-from regctl.cluster.resource import SECRETS, check_namespace, check_object_name
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.resource import check_namespace, check_object_name
+from regctl.cluster.secret import Secret, find_secret
 from regctl.errors import (
     InvalidInputError,
     MalformedError,
     ObjectNotFoundError,
     UnsuitableAuthFileError,
 )
-
-_RAW = ("utf-8", "surrogateescape")
 
 # Findings about bytes that are not uploaded, and findings about lines that would be lost silently.
 _NOT_UPLOADED = frozenset({"trailing-blank", "leading-blank", "third-field", "crlf", "long-line"})
@@ -56,13 +53,7 @@ class AuthSecret:
         reads no Secret.
         """
         layout_of(reader)
-        findings = [
-            one
-            for one in audit.check(file, reader)
-            if one.rule in _LOST_SILENTLY
-            or (one.severity == "error" and one.rule not in _NOT_UPLOADED)
-        ]
-        _raise_for(findings, reader)
+        check_suitable(file, reader)
         users = HtpasswdFile(file.active_lines())
         if not users.content:
             raise UnsuitableAuthFileError(
@@ -70,11 +61,6 @@ class AuthSecret:
                 hint="`regctl adduser NAME` adds a user, `regctl auth unlock NAME` unlocks one",
             )
         return cls(reader, users)
-
-    def check_empty_passwords(self, empty: Collection[str]) -> None:
-        """Raise UnsuitableAuthFileError if *empty*, the users without a password, are any."""
-        findings = audit.check(self.users, self.reader, empty=empty)
-        _raise_for([one for one in findings if one.rule == "empty-password"], self.reader)
 
     @property
     def layout(self) -> SecretLayout:
@@ -90,7 +76,9 @@ class AuthSecret:
         """Return the Secret's data: the list under *key*, or for None a key for each user."""
         if key is not None:
             return {key: self.users.content}
-        return {line.name: line.value.encode(*_RAW) for line in self.users.lines()}
+        return {
+            line.name: line.value.encode(errors="surrogateescape") for line in self.users.lines()
+        }
 
     def manifest(self, namespace: str, name: str) -> dict[str, Any]:
         """Return the manifest of a new Secret. Raises as `check_names`."""
@@ -108,7 +96,17 @@ class AuthSecret:
         }
 
 
-def _raise_for(findings: Sequence[Finding], reader: AuthFileReader) -> None:
+def check_suitable(file: HtpasswdFile, reader: AuthFileReader, empty: Collection[str] = ()) -> None:
+    """
+    Raise UnsuitableAuthFileError if *reader* would misread the active users of *file*.
+
+    *empty* are the users who have an empty password.
+    """
+    findings = [
+        one
+        for one in audit.check(file, reader, empty=empty)
+        if one.rule in _LOST_SILENTLY or (one.severity == "error" and one.rule not in _NOT_UPLOADED)
+    ]
     if findings:
         first, more = findings[0], len(findings) - 1
         others = f" (and {more} more)" if more else ""
@@ -165,12 +163,13 @@ def fetch(cluster: Cluster, namespace: str, name: str) -> Secret:
     Raises ObjectNotFoundError, NamespaceMissingError, errors of `check_names` and of the cluster.
     """
     check_names(namespace, name)
-    item = cluster.get(SECRETS, namespace, name)
-    attempt = f"cannot read secret {name} in namespace {namespace}"
-    if item is None:
+    secret = find_secret(cluster, namespace, name)
+    if secret is None:
+        attempt = f"cannot read secret {name} in namespace {namespace}"
         require_namespace(cluster, namespace, attempt)
         raise ObjectNotFoundError(
             f"{attempt}: it does not exist",
-            hint="`regctl auth push` creates it; `--auth-secret NS/NAME` names another",
+            hint=f"`regctl auth push --auth-secret {namespace}/{name}` creates it from the auth "
+            "file; `--auth-secret NS/NAME` names another",
         )
-    return read_secret(item)
+    return secret

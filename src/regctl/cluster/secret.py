@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import LAST_APPLIED, Ownership, read_ownership
-from regctl.cluster.resource import read_time
+from regctl.cluster.resource import SECRETS, read_time
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Secret:
     def subject(self) -> str:
         """The Secret's name and namespace, in a sentence."""
         return f"secret {self.name} in namespace {self.namespace}"
+
+
+def find_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
+    """Return the Secret, or None if it or its namespace does not exist."""
+    item = cluster.get(SECRETS, namespace, name)
+    return None if item is None else read_secret(item)
 
 
 def read_secret(item: Mapping[str, Any]) -> Secret:

@@ -9,18 +9,19 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import NAMESPACES, SECRETS, Resource
+from regctl.credentials.credential import Credential
 from regctl.errors import NamespaceMissingError, NotPermittedError, UnknownKindError
 from regctl.provisioning import objects
 from regctl.provisioning.objects import CLAIMS, DEFINED_BY, INSTANCE, RESOURCES
 from regctl.provisioning.plan import Change, Plan, refusal
 from regctl.provisioning.spec import RegistrySpec
-from regctl.provisioning.users import AuthUsers, FirstUser
+from regctl.provisioning.users import AuthUsers
 
 
 def prepare(
     cluster: Cluster,
     users: AuthUsers,
-    first_user: FirstUser | None = None,
+    first_user: Credential | None = None,
     *,
     adopt: bool = False,
     create_namespace: bool = False,
@@ -65,14 +66,13 @@ def _namespace(cluster: Cluster, spec: RegistrySpec, *, create: bool) -> Change 
 
 def _http_secret(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:
     """Yield the Secret that replicas share, which is created once with random content."""
-    name = spec.http_secret
-    if name is None:
+    if (name := spec.http_secret) is None:
         return
     if cluster.get(SECRETS, spec.namespace, name) is not None:
         yield Change(SECRETS, spec.namespace, name, "unchanged")
-        return
-    manifest = objects.http_secret(spec, name, secrets.token_hex(32))
-    yield Change(SECRETS, spec.namespace, name, "create", manifest=manifest)
+    else:
+        manifest = objects.http_secret(spec, name, secrets.token_hex(32))
+        yield Change(SECRETS, spec.namespace, name, "create", manifest=manifest)
 
 
 def _change(cluster: Cluster, manifest: Mapping[str, Any], *, adopt: bool) -> Change:
@@ -99,12 +99,11 @@ def _get(cluster: Cluster, resource: Resource, namespace: str, name: str) -> dic
     try:
         return cluster.get(resource, namespace, name)
     except UnknownKindError as error:
-        definer = DEFINED_BY.get(resource)
-        if definer is None:
+        if resource not in DEFINED_BY:
             raise
         raise UnknownKindError(
-            f"the cluster has no kind {resource.kind}: {definer} is not installed, or another "
-            "version of it",
+            f"the cluster has no kind {resource.kind}: {DEFINED_BY[resource]} is not installed, or "
+            "another version of it",
             hint=f"install the definitions of {resource.prefix.removeprefix('/apis/')} first",
         ) from error
 

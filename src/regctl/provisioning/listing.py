@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regctl.authfile.readers import READERS
-from regctl.authsecret.secret import read
+from regctl.authsecret.secret import fetch, read
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
-from regctl.cluster.resource import SECRETS
-from regctl.cluster.secret import read_secret
 from regctl.credentials.kubelet import key_matches, kubelet_key
-from regctl.errors import ClusterError, MalformedError, NotPermittedError, RegctlError
+from regctl.errors import NotPermittedError, RegctlError
 from regctl.provisioning.objects import AUTH, AUTH_SECRET, DEPLOYMENTS, HOST, SELECTOR
 from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
 
@@ -102,12 +100,9 @@ def _installed(
 
 def _users(cluster: Cluster, namespace: str, name: str) -> tuple[str, ...] | None:
     try:
-        item = cluster.get(SECRETS, namespace, name)
-        if item is None:
-            return None
         reader = READERS["distribution"]  # reads the only key, whatever its name
-        return tuple(user.name for user in read(read_secret(item), reader).users())
-    except (NotPermittedError, ClusterError, MalformedError):
+        return tuple(user.name for user in read(fetch(cluster, namespace, name), reader).users())
+    except RegctlError:
         return None
 
 

@@ -52,23 +52,28 @@ class Change:
 
     def carry_out(self, cluster: Cluster, *, adopt: bool, dry_run: DryRun | None) -> Outcome:
         """Send the change; return what became of the object."""
-        if self.error is not None:
-            return self.outcome(error=self.error)
         try:
-            if dry_run != "client" and self.action in {"create", "update"}:
+            if self.error is not None:
+                raise self.error
+            if dry_run == "client" or self.action not in {"create", "update", "delete"}:
+                return self.outcome()
+            if self.action != "delete":
                 return self.outcome(self._apply(cluster, adopt=adopt, dry_run=dry_run == "server"))
-            if dry_run != "client" and self.action == "delete":
-                self._delete(cluster, dry_run=dry_run == "server")
+            self._delete(cluster, dry_run=dry_run == "server")
         except RegctlError as error:
             return self.outcome(error=error)
         return self.outcome()
 
+    @property
+    def _observed_metadata(self) -> Mapping[str, Any]:
+        return {} if self.observed is None else self.observed["metadata"]
+
     def _apply(self, cluster: Cluster, *, adopt: bool, dry_run: bool) -> Result:
-        manifest = dict(self.manifest)
-        observed = self.observed["metadata"] if self.observed is not None else {}
+        manifest, observed = self.manifest, self._observed_metadata
         if observed:
             # Refused by the API server if the object was recreated in the meantime.
-            manifest["metadata"] = {**manifest["metadata"], "uid": observed["uid"]}
+            metadata = {**manifest["metadata"], "uid": observed["uid"]}
+            manifest = {**manifest, "metadata": metadata}
         try:
             answer = cluster.apply(self.resource, manifest, force=adopt, dry_run=dry_run)
         except (NotPermittedError, ClusterError) as error:
@@ -85,7 +90,7 @@ class Change:
         return "unchanged" if same and not dry_run else "configured"
 
     def _delete(self, cluster: Cluster, *, dry_run: bool) -> None:
-        uid = self.observed["metadata"]["uid"] if self.observed is not None else None
+        uid = self._observed_metadata.get("uid")
         try:
             cluster.delete(self.resource, self.namespace, self.name, uid=uid, dry_run=dry_run)
         except ConflictError as error:
@@ -132,11 +137,6 @@ class Plan:
             *(one.outcome(one.error) for one in users if one.error is not None),
             *(one.outcome(error=one.error) for one in self.changes if one.error is not None),
         )
-
-    def added_users(self, outcome: Outcome) -> bool:
-        """Whether *outcome* says that the users are in the auth Secret now."""
-        secrets = {change.name for change in (self.users.changes if self.users else ())}
-        return outcome.kind == "secret" and outcome.name in secrets and outcome.error is None
 
     def run(self, dry_run: DryRun | None = None) -> Iterator[Outcome]:
         """

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
@@ -10,16 +9,9 @@ from regctl.authsecret.plan import plan
 from regctl.authsecret.push import Push
 from regctl.authsecret.secret import AuthSecret, read
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import SECRETS
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.secret import Secret, find_secret
+from regctl.credentials.credential import Credential
 from regctl.provisioning.spec import RegistrySpec
-
-
-class FirstUser(NamedTuple):
-    """A user to add to the auth Secret of a registry."""
-
-    name: str
-    password: str
 
 
 @dataclass(frozen=True)
@@ -34,20 +26,15 @@ class AuthUsers:
         """The users as an auth file. Raises MalformedError if their reader cannot find them."""
         return HtpasswdFile() if self.secret is None else read(self.secret, self.spec.reader)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the users."""
-        return tuple(user.name for user in self.file.users())
-
     def check(self) -> None:
         """Raise UnsuitableAuthFileError if the reader would reject the users in the Secret."""
         if self.secret is not None:
             AuthSecret.of(self.file, self.spec.reader)
 
-    def push_with(self, cluster: Cluster, user: FirstUser, *, adopt: bool = False) -> Push:
+    def push_with(self, cluster: Cluster, user: Credential, *, adopt: bool = False) -> Push:
         """Plan to add *user*, or to set its password; the other users are kept."""
         file = HtpasswdFile(self.file.content)
-        file.set(user.name, hashes.make(user.password))
+        file.set(user.username, hashes.make(user.password))
         desired = AuthSecret.of(file, self.spec.reader)
         change = plan(desired, self.spec.namespace, self.spec.auth_secret, self.secret, adopt=adopt)
         return Push(cluster, desired, (change,), adopt)
@@ -55,5 +42,4 @@ class AuthUsers:
 
 def read_users(cluster: Cluster, spec: RegistrySpec) -> AuthUsers:
     """Return the users in the auth Secret of *spec*."""
-    item = cluster.get(SECRETS, spec.namespace, spec.auth_secret)
-    return AuthUsers(spec, None if item is None else read_secret(item))
+    return AuthUsers(spec, find_secret(cluster, spec.namespace, spec.auth_secret))

@@ -71,7 +71,10 @@ def test_a_note_says_what_the_manifests_cannot() -> None:
     assert "the registry checks passwords itself, because a Gateway cannot" in gateway
     traefik = manifests("a", "--ingress-class", "traefik", "--tls-secret", "x").stderr
     assert "readTimeout=0" in traefik
-    assert "secret foo-http must exist" in manifests("a", *NGINX, "--replicas", "2").stderr
+    assert (
+        "create secret foo-http, with a long random text"
+        in manifests("a", *NGINX, "--replicas", "2").stderr
+    )
     assert manifests("a", *NGINX).stderr == ""
 
 

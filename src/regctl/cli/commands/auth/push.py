@@ -20,7 +20,6 @@ from regctl.wording import some_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.authsecret.push import Push
 
 
@@ -78,22 +77,17 @@ def push(
     plan = prepare(app.cluster, desired, dict.fromkeys(secrets), adopt=change.adopt)
     with app.output.progress("trying the empty password", len(desired.hashes)) as advance:
         plan.check_empty_passwords(advance)
-    _warn_of_expired(app, file)
+    today = app.today()
+    if expired := [user.name for user in file.users() if user.state(today) == "expired"]:
+        app.output.warning(
+            f"expired users are uploaded: {some_of(expired)}; `regctl auth lock --expired` locks "
+            "them"
+        )
     app.carry_out(
         lambda dry_run: ([outcome] for outcome in plan.run(dry_run)),
         change,
         question=_question(plan),
     )
-
-
-def _warn_of_expired(app: App, file: "HtpasswdFile") -> None:
-    today = app.today()
-    expired = [user.name for user in file.users() if user.state(today) == "expired"]
-    if expired:
-        app.output.warning(
-            f"expired users are uploaded: {some_of(expired)}; `regctl auth lock --expired` locks "
-            "them"
-        )
 
 
 def _question(plan: "Push") -> str | None:

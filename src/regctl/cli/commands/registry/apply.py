@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.command import Command, option, option_group
+from regctl.cli.command import Command, Decorator, option, option_group
 from regctl.cli.completers import (
     cluster_issuers,
     gateways,
@@ -28,67 +28,35 @@ from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from regctl.cli.app import Run
+    from regctl.credentials.credential import Credential
     from regctl.outcome import DryRun, Outcome
     from regctl.provisioning.plan import Plan
     from regctl.provisioning.spec import Auth, Controller, Gateway, Ingress, RegistrySpec
-    from regctl.provisioning.users import AuthUsers, FirstUser
+    from regctl.provisioning.users import AuthUsers
 
 # The arguments of every example.
 _ARGUMENTS = "team-a --host registry.foo.com -n team-a"
 
 
-class RegistryFlags(NamedTuple):
-    """What a registry should be, as typed."""
+class EntryFlags(NamedTuple):
+    """How clients reach a registry, and who checks their passwords."""
 
-    host: str
-    image: str
-    replicas: int
-    storage: str | None
-    storage_class: str | None
-    delete_enabled: bool
-    maintenance: bool
     ingress_class: "Controller"
     class_name: str | None
     cluster_issuer: str | None
     tls_secret: str | None
     gateway: NamespacedName | None
     auth: "Auth | None"
-    auth_secret: NamespacedName | None
 
-    def spec(self, name: str, namespace: str) -> "RegistrySpec":
-        """Return the registry *name*. Raises InvalidInputError and its subclasses."""
-        from regctl.authsecret import DEFAULT_NAME
-        from regctl.provisioning.spec import RegistrySpec
-
-        if self.auth_secret is not None and self.auth_secret.namespace != namespace:
-            raise InvalidInputError(
-                f"the auth Secret {self.auth_secret} is not in the registry's namespace "
-                f"{namespace}, so the ingress and the registry cannot read it",
-                hint=f"pass `--auth-secret {namespace}/{self.auth_secret.name}`",
-            )
-        return RegistrySpec(
-            name=name,
-            host=self.host,
-            namespace=namespace,
-            entry=self._entry(),
-            auth_secret=self.auth_secret.name if self.auth_secret else DEFAULT_NAME,
-            auth=self.auth,
-            image=self.image,
-            replicas=self.replicas,
-            storage=self.storage,
-            storage_class=self.storage_class,
-            delete_enabled=self.delete_enabled,
-            maintenance=self.maintenance,
-        )
-
-    def _entry(self) -> "Gateway | Ingress":
+    def entry(self) -> "Gateway | Ingress":
+        """Return the Gateway or the Ingress. Raises InvalidInputError."""
         from regctl.provisioning.spec import Gateway, Ingress
 
         if self.gateway is None:
             return Ingress(
                 self.ingress_class, self.class_name, self.cluster_issuer, self.tls_secret
             )
-        if self.cluster_issuer or self.tls_secret or self.class_name:
+        if self.class_name or self.cluster_issuer or self.tls_secret:
             raise InvalidInputError(
                 "a Gateway has its own certificate and needs no Ingress",
                 hint="leave out --cluster-issuer, --tls-secret and --class-name",
@@ -96,92 +64,43 @@ class RegistryFlags(NamedTuple):
         return Gateway(*self.gateway)
 
 
-_registry = functools.partial(option, heading="Registry")
-_access = functools.partial(option, heading="Access")
+def _option(heading: str, flag: str, metavar: str | None, text: str, **more: Any) -> Decorator:
+    return option(flag, heading=heading, metavar=metavar, help=text, show_default=True, **more)
 
-_registry_options = option_group(
-    "wanted",
-    RegistryFlags,
-    _registry(
-        "--host",
-        required=True,
-        metavar="HOST",
-        help="The registry's name in image references.",
-    ),
-    _registry(
-        "--image",
-        metavar="IMAGE",
-        default="registry:3",
-        show_default=True,
-        help="The image of the registry, by tag or digest.",
-    ),
-    _registry(
-        "--replicas",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="The number of Pods. Several need a ReadWriteMany volume.",
-    ),
-    _registry(
-        "--storage",
-        metavar="SIZE",
-        help="The size of the volume.  [default: its present size, or 10Gi]",
-    ),
-    _registry(
-        "--storage-class",
-        shell_complete=storage_classes,
-        metavar="NAME",
-        help="The storage class of the volume.  [default: the cluster's]",
-    ),
-    _registry("--delete-enabled", is_flag=True, help="Allow users to delete images."),
-    _registry(
-        "--maintenance",
-        is_flag=True,
-        help="Make the registry read-only, for garbage collection or a backup.",
-    ),
+
+_registry = functools.partial(_option, "Registry")
+_access = functools.partial(_option, "Access")
+
+_entry_options = option_group(
+    "entry",
+    EntryFlags,
     _access(
         "--ingress-class",
+        None,
+        "The ingress controller.",
         type=click.Choice(["nginx", "traefik"]),
         default="nginx",
-        show_default=True,
-        help="The ingress controller.",
     ),
-    _access(
-        "--class-name",
-        metavar="NAME",
-        help="The IngressClass, if it is not named after its controller.",
-    ),
+    _access("--class-name", "NAME", "The IngressClass, if it is not named after its controller."),
     _access(
         "--cluster-issuer",
+        "NAME",
+        "The cert-manager ClusterIssuer that issues the certificate.",
         shell_complete=cluster_issuers,
-        metavar="NAME",
-        help="The cert-manager ClusterIssuer that issues the certificate.",
     ),
-    _access(
-        "--tls-secret",
-        shell_complete=tls_secrets,
-        metavar="NAME",
-        help="The Secret with the certificate.",
-    ),
+    _access("--tls-secret", "NAME", "The Secret with the certificate.", shell_complete=tls_secrets),
     _access(
         "--gateway",
+        "NS/NAME",
+        "Create an HTTPRoute for this Gateway instead of an Ingress.",
         type=NAMESPACED_NAME,
         shell_complete=gateways,
-        metavar="NS/NAME",
-        help="Create an HTTPRoute for this Gateway instead of an Ingress.",
     ),
     _access(
         "--auth",
+        None,
+        "Who checks passwords.  [default: ingress, or registry with --gateway]",
         type=click.Choice(["ingress", "registry"]),
-        help="Who checks passwords.  [default: ingress, or registry with --gateway]",
-    ),
-    _access(
-        "--auth-secret",
-        type=NAMESPACED_NAME,
-        metavar="NS/NAME",
-        help="The Secret that the registry's users are read from.  "
-        "[default: registry-basic-auth in the registry's namespace]",
     ),
 )
 
@@ -198,7 +117,37 @@ _registry_options = option_group(
 @click.argument("name", shell_complete=installed_registries)
 @namespace_option
 @option("--create-namespace", is_flag=True, help="Create the namespace if it does not exist.")
-@_registry_options
+@_registry("--host", "HOST", "The registry's name in image references.", required=True)
+@_registry("--image", "IMAGE", "The registry's image, by tag or digest.", default="registry:3")
+@_registry(
+    "--replicas",
+    "N",
+    "The number of Pods. Several need a ReadWriteMany volume.",
+    type=click.IntRange(1),
+    default=1,
+)
+@_registry("--storage", "SIZE", "The size of the volume.  [default: its present size, or 10Gi]")
+@_registry(
+    "--storage-class",
+    "NAME",
+    "The storage class of the volume.  [default: the cluster's]",
+    shell_complete=storage_classes,
+)
+@_registry("--delete-enabled", None, "Allow users to delete images.", is_flag=True)
+@_registry(
+    "--maintenance",
+    None,
+    "Make the registry read-only, for garbage collection or a backup.",
+    is_flag=True,
+)
+@_entry_options
+@_access(
+    "--auth-secret",
+    "NS/NAME",
+    "The Secret that the registry's users are read from.  "
+    "[default: registry-basic-auth in the registry's namespace]",
+    type=NAMESPACED_NAME,
+)
 @option("--user", metavar="NAME", heading="Credentials", help="Add this user to the auth Secret.")
 @new_password_options
 @change_options("check", "adopt", server=True)
@@ -207,28 +156,34 @@ _registry_options = option_group(
 @pass_app
 def apply(
     app: App,
+    /,
     *,
     name: str,
     namespace: str | None,
     create_namespace: bool,
-    wanted: RegistryFlags,
+    entry: EntryFlags,
+    auth_secret: NamespacedName | None,
     user: str | None,
     password_flags: PasswordFlags,
     change: ChangeFlags,
+    **wanted: Any,
 ) -> None:
     """
     Create a registry in a namespace, or update it.
 
-    Options that you leave out return to their defaults, but the volume is kept as it is. The users
-    in the auth Secret keep their passwords. --user only adds one. With --dry-run=client and -o yaml
-    or json it prints the manifests, without the Secrets, and sends no request.
+    An option that you leave out returns to its default, but the volume stays as it is. Users who
+    are in the auth Secret keep their passwords; --user adds one. With --dry-run=client and -o yaml
+    or json, regctl prints the manifests, without the Secrets, and sends no request.
     """
     from regctl.provisioning import install
     from regctl.provisioning.users import read_users
 
     if user is None and (password_flags.generate or password_flags.given):
         raise InvalidInputError("a password needs --user", hint="pass --user NAME")
-    spec = wanted.spec(name, namespace or app.cluster.context_namespace)
+    # The other options have the names of RegistrySpec's fields.
+    spec = _spec(
+        namespace or app.cluster.context_namespace, entry, auth_secret, name=name, **wanted
+    )
     if change.dry_run == "client" and app.output.structured:
         _print_manifests(app, spec)
         return
@@ -242,36 +197,60 @@ def apply(
     if users.secret is None and first_user is None:
         app.output.warning(
             f"nobody can log in: secret {spec.auth_secret} does not exist in namespace "
-            f"{spec.namespace}; `--user NAME` or `regctl auth push` creates it"
+            f"{spec.namespace}; pass --user NAME, or create it with `regctl auth push "
+            f"--auth-secret {spec.namespace}/{spec.auth_secret}`"
         )
+
+
+def _spec(
+    namespace: str, entry: EntryFlags, auth_secret: NamespacedName | None, **fields: Any
+) -> "RegistrySpec":
+    """Return the registry that the flags describe. Raises InvalidInputError and its subclasses."""
+    from regctl.authsecret import DEFAULT_NAME
+    from regctl.provisioning.spec import RegistrySpec
+
+    secret = auth_secret or NamespacedName(namespace, DEFAULT_NAME)
+    if secret.namespace != namespace:
+        raise InvalidInputError(
+            f"secret {secret} is not in the registry's namespace {namespace}, so neither the "
+            "ingress nor the registry can read it",
+            hint=f"pass `--auth-secret {namespace}/{secret.name}`",
+        )
+    return RegistrySpec(
+        namespace=namespace,
+        entry=entry.entry(),
+        auth=entry.auth,
+        auth_secret=secret.name,
+        **fields,
+    )
 
 
 def _first_user(
     app: App, users: "AuthUsers", name: str | None, flags: PasswordFlags, change: ChangeFlags
-) -> "FirstUser | None":
+) -> "Credential | None":
     """Return the user to add, or None; a dry run asks for no password."""
     from regctl.authfile import hashes, htpasswd
-    from regctl.provisioning.users import FirstUser
+    from regctl.credentials.credential import Credential
 
     if name is None:
         return None
     htpasswd.check_name(name)
-    if name in users.names:
+    if users.file.user(name) is not None:
         app.output.note(f"user {name} exists and keeps its password")
         return None
-    dry = change.check or change.dry_run is not None
-    if dry and not flags.given:
-        return FirstUser(name, hashes.generate_password())
-    return FirstUser(name, app.new_password(flags, name))
+    if (change.check or change.dry_run) and not flags.given:
+        return Credential(name, hashes.generate_password())
+    return Credential(name, app.new_password(flags, name))
 
 
-def _run(app: App, plan: "Plan", generated: "FirstUser | None") -> "Run":
+def _run(app: App, plan: "Plan", generated: "Credential | None") -> "Run":
     """Return a function that carries out *plan* and prints a *generated* password when it works."""
 
     def run(dry_run: "DryRun | None") -> "Iterator[Sequence[Outcome]]":
         for outcome in plan.run(dry_run):
-            if generated is not None and dry_run is None and plan.added_users(outcome):
-                app.output.generated(*generated)
+            # The only outcome with users is that of the auth Secret.
+            if generated and dry_run is None and "users" in outcome.details and not outcome.error:
+                app.output.generated(generated.username, generated.password)
             yield [outcome]
 
     return run
@@ -284,8 +263,8 @@ def _print_manifests(app: App, spec: "RegistrySpec") -> None:
     _advise(app, spec)
     if spec.http_secret is not None:
         app.output.note(
-            f"secret {spec.http_secret} must exist, with a long random text under the key `secret` "
-            "that all replicas share; without --dry-run regctl creates it"
+            f"create secret {spec.http_secret}, with a long random text under the key `secret`, "
+            "before these manifests: all replicas share it; without --dry-run regctl creates it"
         )
 
 
