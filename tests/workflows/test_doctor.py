@@ -69,16 +69,19 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("nonsense\n", "line 1 is not NAME:HASH"),
-        (f"ci:{BCRYPT}\nci:{BCRYPT}\n", "ci on several lines"),
-        ("ci:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n", "distribution does not read the hash of ci"),
+        ("nonsense\n", "line 1: not NAME:HASH: distribution keeps using the file it read before"),
+        (f"ci:{BCRYPT}\nci:{BCRYPT}\n", "line 1, 2: ci has 2 identical lines"),
+        (
+            "ci:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n",
+            "line 1: sha1: ci: distribution rejects the user",
+        ),
     ],
 )
 def test_an_auth_file_that_the_registry_misreads_fails(content: str, message: str) -> None:
     checks = list(check_auth_file(HtpasswdFile(content.encode()), DISTRIBUTION))
     assert [check.state for check in checks] == ["failure"]
     assert message in checks[0].message
-    assert (checks[0].hint or "").startswith("`regctl ")
+    assert "`regctl " in (checks[0].hint or "")
 
 
 def test_a_good_auth_file_counts_its_users() -> None:
@@ -159,7 +162,7 @@ def test_what_could_not_be_read_fails() -> None:
         ("pull secrets", "ok"),
     ]
     assert checks[0].message == "cannot check namespace team-b: forbidden"
-    assert checks[1].hint == "`regctl rbac doctor` prints the Role"
+    assert checks[1].hint == "`regctl rbac doctor` prints the Role to ask for"
 
 
 def test_namespaces_without_a_pull_secret_are_named(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regctl import parallel
+from regctl.authfile import audit
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import DEFAULT_READER, READERS, AuthFileReader
 from regctl.authsecret.compare import compare
@@ -54,7 +55,7 @@ class Doctor:
     def checks(self) -> Iterator[Check]:
         """Yield each check when it is done."""
         if self.file is None:
-            yield Check("auth file", "skipped", "there is no auth file here", "pass -f")
+            yield Check("auth file", "skipped", "there is no auth file here", "pass --file")
         else:
             yield from check_auth_file(self.file, READERS["distribution"])
         if self.registry is not None:
@@ -72,9 +73,8 @@ class Doctor:
             yield Check("cluster", "failure", error.message, error.hint, error)
 
     def _check_registry(self, registry: Registry) -> Iterator[Check]:
-        credential, user = self.credential, None
-        if credential is not None:
-            user = credential.username or "the token's user"
+        credential = self.credential
+        user = None if credential is None else credential.username or "the token's user"
         return diagnose(
             lambda as_user: self.connect(registry, credential if as_user else None),
             self.settings,
@@ -99,24 +99,14 @@ class Doctor:
 
 
 def check_auth_file(file: HtpasswdFile, reader: AuthFileReader) -> Iterator[Check]:
-    """Yield what *reader* cannot read of the file as intended, or the number of users."""
-    name, users = "auth file", file.users()
-    malformed = file.malformed()
-    if malformed:
-        message = f"line {malformed[0].number} is not NAME:HASH: the registry rejects the file"
-        yield Check(name, "failure", message, "`regctl auth check --fix` makes it a comment")
-    repeated = [user.name for user in users if len(user.lines) > 1]
-    if repeated:
-        message = f"{some_of(repeated)} on several lines: readers differ in which one counts"
-        yield Check(name, "failure", message, "`regctl auth check --fix` leaves one line")
-    unreadable = [
-        u.name for u in users if not u.locked and u.scheme.name not in reader.accepted_schemes
-    ]
-    if unreadable:
-        message = f"{reader.name} does not read the hash of {some_of(unreadable)}"
-        yield Check(name, "failure", message, f"`regctl adduser {unreadable[0]}` replaces the hash")
-    if not malformed and not repeated and not unreadable:
-        yield Check(name, "ok", count(len(users), "user"))
+    """Yield each error that the audit finds for *reader*, or the number of users."""
+    errors = [one for one in audit.check(file, reader) if one.severity == "error"]
+    for one in errors:
+        lines = some_of([str(number) for number in one.lines])
+        where = f"line {lines}: " if lines else ""
+        yield Check("auth file", "failure", f"{where}{one.problem}: {one.effect}", one.remedy)
+    if not errors:
+        yield Check("auth file", "ok", count(len(file.users()), "user"))
 
 
 def check_auth_secret(
@@ -144,7 +134,7 @@ def check_auth_secret(
 
 def check_pull_secrets(
     found: Inventory,
-    trial: Trial | None,
+    trial: Trial,
     registry: Registry | None,
     *,
     workers: int = parallel.DEFAULT_WORKERS,
@@ -160,8 +150,10 @@ def check_pull_secrets(
         message = f"cannot check namespace {namespace}: {error.message}"
         yield Check(name, "failure", message, error.hint, error)
     if found.accounts is None:
-        message = "service accounts may not be listed: one may name a Secret that does not exist"
-        yield Check("accounts", "failure", message, "`regctl rbac doctor` prints the Role")
+        message = "you may not list service accounts: one may list a Secret that does not exist"
+        yield Check(
+            "accounts", "failure", message, "`regctl rbac doctor` prints the Role to ask for"
+        )
     findings = secretcheck.check(found, trial, workers=workers)
     for finding in findings:
         if finding.verdict != "ok":

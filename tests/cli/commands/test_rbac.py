@@ -223,7 +223,7 @@ def test_each_right_is_needed_and_all_are_enough(
         results = run_as(f"clerk-{missing}", left)
         output = "".join(one.stdout + one.stderr for one in results)
         if any(one.exit_code != 0 for one in results):
-            assert "forbidden" in output or "may not be" in output
+            assert "forbidden" in output or "you may not" in output
         else:
             # It does what it may, and reports what it could not see.
             assert any(words in output for words in UNSEEN), (rule, output)

@@ -51,7 +51,9 @@ _POD = "pod/"
     show_default=True,
     help="The service account of the pod that pulls IMAGE.",
 )
-@option("--platform", metavar="OS/ARCH", help="The node's platform.  [default: the pod's node]")
+@option(
+    "--platform", metavar="OS/ARCH", help="The node's platform.  [default: that of the pod's node]"
+)
 @file_option
 @auth_secret_option
 @credential_options
@@ -77,8 +79,8 @@ def doctor(
 
     For a registry it checks the auth file, the registry, the auth Secret, the pull secrets and
     your rights. It skips what does not exist. For an image or a pod it does what the kubelet does,
-    up to the first failure. An image has a name after the host's slash. Exit code 1 means that a
-    check failed.
+    up to the first failure. A name after the host's slash makes it an image. Exit code 1 means that
+    a check failed.
     """
     from regctl.workflows.doctor import Doctor
     from regctl.workflows.pull_diagnosis import PullDiagnosis
