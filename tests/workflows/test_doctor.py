@@ -8,7 +8,7 @@ import pytest
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT_READER, READERS
+from regctl.authfile.readers import DEFAULT_READER
 from regctl.authsecret.push import prepare as prepare_push
 from regctl.authsecret.secret import AuthSecret
 from regctl.checks import Check
@@ -32,7 +32,6 @@ from regctl.workflows.doctor import (
 )
 from tests.servers.kubernetes import ApiServer
 
-DISTRIBUTION = READERS["distribution"]
 REGISTRY = Registry("r.io")
 BCRYPT = hashes.make("secret", cost=4)
 
@@ -78,14 +77,14 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
     ],
 )
 def test_an_auth_file_that_the_registry_misreads_fails(content: str, message: str) -> None:
-    checks = list(check_auth_file(HtpasswdFile(content.encode()), DISTRIBUTION))
+    checks = list(check_auth_file(HtpasswdFile(content.encode())))
     assert [check.state for check in checks] == ["failure"]
     assert message in checks[0].message
     assert "`regctl " in (checks[0].hint or "")
 
 
 def test_a_good_auth_file_counts_its_users() -> None:
-    [check] = check_auth_file(HtpasswdFile(f"ci:{BCRYPT}\nbob:{BCRYPT}\n".encode()), DISTRIBUTION)
+    [check] = check_auth_file(HtpasswdFile(f"ci:{BCRYPT}\nbob:{BCRYPT}\n".encode()))
     assert (check.state, check.message) == ("ok", "2 users")
 
 
@@ -94,7 +93,7 @@ def test_a_good_auth_file_counts_its_users() -> None:
 
 def test_an_auth_secret_is_compared_with_the_file(cluster: Cluster, namespace: str) -> None:
     file = HtpasswdFile(f"ci:{BCRYPT}\n".encode())
-    missing = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, file)
+    missing = check_auth_secret(cluster, namespace, "users", file)
     assert missing.state == "failure"
     assert "does not exist" in missing.message
     [outcome] = prepare_push(
@@ -102,12 +101,12 @@ def test_an_auth_secret_is_compared_with_the_file(cluster: Cluster, namespace: s
     ).run()
     assert outcome.error is None
     subject = f"{namespace}/secret/users"
-    same = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, file)
+    same = check_auth_secret(cluster, namespace, "users", file)
     assert (same.state, same.message) == ("ok", f"{subject} has the users of the auth file")
-    alone = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, None)
+    alone = check_auth_secret(cluster, namespace, "users", None)
     assert (alone.state, alone.message) == ("ok", f"{subject} has 1 user")
     more = HtpasswdFile(f"ci:{BCRYPT}\nbob:{BCRYPT}\n".encode())
-    different = check_auth_secret(cluster, namespace, "users", DEFAULT_READER, more)
+    different = check_auth_secret(cluster, namespace, "users", more)
     assert (different.state, different.message) == (
         "failure",
         f"{subject} differs from the auth file: bob (added)",
@@ -209,7 +208,7 @@ def doctor(cluster: Callable[[], Cluster], **changes: Any) -> Doctor:
     def connect(*_arguments: object) -> Any:
         raise NotAuthenticatedError("not connected")
 
-    return Doctor(connect, ConnectionSettings(), cluster, **changes)
+    return Doctor(connect, accept, ConnectionSettings(), cluster, **changes)
 
 
 def test_parts_that_do_not_exist_are_skipped() -> None:

@@ -1,6 +1,7 @@
 """Checks on the terminal: a line each as it is done, and hints for those that found a problem."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import tee
 from typing import TYPE_CHECKING
 
 from regctl.cli.app import App
@@ -28,14 +29,9 @@ def report(
     app: App, checks: "Iterable[Check]", verdict: "Callable[[list[Check]], RegctlError | None]"
 ) -> None:
     """Print *checks* as they come, then the hints; raise the error that *verdict* returns."""
-    done: list[Check] = []
-
-    def seen() -> "Iterator[Check]":
-        for check in checks:
-            done.append(check)
-            yield check
-
-    app.output.listing(seen(), _CHECKS, progress=("checked", None))
+    shown, seen = tee(checks)
+    app.output.listing(shown, _CHECKS, progress=("checked", None))
+    done = list(seen)
     error = verdict(done)
     # The error that is raised prints its own hint.
     raised = error.hint if error is not None else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from regctl import parallel
 from regctl.authfile import audit
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT_READER, READERS, AuthFileReader
+from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.compare import compare
 from regctl.authsecret.secret import fetch, read
 from regctl.checks import Check
@@ -38,12 +38,14 @@ class Doctor:
     """
     Checks an auth file, a registry and a cluster.
 
-    *connect* returns a client for a registry and a credential, with *settings*. *cluster* returns
-    the cluster, or raises the reason if it has none. *targets* without namespaces are all of them.
-    *credential* is the one to try at *registry*, *auth_secret* a namespace and a name.
+    *connect* returns a client for a registry and a credential, with *settings*. *trial* tries a
+    credential at a registry. *cluster* returns the cluster, or raises the reason if it has none.
+    *targets* without namespaces are all of them. *credential* is the one to try at *registry*,
+    *auth_secret* a namespace and a name.
     """
 
     connect: Connect
+    trial: Trial
     settings: ConnectionSettings = field(repr=False)
     cluster: Callable[[], Cluster]
     targets: Targets = field(default_factory=Targets)
@@ -57,7 +59,7 @@ class Doctor:
         if self.file is None:
             yield Check("auth file", "skipped", "there is no auth file here", "pass --file")
         else:
-            yield from check_auth_file(self.file, READERS["distribution"])
+            yield from check_auth_file(self.file)
         if self.registry is not None:
             yield from self._check_registry(self.registry)
         try:
@@ -66,7 +68,7 @@ class Doctor:
             yield Check("cluster", "skipped", error.message, error.hint, error)
             return
         if self.auth_secret is not None:
-            yield check_auth_secret(cluster, *self.auth_secret, DEFAULT_READER, self.file)
+            yield check_auth_secret(cluster, *self.auth_secret, self.file)
         try:
             yield from self._check_cluster(cluster)
         except RegctlError as error:
@@ -85,22 +87,16 @@ class Doctor:
         targets = self.targets.or_everywhere()
         namespaces = targets.resolve(cluster)
         found = list_pull_secrets(cluster, namespaces, everywhere=targets.listed)
-        yield from check_pull_secrets(found, self._try, self.registry, workers=cluster.workers)
+        yield from check_pull_secrets(found, self.trial, self.registry, workers=cluster.workers)
         if self.registry is not None:
             yield check_coverage(found, namespaces, self.registry)
         yield from check_rights(cluster, namespaces)
 
-    def _try(self, registry: Registry, credential: Credential) -> RegctlError | None:
-        try:
-            self.connect(registry, credential).ping()
-        except RegctlError as error:
-            return error
-        return None
 
-
-def check_auth_file(file: HtpasswdFile, reader: AuthFileReader) -> Iterator[Check]:
-    """Yield each error that the audit finds for *reader*, or the number of users."""
-    errors = [one for one in audit.check(file, reader) if one.severity == "error"]
+def check_auth_file(file: HtpasswdFile) -> Iterator[Check]:
+    """Yield each error that the audit finds for a registry, or the number of users."""
+    findings = audit.check(file, READERS["distribution"])
+    errors = [finding for finding in findings if finding.severity == "error"]
     for one in errors:
         lines = some_of([str(number) for number in one.lines])
         where = f"line {lines}: " if lines else ""
@@ -110,12 +106,12 @@ def check_auth_file(file: HtpasswdFile, reader: AuthFileReader) -> Iterator[Chec
 
 
 def check_auth_secret(
-    cluster: Cluster, namespace: str, name: str, reader: AuthFileReader, file: HtpasswdFile | None
+    cluster: Cluster, namespace: str, name: str, file: HtpasswdFile | None
 ) -> Check:
     """Return whether the auth Secret is readable, and has the users of *file* if there is one."""
     subject = f"{namespace}/secret/{name}"
     try:
-        live = read(fetch(cluster, namespace, name), reader)
+        live = read(fetch(cluster, namespace, name), DEFAULT_READER)
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:

@@ -5,28 +5,12 @@ A table has a row for each right of each command. Server-side apply has the name
 even `create` can be limited to one Secret by `resourceNames`. A LIST cannot be limited by name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from regctl.authsecret import DEFAULT_NAME
 from regctl.cluster.serviceaccounts import Accounts
-
-Command = Literal[
-    "secret create",
-    "secret list",
-    "secret check",
-    "secret delete",
-    "secret sync",
-    "auth push",
-    "auth pull",
-    "rotate",
-    "doctor",
-    "registry apply",
-    "registry list",
-    "registry delete",
-]
-COMMANDS: tuple[Command, ...] = get_args(Command)
 
 _API = "rbac.authorization.k8s.io"
 _API_GROUPS = {
@@ -64,7 +48,7 @@ class Permissions:
     *replace* and *check* are the commands' own flags; with *check* they only read.
     """
 
-    commands: tuple[Command, ...]
+    commands: tuple[str, ...]
     name: str | None = None
     namespaces: tuple[str, ...] = ()
     accounts: Accounts = field(default=Accounts())
@@ -78,28 +62,23 @@ class Permissions:
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the rules of the Role, or of the ClusterRole for all namespaces."""
-        verbs: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-        for command in self.commands:
-            for right in _RIGHTS[command]:
-                if right.when(self):
-                    known = verbs.setdefault((right.resource, tuple(right.names(self))), [])
-                    known += [
-                        verb
-                        for verb in right.verbs.split()
-                        if verb not in known and (verb in _READING or not self.check)
-                    ]
+        verbs: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+        for right in (right for command in self.commands for right in _RIGHTS[command]):
+            if right.when(self):
+                known = verbs.setdefault((right.resource, tuple(right.names(self))), {})
+                allowed = (v for v in right.verbs.split() if v in _READING or not self.check)
+                known |= dict.fromkeys(allowed)
         return [_rule(resource, some, names) for (resource, names), some in verbs.items() if some]
 
     def manifests(self, subject: Subject | None) -> list[dict[str, Any]]:
         """Return a Role for each namespace, or one ClusterRole, and a binding to *subject*."""
         words = self.commands[0].split() if len(self.commands) == 1 else []
         role = "-".join(["regctl", *words, *(["check"] if self.check else [])])
-        if self.everywhere:
-            return list(_bound("ClusterRole", role, None, self.rules(), subject))
+        namespaces: Iterable[str | None] = sorted(self.namespaces) or (None,)
         return [
             manifest
-            for namespace in sorted(self.namespaces)
-            for manifest in _bound("Role", role, namespace, self.rules(), subject)
+            for namespace in namespaces
+            for manifest in _bound(role, namespace, self.rules(), subject)
         ]
 
 
@@ -143,7 +122,7 @@ _READ_PULL_SECRETS = (
     _LIST_ACCOUNTS,
 )
 
-_RIGHTS: Mapping[Command, tuple[_Right, ...]] = {
+_RIGHTS: Mapping[str, tuple[_Right, ...]] = {
     "secret create": (
         _LIST_NAMESPACES,
         _Right("secrets", "list", when=lambda p: p.everywhere),
@@ -194,9 +173,10 @@ _RIGHTS: Mapping[Command, tuple[_Right, ...]] = {
         *_registry_objects("get delete", ways_in="get delete"),
     ),
 }
+COMMANDS = tuple(_RIGHTS)
 
 
-def _rule(resource: str, verbs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def _rule(resource: str, verbs: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
     rule: dict[str, Any] = {
         "apiGroups": [_API_GROUPS.get(resource, "")],
         "resources": [resource],
@@ -207,12 +187,10 @@ def _rule(resource: str, verbs: Sequence[str], names: Sequence[str]) -> dict[str
 
 
 def _bound(
-    kind: str,
-    name: str,
-    namespace: str | None,
-    rules: list[dict[str, Any]],
-    subject: Subject | None,
+    name: str, namespace: str | None, rules: list[dict[str, Any]], subject: Subject | None
 ) -> Iterator[dict[str, Any]]:
+    """Yield a Role, or for None a ClusterRole, and its binding if there is a subject."""
+    kind = "ClusterRole" if namespace is None else "Role"
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
     head = {"apiVersion": f"{_API}/v1"}
     yield {**head, "kind": kind, "metadata": metadata, "rules": rules}

@@ -95,6 +95,7 @@ def doctor(
     registry = app.named_registry(named) if named else None
     examination = Doctor(
         app.registry_as,
+        app.try_credential,
         app.registry_settings,
         lambda: app.cluster,
         app.targets(targets),

@@ -12,7 +12,6 @@ from regctl.cli.params import NAMESPACED_NAME, output_option
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from regctl.workflows.rbac import Command as CommandName
     from regctl.workflows.rbac import Subject
 
 
@@ -83,7 +82,7 @@ def rbac(
     replace: bool,
 ) -> None:
     """
-    Print the least Role or ClusterRole that a command needs, and its binding.
+    Print a Role or ClusterRole with the least rights for a command, and its binding.
 
     Without a command it is for all commands. `rotate --auth-secret` needs the rights of
     `auth push` too.
@@ -106,16 +105,15 @@ def rbac(
     app.output.manifests(permissions.manifests(to))
 
 
-def _commands(typed: str, name: str | None) -> "tuple[CommandName, ...]":
+def _commands(typed: str, name: str | None) -> tuple[str, ...]:
     from regctl.workflows.rbac import COMMANDS
 
     if not typed and name is None:
         return COMMANDS
-    found = tuple(command for command in COMMANDS if command == typed)
-    if not found:
-        message = f"no command {typed!r} needs rights in the cluster"
-        raise InvalidInputError(
-            message if typed else "--name needs a command",
-            hint=f"pass one of: {', '.join(COMMANDS)}",
-        )
-    return found
+    if typed in COMMANDS:
+        return (typed,)
+    message = f"no command {typed!r} needs rights in the cluster"
+    raise InvalidInputError(
+        message if typed else "--name needs a command",
+        hint=f"pass one of: {', '.join(COMMANDS)}",
+    )
