@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from regctl.registry.client import RegistryClient as RegistryClient
     from regctl.registry.transport import ConnectionSettings as ConnectionSettings
 
-__version__ = "1.0.0"
+__version__ = "2.0.0.dev0"
 
 # Each name of the library and the module that defines it.
 _MODULES = {

@@ -150,13 +150,13 @@ def _report(app: App, error: RegctlError | click.ClickException) -> int:
 
 def _usage_error(error: click.ClickException) -> InvalidInputError:
     """Return click's complaint about a command line in regctl's own form."""
-    message = " ".join(error.format_message().split())
-    message = (message[:1].lower() + message[1:]).removesuffix(".")
-    hint = None
+    message, hint = error.format_message(), None
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        hint = hint_for_old_name(error, error.ctx)
+        if hint := hint_for_old_name(error, error.ctx):
+            message = error.message  # without click's guesses at what was meant
         hint = hint or f"`{error.ctx.command_path} --help` shows the usage"
-    return InvalidInputError(message, hint=hint)
+    message = " ".join(message.split())
+    return InvalidInputError((message[:1].lower() + message[1:]).removesuffix("."), hint=hint)
 
 
 def _abandon_stdout() -> None:
