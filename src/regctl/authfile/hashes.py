@@ -60,7 +60,7 @@ _WEAK = frozenset({"apr1", "md5-crypt", "sha1", "ssha", "des-crypt", "plain"})
 
 _BCRYPT = re.compile(r"\$(2[abxy]?)\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 _CRYPT64 = "[./0-9A-Za-z]"
-_SCHEMES = [
+_FORMS = [
     ("apr1", "apr1", rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
     ("md5-crypt", "1", rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
     ("sha256-crypt", "5", rf"\$5\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{43}}"),
@@ -74,6 +74,8 @@ _SCHEMES = [
     ("des-crypt", "", rf"{_CRYPT64}{{13}}"),
     ("empty", "", ""),
 ]
+SCHEMES = ("bcrypt", *(name for name, _, _ in _FORMS), "unknown")
+"""The names that `identify` returns."""
 
 
 @lru_cache(maxsize=64)
@@ -91,7 +93,7 @@ def identify(hash_: str) -> Scheme:
     match = _BCRYPT.fullmatch(hash_)
     if match is not None:
         return _bcrypt_scheme(match[1], match[2])
-    for name, ident, pattern in _SCHEMES:
+    for name, ident, pattern in _FORMS:
         match = re.fullmatch(pattern, hash_)
         if match is not None:
             rounds = match[1] if match.re.groups else None

@@ -7,9 +7,10 @@ The tests run distribution, nginx, httpd, HAProxy and Caddy and compare them wit
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, cast
 
+from regctl.authfile import hashes
 from regctl.errors import InvalidInputError
 
 Effect = Literal[
@@ -126,134 +127,29 @@ def by_effect(behaviors: Mapping[str, Behavior]) -> dict[Effect, list[str]]:
     return found
 
 
-def _row(source: str, **effects: str) -> dict[str, Behavior]:
-    """Return the cells of one source: for each effect, the schemes or features that have it."""
-    return {
-        name: Behavior(effect, source)
-        for effect in get_args(Effect)
-        for name in effects.get(effect.replace("-", "_"), "").split()
-    }
+def _cells(
+    schemes: str, lines: str, **effects: str
+) -> tuple[dict[str, Behavior], dict[str, Behavior]]:
+    """
+    Return what a reader does with schemes and with features of lines, from the source of each.
+
+    *effects* has the names of schemes and features by effect. A scheme that is not in it has the
+    effect `rejects-user`, a feature `ok`.
+    """
+    by_scheme = dict.fromkeys(hashes.SCHEMES, Behavior("rejects-user", schemes))
+    by_feature = dict.fromkeys(_LINE_FEATURES, Behavior("ok", lines))
+    for effect, names in effects.items():
+        for name in names.split():
+            row = by_scheme if name in by_scheme else by_feature
+            row[name] = Behavior(cast("Effect", effect.replace("_", "-")), row[name].source)
+    return by_scheme, by_feature
 
 
-# Schemes
-
+_LINE_FEATURES = (
+    *("duplicate", "comment", "blank-line", "no-colon", "crlf", "bom", "trailing-blank"),
+    *("leading-blank", "third-field", "empty-user", "blank-in-name", "long-line"),
+)
 _CRYPT = "md5-crypt sha256-crypt sha512-crypt des-crypt"
-
-_NGINX_GLIBC = _row(
-    "nginx 1.22 on Debian: src/core/ngx_crypt.c, libxcrypt; run in the tests",
-    ok=f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
-    rejects_user="argon2id empty unknown",
-)
-_NGINX_MUSL = _row(
-    "nginx on Alpine: src/core/ngx_crypt.c; musl, src/crypt/crypt_r.c; measured",
-    ok=f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
-    rejects_user="yescrypt scrypt argon2id empty unknown",
-)
-_HTTPD = _row(
-    "httpd 2.4 on Debian: apr-util, crypto/apr_passwd.c, libxcrypt; run in the tests",
-    ok=f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
-    rejects_user="ssha plain argon2id empty unknown",
-)
-_DISTRIBUTION = _row(
-    "distribution 2.8: registry/auth/htpasswd/htpasswd.go; run in the tests",
-    ok="bcrypt",
-    rejects_user=f"apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
-)
-_CADDY = _row(
-    "Caddy 2.6: modules/caddyhttp/caddyauth/bcrypt.go; run in the tests",
-    ok="bcrypt",
-    rejects_user=f"apr1 sha1 ssha plain yescrypt scrypt argon2id unknown {_CRYPT}",
-    rejects_file="empty",
-)
-_HAPROXY_MUSL = _row(
-    "HAProxy on Alpine: src/auth.c; musl, src/crypt/crypt_r.c",
-    ok=f"bcrypt {_CRYPT}",
-    rejects_user="apr1 sha1 ssha plain yescrypt scrypt argon2id empty unknown",
-)
-_TRAEFIK = _row(
-    "abbot/go-http-auth, basic.go, CheckSecret; measured",
-    ok="bcrypt apr1 md5-crypt sha1",
-    rejects_user="ssha plain yescrypt scrypt argon2id empty unknown sha256-crypt "
-    "sha512-crypt des-crypt",
-)
-_ENVOY = _row(
-    "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go, validateHtpasswdFormat",
-    ok="sha1",
-    rejects_file=f"bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown {_CRYPT}",
-)
-_CONTOUR = _row(
-    "tg123/go-htpasswd, htpasswd.go, DefaultSystems; the last one compares the text as a password",
-    ok="bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
-    accepts_hash="md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
-)
-
-# Features of lines
-
-_NGINX_LINES = _row(
-    "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; run in the tests",
-    uses_first="duplicate",
-    ok="comment blank-line no-colon crlf third-field empty-user blank-in-name long-line",
-    rejects_user="bom trailing-blank leading-blank",
-)
-_HTTPD_LINES = _row(
-    "httpd 2.4: modules/aaa/mod_authn_file.c; run in the tests",
-    uses_first="duplicate",
-    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field blank-in-name",
-    rejects_user="bom",
-    admits_nameless="empty-user",
-    ignores_rest="long-line",
-)
-_DISTRIBUTION_LINES = _row(
-    "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
-    uses_last="duplicate",
-    ok="comment blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
-    rejects_user="bom",
-    keeps_old_file="no-colon",
-    admits_nameless="empty-user",
-)
-_TRAEFIK_LINES = _row(
-    "traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials; abbot/go-http-auth",
-    uses_last="duplicate",
-    rejects_file="comment blank-line no-colon third-field",
-    ok="crlf blank-in-name long-line",
-    rejects_user="bom trailing-blank leading-blank",
-    admits_nameless="empty-user",
-)
-_ENVOY_LINES = _row(
-    "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go; envoy, http/basic_auth/config.cc",
-    rejects_file="duplicate comment blank-line no-colon third-field empty-user trailing-blank",
-    ok="crlf blank-in-name long-line",
-    rejects_user="bom leading-blank",
-)
-_HAPROXY_LINES = _row(
-    "haproxy-ingress, pkg/converters/ingress/annotations/backend.go; HAProxy run in the tests",
-    uses_first="duplicate",
-    rejects_file="comment blank-in-name",
-    ok="blank-line no-colon crlf trailing-blank empty-user long-line",
-    rejects_user="bom leading-blank third-field",
-)
-_CONTOUR_LINES = _row(
-    "contour-authserver, pkg/auth/htpasswd.go; tg123/go-htpasswd, htpasswd.go",
-    uses_last="duplicate",
-    rejects_file="comment no-colon",
-    ok="blank-line crlf trailing-blank leading-blank third-field blank-in-name long-line",
-    rejects_user="bom",
-    admits_nameless="empty-user",
-)
-# With a key for each user there are no lines: `auth push` creates the keys.
-_KEYS = _row(
-    "each user is a key of the Secret, as Kubernetes allows them",
-    rejects_file="duplicate empty-user blank-in-name bom",
-    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field long-line",
-)
-_CADDY_LINES = _row(
-    "Caddy 2.6: caddyauth/basicauth.go; it reads no auth file, its users are in the Caddyfile",
-    rejects_file="duplicate empty-user",
-    ok="comment blank-line no-colon crlf trailing-blank leading-blank third-field "
-    "blank-in-name long-line",
-    rejects_user="bom",
-)
-
 _MOUNTED = SecretLayout(any_key=True, source="mounted as a folder: any key works")
 
 _GO_COST = Limit(31, "golang.org/x/crypto/bcrypt, MaxCost")
@@ -265,53 +161,94 @@ _GLIBC_PASSWORD = Limit(511, "libxcrypt, crypt.h, CRYPT_MAX_PASSPHRASE_SIZE; bcr
 _HTTPD_PASSWORD = Limit(255, "httpd, support/passwd_common.h; bcrypt uses 72")
 _NO_PASSWORD_LIMIT = Limit(4096, "only the limit of a header; bcrypt uses 72")
 
-_KEY_NAME = re.compile(r"(?![-._A-Za-z0-9]{1,253}\Z)[\s\S]*|\.{1,2}")
-_KEY_REASON = "a name is a key of the Secret: letters, digits and . _ - only"
-_HAPROXY_NAME = re.compile(r"[\s\S]*[\s#\"'\\][\s\S]*")
-_HAPROXY_REASON = "a blank, a quote, # or \\ has a special meaning in HAProxy's configuration"
+_NGINX = AuthFileReader(
+    "nginx",
+    *_cells(
+        "nginx 1.22 on Debian: src/core/ngx_crypt.c, libxcrypt; run in the tests",
+        "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; run in the tests",
+        ok=f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
+        uses_first="duplicate",
+        rejects_user="bom trailing-blank leading-blank",
+    ),
+    _MOUNTED,
+    _GLIBC_COST,
+    _GLIBC_PASSWORD,
+)
+# With a key for each user there are no lines: `auth push` creates the keys.
+_INGRESS_NGINX_MAP = AuthFileReader(
+    "ingress-nginx-auth-map",
+    *_cells(
+        "nginx on Alpine: src/core/ngx_crypt.c; musl, src/crypt/crypt_r.c; measured",
+        "each user is a key of the Secret, as Kubernetes allows them",
+        ok=f"bcrypt apr1 sha1 ssha plain {_CRYPT}",
+        rejects_file="duplicate empty-user blank-in-name bom",
+    ),
+    SecretLayout(
+        key=None, source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthMap"
+    ),
+    _MUSL_COST,
+    _MUSL_PASSWORD,
+    re.compile(r"(?![-._A-Za-z0-9]{1,253}\Z)[\s\S]*|\.{1,2}"),
+    "a name is a key of the Secret: letters, digits and . _ - only",
+)
+_INGRESS_NGINX = replace(
+    _INGRESS_NGINX_MAP,
+    name="ingress-nginx",
+    line_features=_NGINX.line_features,
+    layout=SecretLayout(
+        source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthFile"
+    ),
+    invalid_name=None,
+    invalid_name_reason="",
+)
+_HAPROXY = AuthFileReader(
+    "haproxy-ingress",
+    *_cells(
+        "HAProxy on Alpine: src/auth.c; musl, src/crypt/crypt_r.c",
+        "haproxy-ingress, pkg/converters/ingress/annotations/backend.go; HAProxy run in the tests",
+        ok=f"bcrypt {_CRYPT}",
+        uses_first="duplicate",
+        rejects_file="comment blank-in-name",
+        rejects_user="bom leading-blank third-field",
+    ),
+    SecretLayout(source="haproxy-ingress, pkg/converters/ingress/annotations/backend.go"),
+    _MUSL_COST,
+    _MUSL_PASSWORD,
+    re.compile(r"[\s\S]*[\s#\"'\\][\s\S]*"),
+    "a blank, a quote, # or \\ has a special meaning in HAProxy's configuration",
+)
 
 _ALL = (
     AuthFileReader(
         "distribution",
-        _DISTRIBUTION,
-        _DISTRIBUTION_LINES,
+        *_cells(
+            "distribution 2.8: registry/auth/htpasswd/htpasswd.go; run in the tests",
+            "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
+            ok="bcrypt",
+            uses_last="duplicate",
+            rejects_user="bom",
+            keeps_old_file="no-colon",
+            admits_nameless="empty-user",
+        ),
         _MOUNTED,
         _GO_COST,
         _BCRYPT_PASSWORD,
     ),
-    AuthFileReader(
-        "ingress-nginx",
-        _NGINX_MUSL,
-        _NGINX_LINES,
-        SecretLayout(source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthFile"),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
-    ),
-    AuthFileReader(
-        "ingress-nginx-auth-map",
-        _NGINX_MUSL,
-        _KEYS,
-        SecretLayout(
-            key=None,
-            source="ingress-nginx, internal/ingress/annotations/auth/main.go, AuthMap",
-        ),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
-        _KEY_NAME,
-        _KEY_REASON,
-    ),
-    AuthFileReader(
-        "nginx",
-        _NGINX_GLIBC,
-        _NGINX_LINES,
-        _MOUNTED,
-        _GLIBC_COST,
-        _GLIBC_PASSWORD,
-    ),
+    _INGRESS_NGINX,
+    _INGRESS_NGINX_MAP,
+    _NGINX,
     AuthFileReader(
         "traefik",
-        _TRAEFIK,
-        _TRAEFIK_LINES,
+        *_cells(
+            "abbot/go-http-auth, basic.go, CheckSecret; measured",
+            "traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials; "
+            "abbot/go-http-auth",
+            ok="bcrypt apr1 md5-crypt sha1",
+            uses_last="duplicate",
+            rejects_file="comment blank-line no-colon third-field",
+            rejects_user="bom trailing-blank leading-blank",
+            admits_nameless="empty-user",
+        ),
         SecretLayout(
             any_key=True,
             single_key=True,
@@ -322,60 +259,59 @@ _ALL = (
     ),
     AuthFileReader(
         "envoy-gateway",
-        _ENVOY,
-        _ENVOY_LINES,
+        *_cells(
+            "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go, validateHtpasswdFormat",
+            "envoyproxy/gateway, internal/gatewayapi/securitypolicy.go; "
+            "envoy, http/basic_auth/config.cc",
+            ok="sha1",
+            rejects_file="bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown "
+            f"{_CRYPT} duplicate comment blank-line no-colon third-field empty-user trailing-blank",
+            rejects_user="bom leading-blank",
+        ),
         SecretLayout(
             key=".htpasswd", source="envoyproxy/gateway, api/v1alpha1, BasicAuthUsersSecretKey"
         ),
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
-    AuthFileReader(
-        "nginx-gateway-fabric",
-        _NGINX_MUSL,
-        _NGINX_LINES,
-        SecretLayout(
+    replace(
+        _INGRESS_NGINX,
+        name="nginx-gateway-fabric",
+        layout=SecretLayout(
             source="nginx-gateway-fabric, AuthenticationFilter: Opaque, key auth, from 2.5 on"
         ),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
     ),
-    AuthFileReader(
-        "nginx-ingress",
-        _NGINX_MUSL,
-        _NGINX_LINES,
-        SecretLayout(
+    replace(
+        _INGRESS_NGINX,
+        name="nginx-ingress",
+        layout=SecretLayout(
             type="nginx.org/htpasswd",
             key="htpasswd",
             source="kubernetes-ingress, internal/k8s/secrets/validation.go",
         ),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
     ),
-    AuthFileReader(
-        "haproxy-ingress",
-        _HAPROXY_MUSL,
-        _HAPROXY_LINES,
-        SecretLayout(source="haproxy-ingress, pkg/converters/ingress/annotations/backend.go"),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
-        _HAPROXY_NAME,
-        _HAPROXY_REASON,
-    ),
-    AuthFileReader(
-        "haproxytech",
-        _HAPROXY_MUSL,
-        _KEYS,
-        SecretLayout(key=None, source="haproxytech/kubernetes-ingress, documentation, auth-secret"),
-        _MUSL_COST,
-        _MUSL_PASSWORD,
-        _KEY_NAME,
-        _KEY_REASON,
+    _HAPROXY,
+    replace(
+        _INGRESS_NGINX_MAP,
+        name="haproxytech",
+        schemes=_HAPROXY.schemes,
+        layout=SecretLayout(
+            key=None, source="haproxytech/kubernetes-ingress, documentation, auth-secret"
+        ),
     ),
     AuthFileReader(
         "contour",
-        _CONTOUR,
-        _CONTOUR_LINES,
+        *_cells(
+            "tg123/go-htpasswd, htpasswd.go, DefaultSystems; the last one compares the text as a "
+            "password",
+            "contour-authserver, pkg/auth/htpasswd.go; tg123/go-htpasswd, htpasswd.go",
+            ok="bcrypt apr1 sha1 ssha sha256-crypt sha512-crypt",
+            accepts_hash="md5-crypt des-crypt yescrypt scrypt argon2id plain empty unknown",
+            uses_last="duplicate",
+            rejects_file="comment no-colon",
+            rejects_user="bom",
+            admits_nameless="empty-user",
+        ),
         SecretLayout(
             annotations=(("projectcontour.io/auth-type", "basic"),),
             source="contour-authserver, pkg/auth/htpasswd.go",
@@ -383,11 +319,31 @@ _ALL = (
         _GO_COST,
         _NO_PASSWORD_LIMIT,
     ),
-    AuthFileReader("caddy", _CADDY, _CADDY_LINES, None, _GO_COST, _BCRYPT_PASSWORD),
+    AuthFileReader(
+        "caddy",
+        *_cells(
+            "Caddy 2.6: modules/caddyhttp/caddyauth/bcrypt.go; run in the tests",
+            "Caddy 2.6: caddyauth/basicauth.go; it reads no auth file, its users are in the "
+            "Caddyfile",
+            ok="bcrypt",
+            rejects_file="empty duplicate empty-user",
+            rejects_user="bom",
+        ),
+        None,
+        _GO_COST,
+        _BCRYPT_PASSWORD,
+    ),
     AuthFileReader(
         "httpd",
-        _HTTPD,
-        _HTTPD_LINES,
+        *_cells(
+            "httpd 2.4 on Debian: apr-util, crypto/apr_passwd.c, libxcrypt; run in the tests",
+            "httpd 2.4: modules/aaa/mod_authn_file.c; run in the tests",
+            ok=f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
+            uses_first="duplicate",
+            rejects_user="bom",
+            admits_nameless="empty-user",
+            ignores_rest="long-line",
+        ),
         _MOUNTED,
         _GLIBC_COST,
         _HTTPD_PASSWORD,
@@ -395,5 +351,5 @@ _ALL = (
 )
 
 READERS: Mapping[str, AuthFileReader] = {reader.name: reader for reader in _ALL}
-DEFAULT_READER = READERS["ingress-nginx"]
+DEFAULT_READER = _INGRESS_NGINX
 """The reader of a Secret if none is named: most installed registries are behind it."""
