@@ -13,8 +13,8 @@ from regctl.authfile.readers import DEFAULT_READER, Effect
 RULES = [*LINE_RULES, *(one for one in vars(audit_rules).values() if isinstance(one, Rule))]
 
 
-def test_there_are_words_for_every_effect_but_ok() -> None:
-    assert set(EFFECT_WORDS) == set(get_args(Effect)) - {"ok"}
+def test_there_are_words_for_every_effect() -> None:
+    assert set(EFFECT_WORDS) == set(get_args(Effect))
 
 
 def test_a_rule_about_lines_without_a_severity_is_a_feature_of_readers() -> None:

@@ -49,7 +49,8 @@ def test_a_scheme_is_identified_by_its_form(
     assert hashes.identify(secret) == expected
 
 
-@given(st.text())
+# Without an alphabet Hypothesis tables all of Unicode first, which takes seconds.
+@given(st.text(alphabet="$ayb015/.{}SHAPLIN=: é\n\0\udcff"))
 def test_identify_never_fails(secret: str) -> None:
     assert isinstance(hashes.identify(secret).name, str)
 

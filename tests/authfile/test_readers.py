@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,6 +17,7 @@ from regctl.authfile.readers import (
     DEFAULT_READER,
     LONG_LINE,
     READERS,
+    Effect,
     by_effect,
     get_reader,
 )
@@ -255,13 +257,14 @@ def test_every_cell_has_a_source(name: str) -> None:
     assert set(reader.schemes) == set(HASHES)
     assert set(reader.line_features) == {*FEATURES, "duplicate"}
     for cell in (*reader.schemes.values(), *reader.line_features.values()):
+        assert cell.effect in get_args(Effect)
         assert cell.source
     for sourced in (reader.layout, reader.bcrypt_cost, reader.password):
         assert sourced is None or sourced.source
 
 
 def test_every_reader_but_envoy_reads_bcrypt() -> None:
-    effects = by_effect({name: one.schemes["bcrypt"] for name, one in READERS.items()})
+    effects = by_effect("bcrypt", READERS.values())
     assert effects["rejects-file"] == ["envoy-gateway"]
     assert set(effects) == {"ok", "rejects-file"}
     assert READERS["envoy-gateway"].accepted_schemes == ("sha1",)

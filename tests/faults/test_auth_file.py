@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.servers.docker_registry import docker_registry
 HASH = hashes.make("secret", cost=4)
 
 MOMENTS = 500
-WRITERS = 50
+WRITERS = 20
 REWRITES = 1_000
 LOGINS = 4
 
@@ -74,56 +74,25 @@ def at_once(commands: Sequence[tuple[list[str], str]]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.slow
-def test_fifty_users_added_at_once_are_fifty_users(tmp_path: Path) -> None:
+def test_many_writers_of_every_kind_lose_nothing(tmp_path: Path) -> None:
+    """Two adduser, a deluser and an auth write of two users, each WRITERS times and at once."""
     file = tmp_path / "auth"
-    ends = at_once(
-        [(regctl("adduser", f"u{n}", "--generate", "-f", file), "") for n in range(WRITERS)]
-    )
-    assert {code for code, _ in ends} == {0}, ends
-    names = {user.name for user in HtpasswdFile.read(file).users()}
-    assert names == {f"u{n}" for n in range(WRITERS)}
-
-
-@pytest.mark.slow
-def test_two_hundred_writers_of_every_kind_lose_nothing(
-    tmp_path: Path, program: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """100 adduser, 50 deluser, 50 auth write of two users each; htpasswd for comparison."""
-    file, theirs = tmp_path / "auth", tmp_path / "auth.htpasswd"
-    start = "".join(f"old{n}:{HASH}\n" for n in range(WRITERS)) + "# stays\n"
-    file.write_text(start)
-    theirs.write_text(start)
+    file.write_text("".join(f"old{n}:{HASH}\n" for n in range(WRITERS)) + "# stays\n")
     commands = []
     for n in range(WRITERS):
         quick = ["--cost", "4", "-f", str(file)]
-        stdin = ["--password-stdin", *quick]
         commands += [
-            (regctl("adduser", f"a{n}", *stdin), "secret"),
-            (regctl("adduser", f"b{n}", *stdin), "secret"),
+            (regctl("adduser", f"a{n}", "--generate", *quick), ""),
+            (regctl("adduser", f"b{n}", "--password-stdin", *quick), "secret"),
             (regctl("deluser", f"old{n}", "--yes", "-f", file), ""),
             (regctl("auth", "write", *quick), f"c{n}:secret\nd{n}:secret\n"),
         ]
     ends = at_once(commands)
     assert {code for code, _ in ends} == {0}, ends
     users = {user.name for user in HtpasswdFile.read(file).users()}
-    wanted = {f"{kind}{n}" for kind in "abcd" for n in range(WRITERS)}
-    assert users == wanted
+    assert users == {f"{kind}{n}" for kind in "abcd" for n in range(WRITERS)}
     assert "# stays\n" in file.read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "auth", "auth.htpasswd"}
-
-    htpasswd, others = program("htpasswd"), list[tuple[list[str], str]]()
-    for n in range(WRITERS):
-        add = [htpasswd, "-iBC", "4", str(theirs)]
-        others += [([*add, f"{kind}{n}"], "secret") for kind in "abcd"]
-        others += [([htpasswd, "-D", str(theirs), f"old{n}"], "")]
-    at_once(others)
-    left = {user.name for user in HtpasswdFile(theirs.read_bytes()).users()}
-    with capsys.disabled():
-        print(  # noqa: T201 - the other tool, for comparison
-            f"\n200 writers: regctl lost none of {len(wanted)} users; "
-            f"250 runs of htpasswd lost {len(wanted - left)} users "
-            f"and kept {len(left - wanted)} that were deleted"
-        )
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "auth"}
 
 
 # While a registry reads it

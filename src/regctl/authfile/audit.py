@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 
 from regctl import parallel
@@ -16,14 +17,8 @@ from regctl.authfile import audit_rules as rules
 from regctl.authfile import hashes
 from regctl.authfile.audit_rules import SEVERITIES, Rule, Severity
 from regctl.authfile.htpasswd import HtpasswdFile, name_problem
-from regctl.authfile.lines import Line
-from regctl.authfile.readers import (
-    READERS,
-    UTF16_MARKS,
-    AuthFileReader,
-    Effect,
-    by_effect,
-)
+from regctl.authfile.lines import Line, grouped
+from regctl.authfile.readers import READERS, UTF16_MARKS, AuthFileReader, Effect, by_effect
 from regctl.errors import FileAccessError, UnreadableHashError
 from regctl.wording import some_of
 
@@ -135,16 +130,15 @@ def _takes_forever(scheme: hashes.Scheme) -> bool:
     return (scheme.cost or 0) > most
 
 
-def severity(rule: Rule, effects: Effects) -> Severity | None:
+def severity_of(rule: Rule, effects: Effects) -> Severity | None:
     """Return how bad a finding of *rule* is; None: it is not to be reported."""
     if rule.severity is not None:
         return rule.severity
     if set(effects) <= {"ok"}:
         return rule.harmless
-    found: Severity = "warning"
-    if "ok" not in effects or "admits-nameless" in effects:
-        found = "error"
-    return max(found, rule.worst, key=SEVERITIES.index)
+    if rule.only_in_secret:
+        return "info"
+    return "error" if "ok" not in effects or "admits-nameless" in effects else "warning"
 
 
 class _Audit:
@@ -154,6 +148,7 @@ class _Audit:
         self.file = file
         self.reader = reader
         self.readers = list(READERS.values()) if reader is None else [reader]
+        self.reads_bcrypt = reader is None or "bcrypt" in reader.accepted_schemes
         self.lines = list(file.lines())
         self.active = [line for line in self.lines if line.kind == "user"]
 
@@ -162,16 +157,17 @@ class _Audit:
         rule: Rule,
         lines: Sequence[Line] = (),
         effects: Effects | None = None,
+        severity: Severity | None = None,
         **values: object,
     ) -> Iterator[Finding]:
         """Yield a finding of *rule* about *lines*, unless it is not to be reported."""
-        found = severity(rule, effects or {})
+        found = severity or severity_of(rule, effects or {})
         if found is None:
             return
         users = tuple(dict.fromkeys(line.name for line in lines if line.kind == "user"))
         values |= {
             "users": some_of([name or "(no name)" for name in users]),
-            "reader": self.reader.name if self.reader is not None else "",
+            "reader": self.reader.name if self.reader is not None else "READER",
             "readers": self._in_words(effects or {}),
         }
         yield Finding(
@@ -186,34 +182,24 @@ class _Audit:
 
     def _in_words(self, effects: Effects) -> str:
         """Return what the readers do, the commonest effect in few words."""
-        affected = {effect: names for effect, names in effects.items() if effect != "ok"}
-        if not affected:
-            if self.reader is None:
-                return "no reader is affected"
-            return f"{self.reader.name} is not affected"
-        if len(affected) == 1 and "ok" not in effects:
-            [effect] = affected
-            subject = "every reader" if self.reader is None else self.reader.name
-            return f"{subject} {rules.EFFECT_WORDS[effect]}"
+        if self.reader is not None:
+            return "; ".join(f"{self.reader.name} {rules.EFFECT_WORDS[one]}" for one in effects)
         parts = []
-        for effect, names in affected.items():
+        for effect, names in effects.items():
             others = [name for name in READERS if name not in names]
             most = len(names) > len(others) + 2
             subject = f"all but {', '.join(others)}" if most else ", ".join(names)
-            parts.append(f"{subject}: {rules.EFFECT_WORDS[effect]}")
-        return "; ".join(parts)
+            if effect != "ok":
+                parts.append(f"{subject}: {rules.EFFECT_WORDS[effect]}")
+        return "; ".join(parts) or "no reader is affected"
 
     def line_findings(self) -> Iterator[Finding]:
         """Yield what single lines do."""
         for rule in rules.LINE_RULES:
             lines = [line for line in self.lines if rule.matches(line)]
-            if not lines or (rule.needs_reader and self.reader is None):
-                continue
-            effects = self._line_effects(rule.name) if rule.severity is None else None
-            yield from self.finding(rule, lines, effects)
-
-    def _line_effects(self, feature: str) -> Effects:
-        return by_effect({one.name: one.line_features[feature] for one in self.readers})
+            if lines and not (rule.only_in_secret and self.reader is None):
+                effects = by_effect(rule.name, self.readers) if rule.severity is None else None
+                yield from self.finding(rule, lines, effects)
 
     def file_findings(self, mode: int | None) -> Iterator[Finding]:
         """Yield what concerns the file as a whole."""
@@ -222,63 +208,58 @@ class _Audit:
         if not self.active:
             yield from self.finding(rules.NO_USERS)
         size = len(self.file.active_lines())
-        if size > rules.SECRET_LIMIT:
-            yield from self.finding(rules.SIZE_OVER_LIMIT, size=size)
-        elif size > _NEAR * rules.SECRET_LIMIT:
-            yield from self.finding(rules.SIZE_NEAR_LIMIT, size=size)
+        if size > _NEAR * rules.SECRET_LIMIT:
+            severity: Severity = "error" if size > rules.SECRET_LIMIT else "warning"
+            yield from self.finding(rules.SIZE, severity=severity, size=size)
         if mode is not None and mode & _WIDE_MODE:
             yield from self.finding(rules.MODE, mode=mode)
 
     def duplicate_findings(self) -> Iterator[Finding]:
         """Yield the users that have several lines."""
-        by_name: dict[str, list[Line]] = defaultdict(list)
-        for line in self.active:
-            by_name[line.name].append(line)
-        effects = self._line_effects("duplicate")
-        for name, lines in by_name.items():
+        effects = by_effect("duplicate", self.readers)
+        for name, lines in grouped(self.active, attrgetter("name")).items():
             if len(lines) == 1 or not name:
                 continue
-            used = self.reader.used_line(len(lines)) if self.reader is not None else None
             if len({line.value for line in lines}) == 1:
                 rule = rules.IDENTICAL_LINES
-            elif self.reader is None:
-                rule = rules.DUPLICATE
+            elif self.reader is not None and self.reader.used_line(len(lines)) is None:
+                rule = rules.DUPLICATE_REJECTED
             else:
-                rule = rules.DUPLICATE_REJECTED if used is None else rules.DUPLICATE_FOR_READER
-            number = lines[used or 0].number
-            yield from self.finding(
-                rule, lines, effects, name=name, count=len(lines), number=number
-            )
+                rule = rules.DUPLICATE
+            yield from self.finding(rule, lines, effects, name=name, count=len(lines))
 
     def name_findings(self) -> Iterator[Finding]:
         """Yield the names that readers do not agree on, or that this reader rejects."""
-        odd: dict[tuple[bool, str], list[Line]] = defaultdict(list)
+        odd: dict[tuple[Severity, str], list[Line]] = defaultdict(list)
         for line in self.active:
             # The byte order mark has a finding of its own, as has a name that is not UTF-8.
             name = line.name.removeprefix("\ufeff") if line.number == 1 else line.name
             if not rules.is_utf8(name):
                 continue
             if self.reader is not None and self.reader.rejects_name(name):
-                odd[True, self.reader.invalid_name_reason].append(line)
-            elif name and (reason := name_problem(name)):
-                odd[False, reason].append(line)
-        for (rejected, reason), lines in odd.items():
-            rule = rules.INVALID_NAME_FOR_READER if rejected else rules.INVALID_NAME
-            yield from self.finding(rule, lines, reason=reason)
+                reason = f"{self.reader.name}: {self.reader.invalid_name_reason}"
+                odd["error", reason].append(line)
+            elif name and (problem := name_problem(name)):
+                odd["warning", problem].append(line)
+        for (severity, reason), lines in odd.items():
+            yield from self.finding(rules.INVALID_NAME, lines, severity=severity, reason=reason)
 
     def scheme_findings(self) -> Iterator[Finding]:
         """Yield the schemes that are weak, or that a reader does not read."""
-        groups: dict[str, list[Line]] = defaultdict(list)
-        for line in self.active:
-            groups[hashes.identify(line.value).name].append(line)
-        for scheme, lines in groups.items():
+        by_scheme = grouped(self.active, lambda line: hashes.identify(line.value).name)
+        for scheme, lines in by_scheme.items():
             if scheme == "bcrypt" and self.reader is None:
                 # Envoy reads {SHA} only: no file suits it and the others.
                 continue
-            effects = by_effect({one.name: one.schemes[scheme] for one in self.readers})
+            effects = by_effect(scheme, self.readers)
             all_read = set(effects) == {"ok"}
+            rule = rules.UNREADABLE_SCHEME
+            if scheme == "plain":
+                rule = rules.CLEAR_TEXT
+            elif hashes.Scheme(scheme).weak and (self.reader is None or all_read):
+                rule = rules.WEAK_SCHEME if self.reads_bcrypt else rules.WEAK_SCHEME_REQUIRED
             yield from self.finding(
-                self._scheme_rule(scheme, all_read=all_read),
+                rule,
                 lines,
                 effects,
                 scheme=rules.SCHEME_WORDS.get(scheme, scheme),
@@ -286,35 +267,25 @@ class _Audit:
                 set_password=self._set_password(),
             )
 
-    def _scheme_rule(self, scheme: str, *, all_read: bool) -> Rule:
-        if scheme == "plain":
-            return rules.CLEAR_TEXT
-        if not hashes.Scheme(scheme).weak or (self.reader is not None and not all_read):
-            return rules.UNREADABLE_SCHEME
-        return rules.WEAK_SCHEME if self._reads_bcrypt() else rules.WEAK_SCHEME_REQUIRED
-
-    def _reads_bcrypt(self) -> bool:
-        return self.reader is None or "bcrypt" in self.reader.accepted_schemes
-
     def _set_password(self) -> str:
-        if self.reader is None or self._reads_bcrypt():
+        if self.reader is None or self.reads_bcrypt:
             return rules.SET_PASSWORD
         scheme = self.reader.accepted_schemes[0]
         return rules.SET_PASSWORD_REQUIRED.format(scheme=scheme, reader=self.reader.name)
 
     def cost_findings(self) -> Iterator[Finding]:
         """Yield the costs of bcrypt that are too low or too high, and differing costs."""
-        by_scheme: dict[tuple[str, int | None], list[Line]] = defaultdict(list)
+        by_cost: dict[tuple[str, int | None], list[Line]] = defaultdict(list)
         for line in self.active:
             scheme = hashes.identify(line.value)
-            by_scheme[scheme.name, scheme.cost].append(line)
+            by_cost[scheme.name, scheme.cost].append(line)
         maximum = self.reader.bcrypt_cost.maximum if self.reader is not None else 99
-        for (name, cost), lines in by_scheme.items():
+        for (name, cost), lines in by_cost.items():
             if name == "bcrypt" and cost is not None and (rule := _cost_rule(cost, maximum)):
                 times = 2 ** (cost - hashes.DEFAULT_COST)
                 yield from self.finding(rule, lines, cost=cost, maximum=maximum, times=times)
-        if len(by_scheme) > 1:
-            words = sorted(name if cost is None else f"{name} {cost}" for name, cost in by_scheme)
+        if len(by_cost) > 1:
+            words = sorted(name if cost is None else f"{name} {cost}" for name, cost in by_cost)
             yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
 
     def user_findings(self, today: date | None, empty: Collection[str]) -> Iterator[Finding]:

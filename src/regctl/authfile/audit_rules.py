@@ -3,7 +3,7 @@ The rules of the audit, as a table: what is wrong, what that does, and what to d
 
 `audit.py` finds the lines that a rule is about. The words are format strings. Every rule has
 `{users}`, the users of these lines; `{readers}`, what the readers do; and `{reader}`, the reader
-that is asked about. Other values are named beside the rules that have them.
+that is asked about, or READER. Other values are named beside the rules that have them.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ _OMITTED = "`regctl auth push` omits it"
 _RENAME = "`regctl adduser NAME` adds the user with another name, `regctl deluser OLD` removes it"
 
 EFFECT_WORDS: dict[Effect, str] = {
+    "ok": "is not affected",
     "rejects-user": "rejects the user",
     "accepts-hash": "accepts the hash itself as the password",
     "admits-nameless": "accepts a login without a name",
@@ -46,10 +47,10 @@ class Rule:
     """
     One rule. *name* identifies it for programs.
 
-    A *severity* of None depends on what the readers do: it is *harmless* if no reader is affected
-    (None: not reported), and *worst* at most. A rule about single lines *matches* them. Without a
-    severity its name is a feature in the table of readers. With *needs_reader* it applies only if
-    one reader is asked about.
+    A *severity* of None depends on what the readers do. It is *harmless* if no reader is affected;
+    None: such a finding is not reported. A rule about single lines *matches* them. Without a
+    severity its name is a feature in the table of readers. *only_in_secret*: what is wrong only in
+    a Secret, where regctl omits it, is an info for the one reader that is affected.
     """
 
     name: str
@@ -58,9 +59,8 @@ class Rule:
     remedy: str = _FIX
     severity: Severity | None = None
     harmless: Severity | None = "info"
-    worst: Severity = "error"
+    only_in_secret: bool = False
     matches: Callable[[Line], bool] = lambda _line: False
-    needs_reader: bool = False
 
 
 def is_utf8(name: str) -> bool:
@@ -122,18 +122,16 @@ LINE_RULES = (
         "a comment",
         remedy=_OMITTED,
         harmless=None,
-        worst="info",
+        only_in_secret=True,
         matches=lambda line: line.kind in {"comment", "locked", "expires"},
-        needs_reader=True,
     ),
     Rule(
         "blank-line",
         "a blank line",
         remedy=_OMITTED,
         harmless=None,
-        worst="info",
+        only_in_secret=True,
         matches=lambda line: line.kind == "blank",
-        needs_reader=True,
     ),
     Rule(
         "name-not-utf-8",
@@ -184,16 +182,13 @@ NO_USERS = Rule(
     "`regctl adduser NAME` adds a user",
     "warning",
 )
-# With {size}.
-SIZE_NEAR_LIMIT = Rule(
+# With {size}; an error over the limit.
+SIZE = Rule(
     "size",
     "{size:,} bytes of users",
-    f"a Secret holds {SECRET_LIMIT:,}: little room is left",
+    f"a Secret holds {SECRET_LIMIT:,} at most",
     "`regctl deluser NAME` removes users who left",
     "warning",
-)
-SIZE_OVER_LIMIT = replace(
-    SIZE_NEAR_LIMIT, effect=f"a Secret holds {SECRET_LIMIT:,}", severity="error"
 )
 # With {mode}.
 MODE = Rule(
@@ -204,28 +199,24 @@ MODE = Rule(
     "warning",
 )
 
-# Users with several lines, with {name}, {count} and {number} (the line that the reader uses)
+# Users with several lines, with {name} and {count}
 
 IDENTICAL_LINES = Rule("duplicate", "{name} has {count} identical lines", severity="error")
-DUPLICATE = Rule(
+DUPLICATE_REJECTED = Rule(
     "duplicate",
     "{name} has {count} lines",
-    "{readers}",
-    "`regctl adduser {name}` leaves one; "
-    "`regctl auth check --fix --for READER` keeps the line that READER uses",
-    "error",
+    remedy="`regctl adduser {name}` leaves one line",
+    severity="error",
 )
-DUPLICATE_FOR_READER = replace(
-    DUPLICATE,
-    effect="{reader} uses line {number}; other readers differ",
-    remedy="`regctl auth check --fix --for {reader}` keeps that line",
+DUPLICATE = replace(
+    DUPLICATE_REJECTED,
+    remedy=f"{DUPLICATE_REJECTED.remedy}; "
+    "`regctl auth check --fix --for {reader}` keeps the line that {reader} uses",
 )
-DUPLICATE_REJECTED = replace(DUPLICATE, remedy="`regctl adduser {name}` leaves one line")
 
-# Names, with {reason}
+# Names, with {reason}; an error if the reader that is asked about rejects them
 
 INVALID_NAME = Rule("name", "invalid user name: {users}", "{reason}", _RENAME, "warning")
-INVALID_NAME_FOR_READER = replace(INVALID_NAME, effect="{reader}: {reason}", severity="error")
 
 # Schemes, with {scheme}, {also} (what the readers do, if one is affected) and {set_password}
 

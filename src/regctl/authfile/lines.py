@@ -10,9 +10,10 @@ beyond a name and a hash in comments, which every reader of auth files ignores:
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Literal, NamedTuple, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 Kind = Literal["user", "locked", "expires", "comment", "blank", "malformed"]
 
 NAMING_KINDS = frozenset({"user", "locked", "expires"})
@@ -65,6 +66,14 @@ def parse_line(number: int, raw: bytes) -> Line:
     if "\0" in text:
         return Line(number, raw, "malformed")
     return Line(number, raw, kind, name, value.partition(":")[0].strip(BLANKS))
+
+
+def grouped(lines: Iterable[Line], key: Callable[[Line], K]) -> dict[K, list[Line]]:
+    """Return *lines* by their *key*, in the order of the first line of each."""
+    groups: dict[K, list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[key(line)].append(line)
+    return groups
 
 
 class Lines:

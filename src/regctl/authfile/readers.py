@@ -6,7 +6,7 @@ The tests run distribution, nginx, httpd, HAProxy and Caddy and compare them wit
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, cast
 
@@ -119,11 +119,12 @@ def get_reader(name: str | None) -> AuthFileReader:
         ) from None
 
 
-def by_effect(behaviors: Mapping[str, Behavior]) -> dict[Effect, list[str]]:
-    """Return the names of readers by what they do, from the behavior of each."""
+def by_effect(name: str, readers: Iterable[AuthFileReader]) -> dict[Effect, list[str]]:
+    """Return the names of *readers* by what they do with a scheme or a feature of that *name*."""
     found: dict[Effect, list[str]] = {}
-    for name, behavior in behaviors.items():
-        found.setdefault(behavior.effect, []).append(name)
+    for reader in readers:
+        behavior = reader.schemes.get(name) or reader.line_features[name]
+        found.setdefault(behavior.effect, []).append(reader.name)
     return found
 
 

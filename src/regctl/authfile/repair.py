@@ -1,13 +1,13 @@
 """Repairs of an auth file that need no password. They are pure; all other bytes stay the same."""
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
+from operator import attrgetter
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.lines import BLANKS, Line
+from regctl.authfile.lines import BLANKS, Line, grouped
 from regctl.authfile.readers import BYTE_ORDER_MARK, UTF16_MARKS, AuthFileReader
 from regctl.errors import InvalidPasswordError
 
@@ -75,12 +75,9 @@ def repair(
 
 def _unused_lines(file: HtpasswdFile, reader: AuthFileReader | None) -> dict[int, str]:
     """Return the numbers of the lines to drop, and why: a user's identical or unused lines."""
-    by_name: dict[str, list[Line]] = defaultdict(list)
-    for line in file.lines():
-        if line.kind == "user" and line.name:
-            by_name[line.name].append(line)
+    named = (line for line in file.lines() if line.kind == "user" and line.name)
     dropped: dict[int, str] = {}
-    for lines in by_name.values():
+    for lines in grouped(named, attrgetter("name")).values():
         if len({line.value for line in lines}) == 1:
             kept = lines[0]
             reason = f"dropped: identical to line {kept.number}"

@@ -91,7 +91,7 @@ def test_for_all_lists_the_readers() -> None:
     assert [row[0] for row in rows] == list(READERS)
     assert rows[1] == [
         "ingress-nginx",
-        "bcrypt apr1 sha1 ssha plain md5-crypt sha256-crypt sha512-crypt des-crypt",
+        "bcrypt apr1 md5-crypt sha256-crypt sha512-crypt sha1 ssha plain des-crypt",
         "uses-first",
         "19",
         "Opaque, key auth",
