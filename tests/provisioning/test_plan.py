@@ -66,6 +66,6 @@ def test_objects_of_others_are_refused_unless_adopted() -> None:
     error = refusal(SERVICES, {"metadata": METADATA}, adopt=False)
     assert error is not None
     assert error.message.startswith("cannot change service foo in namespace team")
-    deletion = refusal(SERVICES, {"metadata": METADATA}, adopt=False, delete=True)
+    deletion = refusal(SERVICES, {"metadata": METADATA}, adopt=False, verb="delete")
     assert deletion is not None
     assert deletion.message.startswith("cannot delete service foo")

@@ -1,5 +1,6 @@
 """What one auth Secret needs, decided without touching the cluster."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,14 +54,14 @@ def plan(
     desired: AuthSecret, namespace: str, name: str, secret: Secret | None, *, adopt: bool = False
 ) -> Change:
     """Decide what the Secret *name* needs; *secret* is None if it does not exist."""
+    present = HtpasswdFile()
+    if secret is not None:
+        # A Secret with another layout, or an empty one, has no users for the reader.
+        with contextlib.suppress(MalformedError):
+            present = read(secret, desired.reader)
+    users = compare(present, desired.users)
     if secret is None:
-        users = compare(HtpasswdFile(), desired.users)
         return Change(namespace, name, "create", users, note=summary(users))
-    try:
-        users = compare(read(secret, desired.reader), desired.users)
-    except MalformedError:
-        # Another layout, or an empty Secret.
-        users = compare(HtpasswdFile(), desired.users)
     managed = secret.ownership.managed
     if not patch(desired, secret) and (managed or not adopt):
         note = None if managed else "not managed by regctl"

@@ -1,7 +1,8 @@
-"""Plan how to create a registry in a namespace, or change it to what is asked for now."""
+"""Plan what creates or updates a registry in a namespace."""
 
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from regctl.cluster import drift
@@ -78,20 +79,18 @@ def _http_secret(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:
 def _change(cluster: Cluster, manifest: Mapping[str, Any], *, adopt: bool) -> Change:
     resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
+    change = Change(resource, namespace, name, "create", manifest=manifest)
     observed = _get(cluster, resource, namespace, name)
     if observed is None:
-        return Change(resource, namespace, name, "create", manifest=manifest)
+        return change
     if error := refusal(resource, observed, adopt=adopt):
-        return Change(resource, namespace, name, "refuse", error=error)
+        return replace(change, action="refuse", error=error)
     ownership = read_ownership(observed["metadata"])
-    return Change(
-        resource,
-        namespace,
-        name,
-        "update" if drift.changes(manifest, observed) else "unchanged",
+    return replace(
+        change,
+        action="update" if drift.changes(manifest, observed) else "unchanged",
         note=None if ownership.managed else f"adopted from {ownership.owner}",
-        manifest=manifest,
-        observed=observed,
+        observed=observed["metadata"],
     )
 
 
@@ -109,19 +108,14 @@ def _get(cluster: Cluster, resource: Resource, namespace: str, name: str) -> dic
 
 
 def _obsolete(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:
-    """Yield deletions of what other options created before: it would still give access."""
+    """Yield deletions of what earlier options created: it would still give access."""
     for resource, name in objects.obsolete(spec):
         try:
             observed = cluster.get(resource, spec.namespace, name)
         except (UnknownKindError, NotPermittedError):
             continue
-        if observed is not None and _is_part_of(spec, observed):
-            note = "no longer needed"
-            yield Change(resource, spec.namespace, name, "delete", note, observed=observed)
-
-
-def _is_part_of(spec: RegistrySpec, observed: Mapping[str, Any]) -> bool:
-    metadata = observed["metadata"]
-    ownership = read_ownership(metadata)
-    instance = (metadata.get("labels") or {}).get(INSTANCE)
-    return ownership.managed and ownership.controller is None and instance == spec.name
+        if observed is None or refusal(resource, observed, adopt=False) is not None:
+            continue
+        metadata, note = observed["metadata"], "no longer needed"
+        if metadata["labels"].get(INSTANCE) == spec.name:
+            yield Change(resource, spec.namespace, name, "delete", note, observed=metadata)

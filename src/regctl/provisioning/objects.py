@@ -63,13 +63,19 @@ def http_secret(registry: RegistrySpec, name: str, content: str) -> dict[str, An
     return _object(registry, SECRETS, name, type="Opaque", data=data)
 
 
+def auth_secret_of(observed: Mapping[str, Any]) -> str | None:
+    """Return the name of the auth Secret that an object of a registry is annotated with."""
+    name: str | None = (observed["metadata"].get("annotations") or {}).get(AUTH_SECRET)
+    return name
+
+
 def entry_objects(name: str) -> list[tuple[Resource, str]]:
     """Return every object that may give access to the registry *name*."""
     return [(INGRESSES, name), (MIDDLEWARES, f"{name}-auth"), (ROUTES, name)]
 
 
 def obsolete(registry: RegistrySpec) -> list[tuple[Resource, str]]:
-    """Return the objects that another choice of options has and this one does not."""
+    """Return the objects that other options would create and these do not."""
     needed = {(one["kind"], one["metadata"]["name"]) for one in manifests(registry)}
     return [
         (resource, name)

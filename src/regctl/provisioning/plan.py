@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from regctl.authsecret.push import Push
 from regctl.cluster.client import Cluster
@@ -22,9 +22,10 @@ from regctl.provisioning.objects import CLAIMS
 @dataclass(frozen=True)
 class Change:
     """
-    What one object needs; *observed* is the object that the decision was based on.
+    What one object needs.
 
-    *namespace* is None for a namespace itself. *manifest* is what to apply.
+    *namespace* is None for a namespace itself. *manifest* is what to apply. *observed* is the
+    metadata of the object that the decision was based on; empty if it did not exist.
     """
 
     resource: Resource
@@ -34,7 +35,7 @@ class Change:
     note: str | None = None
     error: RegctlError | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    observed: Mapping[str, Any] | None = field(default=None, repr=False)
+    observed: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def outcome(self, result: Result | None = None, error: RegctlError | None = None) -> Outcome:
         """Return the outcome: *result* if given, else the one of the action, or of *error*."""
@@ -64,12 +65,8 @@ class Change:
             return self.outcome(error=error)
         return self.outcome()
 
-    @property
-    def _observed_metadata(self) -> Mapping[str, Any]:
-        return {} if self.observed is None else self.observed["metadata"]
-
     def _apply(self, cluster: Cluster, *, adopt: bool, dry_run: bool) -> Result:
-        manifest, observed = self.manifest, self._observed_metadata
+        manifest, observed = self.manifest, self.observed
         if observed:
             # Refused by the API server if the object was recreated in the meantime.
             metadata = {**manifest["metadata"], "uid": observed["uid"]}
@@ -90,7 +87,7 @@ class Change:
         return "unchanged" if same and not dry_run else "configured"
 
     def _delete(self, cluster: Cluster, *, dry_run: bool) -> None:
-        uid = self._observed_metadata.get("uid")
+        uid = self.observed.get("uid")
         try:
             cluster.delete(self.resource, self.namespace, self.name, uid=uid, dry_run=dry_run)
         except ConflictError as error:
@@ -102,16 +99,20 @@ class Change:
 
 
 def refusal(
-    resource: Resource, observed: Mapping[str, Any], *, adopt: bool, delete: bool = False
+    resource: Resource,
+    observed: Mapping[str, Any],
+    *,
+    adopt: bool,
+    verb: Literal["change", "delete"] = "change",
 ) -> ForeignObjectError | None:
     """Return the error that refuses to change, or delete, an object of another owner, or None."""
     metadata = observed["metadata"]
     return foreign_object(
         f"{resource.noun} {metadata['name']} in namespace {metadata['namespace']}",
         read_ownership(metadata),
-        verb="delete" if delete else "change",
+        verb=verb,
         adopt=adopt,
-        instead=None if delete else "give the registry another name",
+        instead=None if verb == "delete" else "give the registry another name",
     )
 
 
@@ -120,7 +121,7 @@ class Plan:
     """
     The changes to one registry: its *namespace*, its *users*, then its objects.
 
-    Half a registry is of no use: if one change is refused, none is carried out.
+    If one change is refused, none is carried out: half a registry is of no use.
     """
 
     cluster: Cluster

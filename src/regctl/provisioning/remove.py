@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from regctl.cluster.client import Cluster
@@ -10,11 +11,11 @@ from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import SECRETS, Resource
 from regctl.errors import ObjectNotFoundError, UnknownKindError
 from regctl.provisioning.objects import (
-    AUTH_SECRET,
     CLAIMS,
     DEPLOYMENTS,
     SELECTOR,
     SERVICES,
+    auth_secret_of,
     entry_objects,
 )
 from regctl.provisioning.plan import Change, Plan, refusal
@@ -41,10 +42,13 @@ def prepare(
             f"{attempt}: it does not exist", hint="`regctl registry list -A` lists all registries"
         )
     changes = [
-        _deletion(resource, observed, adopt=adopt, keep=resource is CLAIMS and not with_data)
+        _deletion(resource, observed, with_data=with_data, adopt=adopt)
         for resource, observed in found
     ]
-    changes += _users_deletion(cluster, namespace, name, _auth_secret(found), with_data=with_data)
+    # The Deployment and the volume claim name the auth Secret.
+    auth_secret = next(filter(None, (auth_secret_of(observed) for _, observed in found)), None)
+    if auth_secret is not None:
+        changes += _users_deletion(cluster, namespace, name, auth_secret, with_data=with_data)
     return Plan(cluster, tuple(changes))
 
 
@@ -59,51 +63,36 @@ def _found(
 
 
 def _deletion(
-    resource: Resource, observed: Mapping[str, Any], *, adopt: bool, keep: bool
+    resource: Resource, observed: Mapping[str, Any], *, with_data: bool, adopt: bool
 ) -> Change:
-    namespace, name = observed["metadata"]["namespace"], observed["metadata"]["name"]
-    if error := refusal(resource, observed, adopt=adopt, delete=True):
-        return Change(resource, namespace, name, "refuse", error=error)
-    if keep:
-        note = "images kept; --with-data deletes them"
-        return Change(resource, namespace, name, "keep", note)
-    return Change(resource, namespace, name, "delete", observed=observed)
-
-
-def _auth_secret(found: Sequence[tuple[Resource, Mapping[str, Any]]]) -> str | None:
-    """Return the name of the auth Secret, as the Deployment or the volume claim has it."""
-    names = (
-        (observed["metadata"].get("annotations") or {}).get(AUTH_SECRET)
-        for resource, observed in found
-        if resource in {DEPLOYMENTS, CLAIMS}
-    )
-    return next((name for name in names if name), None)
+    metadata = observed["metadata"]
+    change = Change(resource, metadata["namespace"], metadata["name"], "delete", observed=metadata)
+    if error := refusal(resource, observed, adopt=adopt, verb="delete"):
+        return replace(change, action="refuse", error=error)
+    if resource is CLAIMS and not with_data:
+        return replace(change, action="keep", note="images kept; --with-data deletes them")
+    return change
 
 
 def _users_deletion(
-    cluster: Cluster, namespace: str, name: str, secret: str | None, *, with_data: bool
+    cluster: Cluster, namespace: str, name: str, secret: str, *, with_data: bool
 ) -> Iterator[Change]:
     """Yield what becomes of the auth Secret, which is kept if it is somebody else's or shared."""
-    observed = cluster.get(SECRETS, namespace, secret) if secret else None
-    if secret is None or observed is None:
+    observed = cluster.get(SECRETS, namespace, secret)
+    if observed is None:
         return
     ownership = read_ownership(observed["metadata"])
     if not with_data:
         note = "users kept; --with-data deletes them"
     elif not ownership.managed or ownership.controller is not None:
         note = f"kept: it is managed by {ownership.owner}"
-    elif others := _registries_with(cluster, namespace, secret) - {name}:
-        note = f"kept: registry {', '.join(sorted(others))} has the same users"
-    else:
-        yield Change(SECRETS, namespace, secret, "delete", observed=observed)
-        return
-    yield Change(SECRETS, namespace, secret, "keep", note)
-
-
-def _registries_with(cluster: Cluster, namespace: str, secret: str) -> set[str]:
-    """Return the names of the registries in the namespace that have the auth Secret *secret*."""
-    return {
+    elif others := [
         item["metadata"]["name"]
         for item in cluster.list(DEPLOYMENTS, namespace=namespace, label_selector=SELECTOR)
-        if (item["metadata"].get("annotations") or {}).get(AUTH_SECRET) == secret
-    }
+        if auth_secret_of(item) == secret and item["metadata"]["name"] != name
+    ]:
+        note = f"kept: registry {', '.join(sorted(others))} has the same users"
+    else:
+        yield Change(SECRETS, namespace, secret, "delete", observed=observed["metadata"])
+        return
+    yield Change(SECRETS, namespace, secret, "keep", note)

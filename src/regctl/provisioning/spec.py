@@ -1,4 +1,4 @@
-"""A private registry as it is asked for. Everything here is checked without a cluster."""
+"""The description of a private registry, checked without a cluster."""
 
 import re
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Gateway:
 @dataclass(frozen=True, kw_only=True)
 class RegistrySpec:
     """
-    One private registry, as asked for.
+    A private registry, as the user describes it.
 
     *auth* says who checks passwords, the ingress or the registry; None means the ingress if it
     can. *storage*, *storage_class* and *access_mode* describe the volume; None means the default.
@@ -126,7 +126,7 @@ class RegistrySpec:
 
     def with_volume(self, claim: Mapping[str, Any], *, owns_class: bool) -> "RegistrySpec":
         """
-        Return the spec with the values of an existing volume *claim* where it asks for no others.
+        Return the spec, with the values of an existing volume *claim* where it has none.
 
         *owns_class* says whether regctl set the claim's storage class. Raises ImmutableError if
         the spec needs another volume.

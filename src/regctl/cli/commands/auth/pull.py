@@ -20,8 +20,6 @@ from regctl.cli.params import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from regctl.authsecret.pull import Pull
-
 
 @click.command(
     cls=Command,
@@ -56,10 +54,11 @@ def pull(
     """
     Fetch the users of the Secret into the auth file.
 
-    Comments and locked users of the file are kept. A file with other active users is changed only
-    after confirmation.
+    Comments and locked users of the file are kept. An existing file is changed only after
+    confirmation.
     """
     from regctl.authfile import readers
+    from regctl.authsecret.compare import summary
     from regctl.authsecret.pull import prepare
 
     plan = prepare(
@@ -68,13 +67,8 @@ def pull(
         app.auth_file(path),
         readers.get_reader(reader),
     )
+    question = None
+    if plan.action == "update":
+        question = f"change {plan.path} ({summary(plan.users) or 'the same users'})?"
     options = writing.options()
-    app.carry_out(lambda dry_run: [[plan.run(options, dry_run)]], change, question=_question(plan))
-
-
-def _question(plan: "Pull") -> str | None:
-    from regctl.authsecret.compare import summary
-
-    if plan.action != "update":
-        return None
-    return f"change {plan.path} ({summary(plan.users) or 'the same users'})?"
+    app.carry_out(lambda dry_run: [[plan.run(options, dry_run)]], change, question=question)

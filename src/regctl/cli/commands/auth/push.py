@@ -58,10 +58,10 @@ def push(
     """
     Upload the active users of the auth file to the Secret that their reader reads.
 
-    The layout of the Secret is the one that --for reads, by default that of ingress-nginx, which
-    suits most readers. A file that the reader would misread is rejected before anything is sent.
-    The Secret is updated in place, so no login fails in the meantime. If users lose access, regctl
-    lists them and asks first.
+    The Secret gets the layout that the reader named by --for expects. The default, the layout of
+    ingress-nginx, suits most readers. A file that the reader would misread is rejected before
+    anything is sent. The Secret is updated in place, so no login fails in the meantime. If users
+    lose access, regctl lists them and asks first.
     """
     from regctl.authfile import readers
     from regctl.authfile.htpasswd import HtpasswdFile

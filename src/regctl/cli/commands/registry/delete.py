@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.argument("name", shell_complete=installed_registries)
 @namespace_option
-@option("--with-data", is_flag=True, help="Delete the volume with all images, and the users, too.")
+@option("--with-data", is_flag=True, help="Also delete the users, and the volume with all images.")
 @change_options("yes", "adopt-deleted", server=True)
 @output_option("json", "yaml", "name")
 @cluster_options
