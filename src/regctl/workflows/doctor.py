@@ -205,7 +205,7 @@ def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: 
 def check_rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[Check]:
     """Yield whether the user may read and change pull secrets in *namespaces*."""
     for verb, action in (("get", "read"), ("patch", "change")):
-        if _may(cluster, verb, None):
+        if _may(cluster, verb):
             continue
         denied = [one.name for one in namespaces if not _may(cluster, verb, one.name)]
         if denied:
@@ -215,13 +215,13 @@ def check_rights(cluster: Cluster, namespaces: Sequence[Namespace]) -> Iterator[
     yield Check("rights", "ok", "you may read and change pull secrets")
 
 
-def _may(cluster: Cluster, verb: str, namespace: str | None) -> bool:
-    """Whether the user may do *verb* with Secrets in *namespace*; None: in all namespaces."""
-    where = {"namespace": namespace} if namespace else {}
+def _may(cluster: Cluster, verb: str, namespace: str = "") -> bool:
+    """Whether the user may do *verb* with Secrets in *namespace*, or in all namespaces."""
+    attributes = {"namespace": namespace, "verb": verb, "resource": "secrets"}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {**where, "verb": verb, "resource": "secrets"}},
+        "spec": {"resourceAttributes": attributes},
     }
     answer = cluster.create(_REVIEWS, body, "cannot check your rights")
     return bool((answer.get("status") or {}).get("allowed"))

@@ -6,7 +6,7 @@ step depends on it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -192,8 +192,7 @@ class PullDiagnosis:
         The first that the registry accepts is the one that pulls. An error that is not about the
         credential ends the trials.
         """
-        found: Image | None = None
-        failure: Check | None = None
+        result: Iterable[Check] = ()
         rows = (
             (
                 f"credential {number}",
@@ -204,23 +203,21 @@ class PullDiagnosis:
         )
         for name, entry, match in rows:
             try:
-                found = self._read_image(match.credential)
+                image = self._read_image(match.credential)
             except AccessError as error:
-                failure = failure or self._failure(match, error)
+                result = result or [self._failure(match, error)]
                 yield Check(name, "warning", f"{entry}: rejected by {self.pull.image.registry}")
                 continue
             except RegctlError as error:
-                failure = failure or self._failure(match, error)
+                result = result or [self._failure(match, error)]
                 yield Check(name, "skipped", f"{entry}: could not be verified")
             else:
+                result = self._image(image)
                 yield Check(name, "ok", entry)
             break
         for name, entry, _ in rows:
             yield Check(name, "skipped", f"{entry}: not tried")
-        if found is not None:
-            yield from self._image(found)
-        elif failure is not None:
-            yield failure
+        yield from result
 
     def _read_image(self, credential: Credential | None) -> Image:
         client = self.connect(self.pull.image.registry, credential)
@@ -264,11 +261,8 @@ class PullDiagnosis:
 
     def _why_no_credential(self) -> tuple[str, str]:
         """Return why the kubelet has no credential for the registry, and a hint."""
-        host, source, namespace = (
-            str(self.pull.image.registry),
-            self.pull.source,
-            self.pull.namespace,
-        )
+        host, source = str(self.pull.image.registry), self.pull.source
+        namespace = self.pull.namespace
         found = list_pull_secrets(self.cluster, [Namespace(namespace)], everywhere=False)
         listed = [item for item in found.items if item.secret.name in self.pull.names]
         for item in found.items:
@@ -327,7 +321,8 @@ class PullDiagnosis:
         """Return why the registry rejects a user, by the auth file if there is one."""
         user, registry = match.credential.username, self.pull.image.registry
         message = f"{registry} rejects {user} of secret {match.secret}"
-        update = f"{self._create(match.secret, '--username', user)} with the password that"
+        command = self._create(match.secret, "--username", user, "--merge")
+        update = f"{command} with the password that"
         if self.file is None:
             return Check("password", "failure", message, f"{update} the registry accepts")
         known = self.file.user(user)

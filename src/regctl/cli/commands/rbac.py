@@ -89,12 +89,19 @@ def rbac(
     """
     from regctl.cluster.resource import check_object_name
     from regctl.cluster.serviceaccounts import Accounts
-    from regctl.workflows.rbac import Permissions
+    from regctl.workflows.rbac import COMMANDS, Permissions
 
+    typed = " ".join(command)
+    if (typed or name) and typed not in COMMANDS:
+        message = f"no command {typed!r} needs rights in the cluster"
+        raise InvalidInputError(
+            message if typed else "--name needs a command",
+            hint=f"pass one of: {', '.join(COMMANDS)}",
+        )
     if name is not None:
         check_object_name(name, "Secret")
     permissions = Permissions(
-        _commands(" ".join(command), name),
+        (typed,) if typed else COMMANDS,
         name,
         app.targets(TargetFlags(namespace)).named,
         Accounts.parse(word for text in attach for word in text.split(",")),
@@ -103,17 +110,3 @@ def rbac(
     )
     app.output.format = app.output.format or "yaml"
     app.output.manifests(permissions.manifests(to))
-
-
-def _commands(typed: str, name: str | None) -> tuple[str, ...]:
-    from regctl.workflows.rbac import COMMANDS
-
-    if not typed and name is None:
-        return COMMANDS
-    if typed in COMMANDS:
-        return (typed,)
-    message = f"no command {typed!r} needs rights in the cluster"
-    raise InvalidInputError(
-        message if typed else "--name needs a command",
-        hint=f"pass one of: {', '.join(COMMANDS)}",
-    )
