@@ -1,14 +1,15 @@
 """
-What may come next on the line: users, namespaces, contexts, registries, repositories and tags.
+Candidates for the word at the cursor: users, namespaces, contexts, registries, images and more.
 
-Each function is the `shell_complete` of a parameter. Somebody waits at the prompt: what can't be
-found out within a second or two is left out, without a word.
+Each public function is the `shell_complete` of a parameter. A person waits at the prompt: what a
+server does not tell within two seconds is left out, without a message.
 """
 
 import contextlib
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,131 +25,129 @@ if TYPE_CHECKING:
 _SECONDS = 2.0
 _LIMIT = 500
 
-Candidates = list["CompletionItem[str]"]
+_Complete = Callable[[click.Context, click.Parameter, str], list["CompletionItem[str]"]]
 
 
-def users(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the users of the auth file that are not on the line yet."""
+def _completer(candidates: Callable[[click.Context, str], Iterable[str]]) -> _Complete:
+    """Make a `shell_complete` of *candidates*; one that ends with a slash is not complete yet."""
+
+    @functools.wraps(candidates)
+    def complete(
+        ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list["CompletionItem[str]"]:
+        from click.shell_completion import CompletionItem
+
+        with contextlib.suppress(RegctlError):
+            found = (one for one in candidates(ctx, incomplete) if one.startswith(incomplete))
+            return [
+                CompletionItem(value, type="more" if value.endswith("/") else "plain")
+                for value in sorted(islice(found, _LIMIT))
+            ]
+        return []
+
+    return complete
+
+
+@_completer
+def users(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the users of the auth file that are not on the line yet."""
     from regctl.authfile.htpasswd import HtpasswdFile
 
-    given = ctx.params.get(param.name or "")
-    with contextlib.suppress(RegctlError):
-        file = HtpasswdFile.read(ctx.ensure_object(App).auth_file(ctx.params.get("path")))
-        named = set(given) if isinstance(given, tuple) else set()
-        return _items((user.name for user in file.users() if user.name not in named), incomplete)
-    return []
+    named = ctx.params.get("names") or ()
+    file = HtpasswdFile.read(ctx.ensure_object(App).auth_file(ctx.params.get("path")))
+    yield from (user.name for user in file.users() if user.name not in named)
 
 
-def contexts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+@_completer
+def contexts(ctx: click.Context, _incomplete: str) -> Iterable[str]:
     """Return the contexts of the kubeconfig."""
     from regctl.cluster.kubeconfig import Kubeconfig
 
-    with contextlib.suppress(RegctlError):
-        app = ctx.ensure_object(App)
-        return _items(Kubeconfig(app.environ, app.connections.kubeconfig).contexts(), incomplete)
-    return []
+    app = ctx.ensure_object(App)
+    return Kubeconfig(app.environ, app.connections.kubeconfig).contexts()
 
 
-def namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the namespaces of the cluster; after a comma, those that are not named yet."""
+@_completer
+def namespaces(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """Yield the namespaces of the cluster; after a comma, those that are not named yet."""
     before, comma, _ = incomplete.rpartition(",")
-    with contextlib.suppress(RegctlError):
-        named = before.split(",")
-        names = (namespace.name for namespace in _cluster(ctx).namespaces())
-        return _items((f"{before}{comma}{name}" for name in names if name not in named), incomplete)
-    return []
+    named = before.split(",")
+    for namespace in _cluster(ctx).namespaces():
+        if namespace.name not in named:
+            yield f"{before}{comma}{namespace.name}"
 
 
-def storage_classes(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the cluster's storage classes."""
-    return _objects(ctx, incomplete, "storageclasses", "/apis/storage.k8s.io/v1")
+@_completer
+def storage_classes(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the cluster's storage classes."""
+    return _names(_metadata(ctx, "storageclasses", "/apis/storage.k8s.io/v1"))
 
 
-def cluster_issuers(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the cluster issuers of cert-manager."""
-    return _objects(ctx, incomplete, "clusterissuers", "/apis/cert-manager.io/v1")
+@_completer
+def cluster_issuers(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the cluster issuers of cert-manager."""
+    return _names(_metadata(ctx, "clusterissuers", "/apis/cert-manager.io/v1"))
 
 
-def tls_secrets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the Secrets that hold a certificate, in the namespace that is named."""
-    kind = "type=kubernetes.io/tls"
-    return _objects(ctx, incomplete, "secrets", "/api/v1", near=True, field_selector=kind)
+@_completer
+def tls_secrets(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the Secrets that hold a certificate, in the command's namespace."""
+    query = {"namespace": _namespace(ctx), "field_selector": "type=kubernetes.io/tls"}
+    return _names(_metadata(ctx, "secrets", "/api/v1", **query))
 
 
-def gateways(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
-    """Return the Gateways, each as NAMESPACE/NAME."""
-    prefix = "/apis/gateway.networking.k8s.io/v1"
-    return _objects(ctx, incomplete, "gateways", prefix, qualified=True)
+@_completer
+def gateways(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the Gateways, each as NAMESPACE/NAME."""
+    for metadata in _metadata(ctx, "gateways", "/apis/gateway.networking.k8s.io/v1"):
+        yield f"{metadata['namespace']}/{metadata['name']}"
 
 
-def installed_registries(
-    ctx: click.Context, _param: click.Parameter, incomplete: str
-) -> Candidates:
-    """Return the registries in the namespace given, or in the context's."""
+@_completer
+def installed_registries(ctx: click.Context, _incomplete: str) -> Iterator[str]:
+    """Yield the registries that regctl installed in the command's namespace."""
     from regctl.provisioning.objects import SELECTOR
 
-    return _objects(
-        ctx, incomplete, "deployments", "/apis/apps/v1", near=True, label_selector=SELECTOR
-    )
+    query = {"namespace": _namespace(ctx), "label_selector": SELECTOR}
+    return _names(_metadata(ctx, "deployments", "/apis/apps/v1", **query))
 
 
-def registries(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Candidates:
+@_completer
+def registries(ctx: click.Context, _incomplete: str) -> set[str]:
     """Return the registries that docker's config knows, and `$REGCTL_REGISTRY`."""
+    return _registries(ctx)
+
+
+@_completer
+def repositories(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """Yield registries up to the first slash, then repositories of that registry."""
+    return _repositories(ctx, incomplete)
+
+
+@_completer
+def images(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """Yield repositories, and after a colon their tags."""
+    host, _, rest = incomplete.partition("/")
+    name, colon, _ = rest.partition(":")
+    if not colon:
+        return _repositories(ctx, incomplete)
+    return (f"{host}/{name}:{tag}" for tag in _registry(ctx, host).tags(name))
+
+
+def _registries(ctx: click.Context) -> set[str]:
     app = ctx.ensure_object(App)
     known = {app.environ.get("REGCTL_REGISTRY") or ""} - {""}
     with contextlib.suppress(RegctlError):
         known |= {str(registry) for registry in app.docker_config().registries()}
-    return _items(known, incomplete)
+    return known
 
 
-def repositories(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
-    """Return registries up to the first slash, then repositories of that registry."""
+def _repositories(ctx: click.Context, incomplete: str) -> Iterator[str]:
     host, slash, rest = incomplete.partition("/")
     if not slash:
-        return _items(
-            (f"{item.value}/" for item in registries(ctx, param, incomplete)),
-            incomplete,
-            kind="more",
-        )
-    with contextlib.suppress(RegctlError):
-        names = (n for n in _registry(ctx, host).repositories() if n.startswith(rest))
-        return _items((f"{host}/{name}" for name in names), incomplete)
-    return []
-
-
-def images(ctx: click.Context, param: click.Parameter, incomplete: str) -> Candidates:
-    """Return repositories, and after a colon their tags."""
-    host, _, rest = incomplete.partition("/")
-    name, colon, _ = rest.partition(":")
-    if not colon:
-        return repositories(ctx, param, incomplete)
-    with contextlib.suppress(RegctlError):
-        tags = _registry(ctx, host).tags(name)
-        return _items((f"{host}/{name}:{tag}" for tag in tags), incomplete)
-    return []
-
-
-def _objects(
-    ctx: click.Context,
-    incomplete: str,
-    plural: str,
-    prefix: str,
-    *,
-    near: bool = False,
-    qualified: bool = False,
-    **selector: str,
-) -> Candidates:
-    """Return the names of objects; *near*: of the one namespace, *qualified*: NAMESPACE/NAME."""
-    from regctl.cluster.resource import Resource
-
-    with contextlib.suppress(RegctlError):
-        cluster = _cluster(ctx)
-        space = ctx.params.get("namespace") or cluster.context_namespace if near else None
-        found = cluster.list(Resource(plural, plural, prefix), namespace=space, **selector)
-        metadata = (item["metadata"] for item in found)
-        names = (f"{m['namespace']}/{m['name']}" if qualified else m["name"] for m in metadata)
-        return _items(names, incomplete)
-    return []
+        return (f"{registry}/" for registry in _registries(ctx))
+    names = _registry(ctx, host).repositories()
+    return (f"{host}/{name}" for name in names if name.startswith(rest))
 
 
 def _registry(ctx: click.Context, host: str) -> "RegistryClient":
@@ -177,8 +176,18 @@ def _cluster(ctx: click.Context) -> "Cluster":
     return app.cluster
 
 
-def _items(values: Iterable[str], incomplete: str, *, kind: str = "plain") -> Candidates:
-    from click.shell_completion import CompletionItem
+def _namespace(ctx: click.Context) -> str:
+    return ctx.params.get("namespace") or _cluster(ctx).context_namespace
 
-    fitting = (value for value in values if value.startswith(incomplete))
-    return [CompletionItem(value, type=kind) for value in sorted(islice(fitting, _LIMIT))]
+
+def _metadata(
+    ctx: click.Context, plural: str, prefix: str, **query: str
+) -> Iterator[dict[str, Any]]:
+    from regctl.cluster.resource import Resource
+
+    found = _cluster(ctx).list(Resource(plural, plural, prefix), **query)
+    return (item["metadata"] for item in found)
+
+
+def _names(metadata: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (one["name"] for one in metadata)
