@@ -2,10 +2,15 @@
 
 from datetime import datetime, timezone
 
-import click
 import pytest
 
-from regctl.cli.images import PLATFORM, created_column, digest_column, parse_repository, size_column
+from regctl.cli.images import (
+    created_column,
+    digest_column,
+    parse_platform,
+    parse_repository,
+    size_column,
+)
 from regctl.cli.listings import Column
 from regctl.errors import InvalidInputError
 from regctl.images.manifests import Platform
@@ -34,9 +39,9 @@ def test_values_are_short_on_a_terminal_and_exact_in_a_pipe() -> None:
 
 
 def test_a_platform_is_parsed_when_it_is_typed() -> None:
-    assert PLATFORM.convert("linux/arm64", None, None) == Platform("linux", "arm64")
-    with pytest.raises((click.UsageError, InvalidInputError), match="not a platform"):
-        PLATFORM.convert("linux", None, None)
+    assert parse_platform("linux/arm64") == Platform("linux", "arm64")
+    with pytest.raises(InvalidInputError, match="not a platform"):
+        parse_platform("linux")
 
 
 def test_a_repository_has_no_tag() -> None:

@@ -1,49 +1,39 @@
 """How images are printed: the columns and the JSON that several commands share."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-import click
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from regctl.cli.app import App
 from regctl.cli.command import option
 from regctl.cli.humanize import age, rfc3339, size
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags
-from regctl.cli.rendering import as_text, error_record
+from regctl.cli.rendering import as_json, as_text, error_record
 from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from regctl.images.manifests import Descriptor, Platform
-    from regctl.images.reader import Image, Variant
+    from regctl.images.reader import Image, Repository, TaggedImage, Variant
     from regctl.outcome import Outcome
     from regctl.reference import ImageReference
 
 T = TypeVar("T")
+R = TypeVar("R", "Repository", "TaggedImage")
 
 _SHORT = len("sha256:") + 12
 
 
-class PlatformType(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
-    """A platform, typed as OS/ARCHITECTURE[/VARIANT]."""
+def parse_platform(text: str) -> "Platform":
+    """Parse a platform when it is typed. Raises InvalidInputError."""
+    from regctl.images.manifests import Platform
 
-    name = "platform"
+    return Platform.parse(text)
 
-    def convert(
-        self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None
-    ) -> "Platform":
-        """Return the platform. Raises InvalidInputError."""
-        from regctl.images.manifests import Platform
-
-        return value if isinstance(value, Platform) else Platform.parse(str(value))
-
-
-PLATFORM = PlatformType()
 
 platform_option = option(
-    "--platform", type=PLATFORM, metavar="OS/ARCH", help="Only the image for this platform."
+    "--platform", type=parse_platform, metavar="OS/ARCH", help="Only the image for this platform."
 )
 
 
@@ -100,12 +90,12 @@ def created_column(value: "Callable[[T], datetime | None]", *, key: str | None =
 
 def error_column(value: "Callable[[T], RegctlError | None]") -> Column[T]:
     """Return the error of an item, in JSON only and only if there is one."""
-
-    def record(item: T) -> Any:
-        error = value(item)
-        return None if error is None else error_record(error)
-
-    return Column(None, record, "error", optional=True)
+    return Column(
+        None,
+        lambda item: error_record(error) if (error := value(item)) else None,
+        "error",
+        optional=True,
+    )
 
 
 def image_record(image: "Image") -> dict[str, Any]:
@@ -117,7 +107,7 @@ def image_record(image: "Image") -> dict[str, Any]:
         "artifact_type": image.artifact_type,
         "size": image.size,
         "platforms": list(image.platforms),
-        "created": image.created.isoformat() if image.created else None,
+        "created": as_json(image.created),
     }
 
 
@@ -128,22 +118,11 @@ def variant_record(variant: "Variant") -> dict[str, Any]:
         "digest": variant.digest,
         "media_type": variant.media_type,
         "size": variant.size,
-        "created": variant.created.isoformat() if variant.created else None,
+        "created": as_json(variant.created),
         "labels": dict(variant.labels),
         "config": _blob(variant.config),
         "layers": [_blob(layer) for layer in variant.layers],
     }
-
-
-class Readable(Protocol):
-    """An item that was read from a registry, or could not be read because of *error*."""
-
-    @property
-    def error(self) -> RegctlError | None:
-        """Why it could not be read, or not completely."""
-
-
-R = TypeVar("R", bound=Readable)
 
 
 def list_readable(app: App, items: Iterable[R], listing: Listing[R], total: int | None) -> None:
@@ -153,27 +132,23 @@ def list_readable(app: App, items: Iterable[R], listing: Listing[R], total: int 
     Raises PartlyDoneError if some of them could not be read. If all failed, raises the class that
     their errors share, or else RegctlError.
     """
-    errors: list[RegctlError] = []
-    count = 0
+    read: list[RegctlError | None] = []
 
-    def counted() -> Iterator[R]:
-        nonlocal count
+    def noting_errors() -> Iterator[R]:
         for item in items:
-            count += 1
-            if item.error is not None:
-                errors.append(item.error)
+            read.append(item.error)
             yield item
 
-    app.output.listing(counted(), listing, progress=(listing.key, total))
-    if not errors:
-        return
+    app.output.listing(noting_errors(), listing, progress=(listing.key, total))
+    errors = [error for error in read if error is not None]
     for error in errors:
         app.output.error(error)
-    message = f"{len(errors)} of {count} {listing.key} could not be read"
-    if len(errors) < count:
+    message = f"{len(errors)} of {len(read)} {listing.key} could not be read"
+    if 0 < len(errors) < len(read):
         raise PartlyDoneError(message)
     kinds = {type(error) for error in errors}
-    raise (kinds.pop() if len(kinds) == 1 else RegctlError)(message)
+    if kinds:
+        raise (kinds.pop() if len(kinds) == 1 else RegctlError)(message)
 
 
 def _blob(blob: "Descriptor") -> dict[str, Any]:

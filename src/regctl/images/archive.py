@@ -108,32 +108,31 @@ class SavedImage:
         raise missing_platform("the saved image", platform, (one.platform for one in found))
 
 
-def select_image(images: Sequence[SavedImage], source: str, name: str | None = None) -> SavedImage:
+def select_images(
+    images: Sequence[SavedImage], source: str, *, name: str | None = None, every: bool = False
+) -> Sequence[SavedImage]:
     """
-    Return the only image in *source*, or the one with *name*, which is a name or a tag.
+    Return the only image in *source*, the one with *name* (a name or a tag), or with *every* all.
 
-    Raises NotInRegistryError if no image matches, InvalidInputError if several do.
+    Raises NotInRegistryError if no image matches, InvalidInputError if several do, or if *every*
+    image cannot be pushed to one repository: each needs a tag that no other image has.
     """
+    hint = f"pass --select with one of: {_names(images)}"
+    if every:
+        tags = [tag for one in images for tag in one.tags]
+        if len(tags) != len(set(tags)) or not all(one.tags for one in images):
+            raise InvalidInputError(
+                f"cannot push all images in {source} to one repository: "
+                "each needs a tag that no other image has",
+                hint=hint,
+            )
+        return images
     found = [one for one in images if name is None or name in {*one.names, *one.tags}]
     if not found:
         raise NotInRegistryError(f"no {name} in {source}", hint=f"it has {_names(images)}")
     if len(found) > 1:
-        raise InvalidInputError(
-            f"{source} has {len(images)} images",
-            hint=f"pass --select with one of: {_names(images)}; or --all",
-        )
-    return found[0]
-
-
-def check_tags(images: Sequence[SavedImage], source: str) -> None:
-    """Raise InvalidInputError unless each of *images* has a tag that no other has."""
-    tags = [tag for one in images for tag in one.tags]
-    if len(tags) != len(set(tags)) or not all(one.tags for one in images):
-        raise InvalidInputError(
-            f"cannot push all images in {source} to one repository: "
-            "each needs a tag that no other image has",
-            hint=f"pass --select with one of: {_names(images)}",
-        )
+        raise InvalidInputError(f"{source} has {len(images)} images", hint=f"{hint}; or --all")
+    return found
 
 
 def _names(images: Sequence[SavedImage]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from regctl import parallel
 from regctl.errors import NotInRegistryError, RegctlError
@@ -34,59 +33,52 @@ class PrunePlan:
         The digests of all tags are read again before: somebody may have pushed an image or moved
         a tag since the decision.
         """
-        yield [_kept(self.repository, one) for one in self.decisions if one.keep_reason is not None]
+        yield [self._kept(one) for one in self.decisions if one.keep_reason is not None]
         deletions = self.deletions
-        outcome = partial(_outcome, self.repository)
         if dry_run:
-            yield [outcome(one, "deleted") for one in deletions.values()]
+            yield [self._outcome(one, "deleted") for one in deletions.values()]
         elif deletions:
             name = self.repository.repository
             current = tag_digests(self.client, name, self.client.tags(name), workers=self.workers)
             for digest, tags in digests_to_delete(self.decisions, current).items():
-                error = self._delete(digest)
-                result: Result = "deleted" if error is None else "failed"
-                yield [outcome(deletions.pop(tag), result, error=error) for tag in tags]
+                result: Result = "deleted"
+                error = None
+                try:
+                    self.client.delete_manifest(name, digest)
+                except RegctlError as failure:
+                    result, error = "failed", failure
+                yield [self._outcome(deletions.pop(tag), result, error=error) for tag in tags]
             changed = "its tags have changed since"
-            yield [outcome(one, "skipped", note=changed) for one in deletions.values()]
+            yield [self._outcome(one, "skipped", note=changed) for one in deletions.values()]
 
-    def _delete(self, digest: str) -> RegctlError | None:
-        try:
-            self.client.delete_manifest(self.repository.repository, digest)
-        except RegctlError as error:
-            return error
-        return None
+    def _kept(self, decision: TagDecision) -> Outcome:
+        error, reason = decision.tagged.error, decision.keep_reason
+        # A tag that was deleted since it was listed is no failure.
+        if error is None or isinstance(error, NotInRegistryError):
+            return self._outcome(decision, "unchanged", note=reason)
+        return self._outcome(decision, "failed", note=reason, error=error)
 
-
-def _kept(repository: ImageReference, decision: TagDecision) -> Outcome:
-    error = decision.tagged.error
-    # A tag that was deleted since it was listed is no failure.
-    if error is not None and not isinstance(error, NotInRegistryError):
-        return _outcome(repository, decision, "failed", error=error)
-    return _outcome(repository, decision, "unchanged", note=decision.keep_reason)
-
-
-def _outcome(
-    repository: ImageReference,
-    decision: TagDecision,
-    result: Result,
-    *,
-    note: str | None = None,
-    error: RegctlError | None = None,
-) -> Outcome:
-    image = decision.tagged.image
-    built = build_date(image) if image is not None else None
-    if note is None and built is not None:
-        note = f"built {built:%Y-%m-%d}"
-    return Outcome(
-        "image",
-        f"{repository.registry}/{repository.repository}:{decision.tagged.tag}",
-        result,
-        note=note,
-        error=error,
-        differences=("no rule keeps it",) if decision.keep_reason is None else (),
-        details={
-            "digest": image.digest if image is not None else None,
-            "created": image.created.isoformat() if image and image.created else None,
-            "size": image.size if image is not None else None,
-        },
-    )
+    def _outcome(
+        self,
+        decision: TagDecision,
+        result: Result,
+        *,
+        note: str | None = None,
+        error: RegctlError | None = None,
+    ) -> Outcome:
+        image = decision.tagged.image
+        details: dict[str, str | int | None] = {"digest": None, "created": None, "size": None}
+        if image is not None:
+            created = image.created.isoformat() if image.created else None
+            details = {"digest": image.digest, "created": created, "size": image.size}
+            if note is None and (built := build_date(image)):
+                note = f"built {built:%Y-%m-%d}"
+        return Outcome(
+            "image",
+            f"{self.repository.registry}/{self.repository.repository}:{decision.tagged.tag}",
+            result,
+            note=note,
+            error=error,
+            differences=("no rule keeps it",) if decision.keep_reason is None else (),
+            details=details,
+        )

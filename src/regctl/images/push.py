@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -31,6 +32,7 @@ from regctl.registry.urls import resolve_location
 from regctl.retry import RETRIED_STATUSES, Backoff
 
 BlobResult = Literal["uploaded", "mounted", "unchanged"]
+OnProgress = Callable[[int], object]
 
 WORKERS = 4
 
@@ -102,10 +104,6 @@ class ChunkSize:
             self._limit = min(smaller[0], self._limit or smaller[0])
 
 
-def _ignore(_count: int) -> None:
-    """Ignore progress."""
-
-
 @dataclass
 class ImagePusher:
     """
@@ -130,7 +128,7 @@ class ImagePusher:
         image: SavedManifest,
         references: Sequence[str],
         *,
-        on_progress: Callable[[int], None] = _ignore,
+        on_progress: OnProgress = lambda _count: None,
     ) -> PushedImage:
         """
         Upload *image* and give it the *references*: tags, or its digest.
@@ -162,24 +160,21 @@ class ImagePusher:
             self.client.put_manifest(self.repository, reference, body, image.media_type)
         return digest
 
-    def _ensure_blob(
-        self, folder: Path, on_progress: Callable[[int], None], part: Blob
-    ) -> PushedBlob:
+    def _ensure_blob(self, folder: Path, on_progress: OnProgress, part: Blob) -> PushedBlob:
         """Upload *part* unless the repository has it or can mount it."""
         with part.stored_as(folder) as blob:
+            result: BlobResult = "uploaded"
             if self.client.has_blob(self.repository, blob.digest):
-                result: BlobResult = "unchanged"
+                result = "unchanged"
             elif self._mount(blob.digest):
                 result = "mounted"
-            elif self.dry_run:
-                result = "uploaded"
-            else:
+            if result == "uploaded" and not self.dry_run:
                 # Progress is in bytes of the saved image, which may be uncompressed.
                 ratio = part.size / blob.size if blob.size else 0
                 _BlobUpload(self, blob, lambda count: on_progress(round(count * ratio))).run()
-                return PushedBlob(blob.descriptor, "uploaded")
-        on_progress(part.size)
-        return PushedBlob(blob.descriptor, result)
+            else:
+                on_progress(part.size)
+            return PushedBlob(blob.descriptor, result)
 
     def _mount(self, digest: str) -> bool:
         """Mount the blob from another repository; return False if none has it or shares it."""
@@ -206,43 +201,26 @@ class ImagePusher:
         return f"/v2/{self.repository}/blobs/uploads/"
 
 
-class _RunningDigest:
-    """The digest of a blob that is read in order, with some of it read more than once."""
-
-    def __init__(self, algorithm: str, on_progress: Callable[[int], None]) -> None:
-        self._hash = hashlib.new(algorithm)
-        self._on_progress = on_progress
-        self._hashed_bytes = 0
-
-    def update(self, start: int, piece: bytes) -> None:
-        """Add *piece*, which is at the offset *start* of the blob."""
-        new = piece[max(0, self._hashed_bytes - start) :]
-        if new:
-            self._hash.update(new)
-            self._hashed_bytes += len(new)
-            self._on_progress(len(new))
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
 class _Chunk:
-    """A request body: *count* bytes of a blob from the offset *start*."""
+    """
+    A request body: *count* bytes of a blob from the offset *start*.
 
-    def __init__(self, stream: IO[bytes], digest: _RunningDigest, start: int, count: int) -> None:
-        self._stream, self._digest = stream, digest
-        self._start, self._count, self._position = start, count, 0
+    *on_read* gets each piece and its offset in the blob.
+    """
+
+    def __init__(
+        self, stream: IO[bytes], start: int, count: int, on_read: Callable[[int, bytes], None]
+    ) -> None:
+        self._stream, self._start, self._count, self._on_read = stream, start, count, on_read
+        self._position = 0
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[bytes]:
         self._stream.seek(self._start + self._position)
-        while self._position < self._count:
-            piece = self._stream.read(min(PIECE_BYTES, self._count - self._position))
-            if not piece:
-                return
-            self._digest.update(self._start + self._position, piece)
+        while piece := self._stream.read(min(PIECE_BYTES, self._count - self._position)):
+            self._on_read(self._start + self._position, piece)
             self._position += len(piece)
             yield piece
 
@@ -252,10 +230,6 @@ class _Chunk:
     def seek(self, offset: int, /) -> int:
         self._position = offset
         return offset
-
-
-class _BusyError(RegistryUnreachableError):
-    """The registry, or a proxy before it, failed in a way that may pass."""
 
 
 class _UploadLostError(RegistryUnreachableError):
@@ -269,14 +243,15 @@ class _BlobUpload:
     After a failure it continues where the registry says, or starts again.
     """
 
-    def __init__(self, pusher: ImagePusher, blob: Blob, on_progress: Callable[[int], None]) -> None:
-        self._pusher, self._client, self._blob = pusher, pusher.client, blob
+    def __init__(self, pusher: ImagePusher, blob: Blob, on_progress: OnProgress) -> None:
+        self._pusher, self._blob, self._on_progress = pusher, blob, on_progress
         self._session = pusher.client.session
-        self._digest = _RunningDigest(algorithm_of(blob.digest), on_progress)
         self._attempt = (
             f"cannot upload {blob.digest} to {pusher.client.registry}/{pusher.repository}"
         )
-        self._location: str | None = None
+        self._hash = hashlib.new(algorithm_of(blob.digest))
+        self._hashed_bytes = 0
+        self._location = ""
         self._offset = 0
         self._committing = False
         self._interrupted = False
@@ -288,7 +263,7 @@ class _BlobUpload:
         with self._blob.open() as stream:
             while True:
                 try:
-                    self._send_rest(stream)
+                    return self._send_rest(stream)
                 except RegistryUnreachableError as error:
                     self._interrupted = True
                     self._pusher.chunk_size.reduce_after_loss()
@@ -299,109 +274,98 @@ class _BlobUpload:
                         raise
                     self._session.pause(pause)
                     if self._is_committed():
-                        return
+                        return None
                     self._find_offset(lost=isinstance(error, _UploadLostError))
                 except RegctlError:
                     self._cancel()
                     raise
-                else:
-                    return
 
     def _send_rest(self, stream: IO[bytes]) -> None:
-        location = self._location or self._begin()
+        if not self._location:
+            begin = Request("POST", self._pusher.uploads, self._attempt, repeatable=True)
+            self._keep_location(self._send(begin, {HTTPStatus.ACCEPTED}))
         while self._offset < self._blob.size:
-            location = self._send_chunk(stream, location)
-        check_digest(
-            self._blob.digest, self._digest.hexdigest(), f"the saved blob {self._blob.digest}"
-        )
-        self._commit(location)
+            self._send_chunk(stream)
+        subject = f"the saved blob {self._blob.digest}"
+        check_digest(self._blob.digest, self._hash.hexdigest(), subject)
+        self._committing = True
+        joiner = "&" if "?" in self._location else "?"
+        target = f"{self._location}{joiner}{urlencode({'digest': self._blob.digest})}"
+        self._send(Request("PUT", target, self._attempt, body=b""), _RECEIVED)
 
-    def _begin(self) -> str:
-        self._offset, self._committing = 0, False
-        begin = Request("POST", self._pusher.uploads, self._attempt, repeatable=True)
-        return self._next_location(self._send(begin, {HTTPStatus.ACCEPTED}))
-
-    def _next_location(self, reply: Response) -> str:
-        """Return where to send the next request to: each response may name another location."""
-        location = reply.headers.get("Location")
-        if location:
+    def _keep_location(self, reply: Response) -> None:
+        """Keep where to send the next request to: each response may name another location."""
+        if location := reply.headers.get("Location"):
             self._location = resolve_location(location, reply.url, self._attempt)
-        if self._location is None:
+        if not self._location:
             raise _UploadLostError(f"{self._attempt}: the registry returned no upload location")
-        return self._location
 
-    def _send_chunk(self, stream: IO[bytes], location: str) -> str:
-        remaining = self._blob.size - self._offset
-        count = self._pusher.chunk_size.of(remaining)
+    def _send_chunk(self, stream: IO[bytes]) -> None:
+        count = self._pusher.chunk_size.of(self._blob.size - self._offset)
         headers = {"Content-Type": "application/octet-stream"}
         if count < self._blob.size or self._interrupted:
             headers["Content-Range"] = f"{self._offset}-{self._offset + count - 1}"
-        body = _Chunk(stream, self._digest, self._offset, count)
+        body = _Chunk(stream, self._offset, count, self._hash_piece)
+        request = Request("PATCH", self._location, self._attempt, headers, body)
         try:
-            reply = self._send(Request("PATCH", location, self._attempt, headers, body), _RECEIVED)
+            reply = self._send(request, _RECEIVED)
         except BodyTooLargeError as error:
             self._pusher.chunk_size.reduce_below(count, error)
-            return location
-        self._offset = _received_bytes(reply, default=self._offset + count)
-        return self._next_location(reply)
+        else:
+            self._offset = _received_bytes(reply, default=self._offset + count)
+            self._keep_location(reply)
 
-    def _commit(self, location: str) -> None:
-        self._committing = True
-        joiner = "&" if "?" in location else "?"
-        query = urlencode({"digest": self._blob.digest})
-        commit = Request("PUT", f"{location}{joiner}{query}", self._attempt, body=b"")
-        self._send(commit, _RECEIVED)
+    def _hash_piece(self, start: int, piece: bytes) -> None:
+        """Hash what is new in *piece*, which is at the offset *start*: some is sent repeatedly."""
+        if new := piece[max(0, self._hashed_bytes - start) :]:
+            self._hash.update(new)
+            self._hashed_bytes += len(new)
+            self._on_progress(len(new))
 
     def _is_committed(self) -> bool:
         """Tell whether a commit succeeded although its response was lost."""
-        return self._committing and self._client.has_blob(
-            self._pusher.repository, self._blob.digest
-        )
+        client, repository = self._pusher.client, self._pusher.repository
+        return self._committing and client.has_blob(repository, self._blob.digest)
 
     def _find_offset(self, *, lost: bool) -> None:
         """Ask the registry how much it received; cancel the upload if it is lost or unknown."""
         self._committing = False
-        if self._location is not None and not lost:
+        if self._location and not lost:
             try:
                 reply = self._session.send(Request("GET", self._location, self._attempt))
             except RegistryUnreachableError:
                 return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
                 self._offset = min(_received_bytes(reply, default=0), self._blob.size)
-                self._next_location(reply)
+                self._keep_location(reply)
                 return
         # distribution drops an upload if a chunk was cut off: it does not know how much arrived.
         self._cancel()
 
     def _cancel(self) -> None:
         """Delete the upload in the registry, if that still works, and start again from zero."""
-        location, self._location, self._offset = self._location, None, 0
-        if location is not None:
-            try:
+        location, self._location, self._offset = self._location, "", 0
+        if location:
+            with suppress(RegctlError):
                 self._session.send(Request("DELETE", location, self._attempt))
-            except RegctlError:
-                return
 
     def _send(self, request: Request, accepted: Collection[int]) -> Response:
+        """Return the response; raise RegistryUnreachableError if `run` is to try again."""
         reply = self._session.send(request)
-        if reply.status not in accepted:
-            raise self._error_for(reply)
-        return reply
-
-    def _error_for(self, reply: Response) -> RegctlError:
-        """Return the error for a response; a RegistryUnreachableError if `run` is to try again."""
+        if reply.status in accepted:
+            return reply
         error = self._session.error_for(reply, self._attempt)
         if isinstance(error, BodyTooLargeError | DiskFullError):
-            return error
+            raise error
         gone = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
         if reply.status in gone or (
             reply.status == HTTPStatus.BAD_REQUEST
             and any(mark in code for code in reply.codes for mark in _LOST_UPLOAD_CODES)
         ):
-            return _UploadLostError(error.message, hint=error.hint)
+            raise _UploadLostError(error.message, hint=error.hint)
         if reply.status in _BUSY_STATUSES:
-            return _BusyError(error.message)
-        return error
+            raise RegistryUnreachableError(error.message)
+        raise error
 
 
 def _received_bytes(reply: Response, *, default: int) -> int:

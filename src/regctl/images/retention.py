@@ -54,13 +54,10 @@ def decide(
             for digest in (one.image.digest, *(variant.digest for variant in one.image.variants)):
                 needed_by.setdefault(digest, one.tag)
 
-    def decision(one: "TaggedImage") -> TagDecision:
-        reason = reasons[one.tag]
-        if reason is None and one.image is not None and one.image.digest in needed_by:
-            reason = f"kept because tag {needed_by[one.image.digest]} needs it"
-        return TagDecision(one, reason)
-
-    return tuple(map(decision, images))
+    for one in images:
+        if reasons[one.tag] is None and one.image is not None and one.image.digest in needed_by:
+            reasons[one.tag] = f"kept because tag {needed_by[one.image.digest]} needs it"
+    return tuple(TagDecision(one, reasons[one.tag]) for one in images)
 
 
 def digests_to_delete(

@@ -31,23 +31,18 @@ class ArchiveFlags(NamedTuple):
     all_images: bool = False
     platform: "Platform | None" = None
 
-    def images(
-        self, saved: "Sequence[SavedImage]", source: str, image: "ImageReference"
-    ) -> "list[tuple[SavedImage, tuple[str, ...]]]":
-        """Return the selected images, each with the tags to give it; none if it has a digest."""
-        from regctl.images.archive import check_tags, select_image
+    def images(self, saved: "Sequence[SavedImage]", source: str) -> "Sequence[SavedImage]":
+        """Return the selected images. Raises NotInRegistryError and InvalidInputError."""
+        from regctl.images.archive import select_images
 
-        if self.all_images:
-            check_tags(saved, source)
-            chosen = [(one, one.tags) for one in saved]
-        else:
-            one = select_image(saved, source, self.select)
-            own = one.tags if len(one.tags) == 1 else ("latest",)
-            tags = () if image.digest else (image.tag,) if image.tag else own
-            chosen = [(one, tags)]
-        if self.platform is None:
-            return chosen
-        return [(one.for_platform(self.platform), tags) for one, tags in chosen]
+        found = select_images(saved, source, name=self.select, every=self.all_images)
+        return found if self.platform is None else [i.for_platform(self.platform) for i in found]
+
+    def tags(self, saved: "SavedImage", image: "ImageReference") -> tuple[str, ...]:
+        """Return the tags to push an image with; none if *image* has a digest."""
+        if image.tag or image.digest:
+            return (image.tag,) if image.tag else ()
+        return saved.tags if self.all_images or len(saved.tags) == 1 else ("latest",)
 
 
 archive_options = option_group(
@@ -127,8 +122,8 @@ def push(
     )
     with open_archive(archive) as saved:
         records = [
-            _push(app, pusher, one, reference, tags)
-            for one, tags in selected.images(saved, source, reference)
+            _push(app, pusher, one, reference, selected.tags(one, reference))
+            for one in selected.images(saved, source)
         ]
     if app.output.structured:
         app.output.document({"images": records} if selected.all_images else records[0])
