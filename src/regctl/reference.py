@@ -67,6 +67,14 @@ class Registry:
             )
         return cls(DOCKER_HUB if host in _DOCKER_HUB_NAMES else host)
 
+    @classmethod
+    def find(cls, text: str) -> "Registry | None":
+        """Return the registry that `parse` returns, or None if it raises."""
+        try:
+            return cls.parse(text)
+        except InvalidReferenceError:
+            return None
+
     @property
     def key(self) -> str:
         """The key of this registry in docker's `config.json` and in a pull secret."""

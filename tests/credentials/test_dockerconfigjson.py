@@ -10,8 +10,6 @@ from regctl.credentials.credential import Credential, encode_auth
 from regctl.credentials.dockerconfigjson import (
     DOCKERCFG,
     DOCKERCONFIGJSON,
-    decode_dockercfg,
-    decode_dockerconfigjson,
     decode_secret,
     encode_dockerconfigjson,
 )
@@ -22,17 +20,22 @@ text = st.text(st.characters(codec="utf-8"), max_size=40)
 names = text.filter(lambda name: ":" not in name)
 
 
+def decoded(content: bytes) -> dict[str, Credential] | None:
+    return decode_secret(DOCKERCONFIGJSON, {".dockerconfigjson": content}, source="secret x")
+
+
 @given(st.dictionaries(st.just("a.io") | st.just("b.io:5000"), st.tuples(names, text)))
 def test_encoded_credentials_decode_to_the_same(values: dict[str, tuple[str, str]]) -> None:
     credentials = {key: Credential(user, password) for key, (user, password) in values.items()}
-    assert decode_dockerconfigjson(encode_dockerconfigjson(credentials), source="x") == credentials
-    assert decode_dockercfg(encode_dockercfg(credentials), source="x") == credentials
+    assert decoded(encode_dockerconfigjson(credentials)) == credentials
+    older = {".dockercfg": encode_dockercfg(credentials)}
+    assert decode_secret(DOCKERCFG, older, source="x") == credentials
 
 
 def test_auth_overrides_user_and_password_as_in_the_kubelet() -> None:
     entry = {"username": "old", "password": "old", "auth": encode_auth("new", "a:b")}
     data = json.dumps({"auths": {"a.io": entry}}).encode()
-    assert decode_dockerconfigjson(data, source="x") == {"a.io": Credential("new", "a:b")}
+    assert decoded(data) == {"a.io": Credential("new", "a:b")}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ def test_auth_overrides_user_and_password_as_in_the_kubelet() -> None:
 )
 def test_what_the_kubelet_cannot_decode_is_an_error_that_does_not_quote_it(document: str) -> None:
     with pytest.raises(MalformedError) as caught:
-        decode_dockerconfigjson(document.encode(), source="secret x")
+        decoded(document.encode())
     assert "secret x" in caught.value.message
     assert caught.value.__cause__ is None or "bm9jb2xvbg" not in str(caught.value.__cause__)
     assert "bm9jb2xvbg" not in caught.value.message
@@ -57,7 +60,7 @@ def test_what_the_kubelet_cannot_decode_is_an_error_that_does_not_quote_it(docum
 
 def test_null_and_empty_documents_hold_nothing() -> None:
     for document in (b"{}", b"null", b'{"auths": null}', b'{"auths": {}}'):
-        assert decode_dockerconfigjson(document, source="x") == {}
+        assert decoded(document) == {}
 
 
 def test_only_the_two_types_with_their_keys_are_pull_secrets() -> None:

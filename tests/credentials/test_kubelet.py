@@ -1,24 +1,19 @@
 """How the kubelet chooses a credential, as a table of its rules."""
 
-import json
-
 import pytest
 
 from regctl.credentials.credential import Credential
-from regctl.credentials.dockerconfigjson import DOCKERCFG, DOCKERCONFIGJSON, encode_dockerconfigjson
-from regctl.credentials.kubelet import KubeletKeyring, PullSecretData, key_matches, kubelet_key
-from regctl.errors import MalformedError
-from tests.dockercfg import encode_dockercfg
+from regctl.credentials.kubelet import key_matches, kubelet_key, match_image
+
+Secret = tuple[str, dict[str, Credential]]
 
 
-def secret(name: str, *keys: str, user: str = "u") -> PullSecretData:
-    credentials = {key: Credential(user, name) for key in keys}
-    data = {".dockerconfigjson": encode_dockerconfigjson(credentials)}
-    return PullSecretData(name, DOCKERCONFIGJSON, data)
+def secret(name: str, *keys: str) -> Secret:
+    return name, {key: Credential("u", name) for key in keys}
 
 
-def tried(image: str, *secrets: PullSecretData) -> list[tuple[str, str]]:
-    return [(match.secret, match.key) for match in KubeletKeyring.of(secrets).lookup(image)]
+def tried(image: str, *secrets: Secret) -> list[tuple[str, str]]:
+    return [(match.secret, match.key) for match in match_image(dict(secrets), image)]
 
 
 @pytest.mark.parametrize(
@@ -142,24 +137,6 @@ def test_the_name_docker_io_is_a_key_like_any_other() -> None:
 def test_docker_hubs_key_is_not_used_if_another_key_matches() -> None:
     both = secret("a", "docker.io", "https://index.docker.io/v1/")
     assert tried("docker.io/library/nginx", both) == [("a", "docker.io")]
-
-
-def test_the_older_type_is_read() -> None:
-    data = {".dockercfg": encode_dockercfg({"r.io": Credential("u", "p")})}
-    assert tried("r.io/app", PullSecretData("old", DOCKERCFG, data)) == [("old", "r.io")]
-
-
-def test_a_secret_of_another_type_is_ignored() -> None:
-    good = secret("good", "r.io")
-    opaque = PullSecretData("opaque", "Opaque", secret("x", "r.io").data)
-    assert tried("r.io/app", opaque, good) == [("good", "r.io")]
-
-
-def test_one_secret_that_cannot_be_decoded_fails_the_whole_keyring() -> None:
-    document = json.dumps({"auths": {"other.io": {"auth": "bm9jb2xvbg=="}}}).encode()
-    broken = PullSecretData("broken", DOCKERCONFIGJSON, {".dockerconfigjson": document})
-    with pytest.raises(MalformedError, match="secret broken, registry other"):
-        KubeletKeyring.of([secret("good", "r.io"), broken])
 
 
 def test_a_key_that_is_not_an_address_is_ignored() -> None:

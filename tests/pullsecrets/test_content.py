@@ -1,30 +1,31 @@
 """The credentials in a pull secret."""
 
+import base64
+
 import pytest
 
+from regctl.cluster.client import Cluster
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import DOCKERCFG
 from regctl.errors import InvalidInputError, MalformedError
 from regctl.pullsecrets.content import (
     credentials_for,
     credentials_of,
-    credentials_to_copy,
-    kubelet_data,
-    raw_entries,
+    read_credentials,
 )
+from regctl.pullsecrets.plan import PullSecret
 from regctl.reference import Registry
 from tests.pullsecrets.secrets import ALICE, pull_secret
+from tests.servers.kubernetes import ApiServer
 
 BROKEN = pull_secret(content=b'{"auths": 5}')
 TWO = pull_secret({"https://r.io/v1/": ALICE, "other.io": Credential("x", "y")})
 
 
 @pytest.mark.parametrize("kind", [DOCKERCFG, "kubernetes.io/dockerconfigjson"])
-def test_both_types_have_credentials_and_entries(kind: str) -> None:
+def test_both_types_have_credentials(kind: str) -> None:
     secret = pull_secret(kind=kind)
     assert credentials_of(secret) == {"r.io": ALICE}
-    assert raw_entries(secret)["r.io"]["username"] == "alice"
-    assert kubelet_data(secret).type == kind
 
 
 def test_a_secret_that_the_kubelet_cannot_decode_is_an_error_without_its_content() -> None:
@@ -40,10 +41,17 @@ def test_credentials_are_found_by_registry() -> None:
     assert credentials_for(BROKEN, None) == {}
 
 
-def test_only_the_wanted_credential_is_copied() -> None:
-    assert credentials_to_copy(TWO, "r.io") == {"https://r.io/v1/": ALICE}
-    assert set(credentials_to_copy(TWO, None)) == {"https://r.io/v1/", "other.io"}
-    with pytest.raises(InvalidInputError, match=r"has no credential for third\.io"):
-        credentials_to_copy(TWO, "third.io")
+def test_only_the_wanted_credential_is_copied(
+    cluster: Cluster, kubernetes: ApiServer, namespace: str
+) -> None:
+    credentials = {"https://r.io/v1/": ALICE, "other.io": Credential("x", "y")}
+    kubernetes.create_secret(namespace, PullSecret("two", credentials).manifest(None))
+    assert read_credentials(cluster, namespace, "two", "r.io") == {"https://r.io/v1/": ALICE}
+    assert read_credentials(cluster, namespace, "two") == credentials
+    with pytest.raises(InvalidInputError, match=r"has no credential for third\.io") as caught:
+        read_credentials(cluster, namespace, "two", "third.io")
+    assert f"`regctl secret list -n {namespace}`" in (caught.value.hint or "")
+    broken = {".dockerconfigjson": base64.b64encode(b'{"auths": 5}').decode()}
+    kubernetes.create_secret(namespace, PullSecret("bad", {}).manifest(None) | {"data": broken})
     with pytest.raises(MalformedError):
-        credentials_to_copy(BROKEN, None)
+        read_credentials(cluster, namespace, "bad")

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import Manager, Ownership
@@ -23,11 +21,6 @@ from tests.pullsecrets.secrets import ALICE, pull_secret
 from tests.servers.kubernetes import ApiServer
 
 WANTED = PullSecret("regcred", {"r.io": ALICE})
-
-
-@pytest.fixture
-def cluster(kubernetes: ApiServer) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
 
 
 def outcomes(cluster: Cluster, found: Inventory, *, adopt: bool = False) -> list[Outcome]:

@@ -23,7 +23,6 @@ from regctl.errors import (
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.plan import (
     Change,
-    Observed,
     PullSecret,
     TakeoverPolicy,
     default_name,
@@ -77,7 +76,7 @@ def test_differences_have_no_password() -> None:
 def test_there_is_one_change_for_each_namespace_sorted() -> None:
     spaces = (Namespace("b"), Namespace("a"), Namespace("c", terminating=True))
     denied = NotPermittedError("no")
-    changes = plan(WANTED, Observed(spaces, {"a": denied}))
+    changes = plan(WANTED, dict.fromkeys(spaces) | {spaces[1]: denied})
     assert [(change.namespace, change.action) for change in changes] == [
         ("a", "refuse"),
         ("b", "create"),

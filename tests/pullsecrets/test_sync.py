@@ -6,9 +6,9 @@ import pytest
 
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.serviceaccounts import Accounts
-from regctl.errors import FileAccessError, MalformedError
+from regctl.errors import MalformedError
 from regctl.pullsecrets import sync as syncfile
-from regctl.pullsecrets.sync import DeclaredRegistry, DeclaredSecret, Source
+from regctl.pullsecrets.sync import DeclaredRegistry, DeclaredSecret
 
 GOOD = """\
 name: registries
@@ -34,8 +34,8 @@ secrets:
 def test_a_file_is_read_completely() -> None:
     declared = syncfile.parse(GOOD, source="sync.yaml")
     assert declared.name == "registries"
-    env = Source("env", {"username": "CI_USER", "password": "CI_PASSWORD"})
-    docker = Source("docker", True)
+    env = {"env": {"username": "CI_USER", "password": "CI_PASSWORD"}}
+    docker = {"docker": True}
     assert declared.secrets == (
         DeclaredSecret(
             "registry.foo.com",
@@ -48,7 +48,7 @@ def test_a_file_is_read_completely() -> None:
         ),
         DeclaredSecret(
             "regcred",
-            (DeclaredRegistry("*.foo.com", Source("secret", "infra/regcred")),),
+            (DeclaredRegistry("*.foo.com", {"secret": "infra/regcred"}),),
             Targets(("team-a",), everywhere=True),
             Accounts(),
             merge=True,
@@ -95,14 +95,6 @@ def test_a_mistake_is_reported_with_its_line(old: str, new: str, line: int, text
 def test_another_document_is_an_error(text: str) -> None:
     with pytest.raises(MalformedError):
         syncfile.parse(text, source="sync.yaml")
-
-
-def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileAccessError, match="No such file"):
-        syncfile.read(tmp_path / "none")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MalformedError, match="not UTF-8"):
-        syncfile.read(tmp_path / "binary")
 
 
 def test_the_example_in_the_docs_is_a_valid_file() -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -68,7 +68,6 @@ class Namespace:
     """A namespace. Unless *seen* it may not exist; if *terminating* it accepts no new objects."""
 
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
     terminating: bool = False
     seen: bool = False
 
@@ -79,7 +78,6 @@ def read_namespace(item: Mapping[str, Any]) -> Namespace:
     phase = (item.get("status") or {}).get("phase")
     return Namespace(
         metadata["name"],
-        metadata.get("labels") or {},
         terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
         seen=True,
     )

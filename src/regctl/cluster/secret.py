@@ -13,7 +13,7 @@ from regctl.cluster.resource import SECRETS, read_time
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret in the cluster; *keeps_last_applied* if `kubectl apply` keeps a copy of its data."""
+    """A Secret in the cluster."""
 
     namespace: str
     name: str
@@ -25,13 +25,23 @@ class Secret:
     ownership: Ownership = field(default=Ownership(managed=False, controller=None), repr=False)
     immutable: bool = False
     created: datetime | None = None
-    keeps_last_applied: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def subject(self) -> str:
         """The Secret's name and namespace, in a sentence."""
         return f"secret {self.name} in namespace {self.namespace}"
+
+    @property
+    def keeps_last_applied(self) -> bool:
+        """Whether `kubectl apply` keeps a copy of its data in an annotation."""
+        return LAST_APPLIED in self.annotations
+
+
+def get_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
+    """Return a Secret of the cluster, or None if it or its namespace does not exist."""
+    item = cluster.get(SECRETS, namespace, name)
+    return None if item is None else read_secret(item)
 
 
 def find_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
@@ -54,6 +64,5 @@ def read_secret(item: Mapping[str, Any]) -> Secret:
         read_ownership(metadata),
         immutable=bool(item.get("immutable")),
         created=read_time(metadata.get("creationTimestamp")),
-        keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
         annotations=metadata.get("annotations") or {},
     )

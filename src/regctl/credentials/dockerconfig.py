@@ -8,17 +8,21 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regctl import atomicfile
-from regctl.credentials.credential import Credential, decode_auth, encode_auth
-from regctl.credentials.dockerconfigjson import read_auths, read_object, text_fields
+from regctl.credentials.credential import Credential, encode_auth
+from regctl.credentials.dockerconfigjson import (
+    decode_entry,
+    read_auths,
+    read_object,
+    text_fields,
+)
 from regctl.errors import (
     CredentialHelperError,
     FileAccessError,
-    InvalidReferenceError,
     MalformedError,
 )
 from regctl.jsontext import parse_json
@@ -100,7 +104,7 @@ class DockerConfig:
     def registries(self) -> list[Registry]:
         """Return the registries that the file names, sorted. A common helper's are unknown."""
         named = [*(self.document.get("auths") or ()), *(self.document.get("credHelpers") or ())]
-        found = {registry for key in named if (registry := _registry_in(key))}
+        found = {registry for key in named if (registry := Registry.find(key))}
         return sorted(found, key=str)
 
     def _helper_for(self, registry: Registry) -> str | None:
@@ -234,47 +238,27 @@ def _entry_for(registry: Registry, entries: object) -> Any:
     """Return the value for *registry*: by its own key first, then by older keys with a URL."""
     if not isinstance(entries, dict):
         return None
-    for key in (registry.key, *_legacy_keys(registry, entries)):
-        if entries.get(key):
-            return entries[key]
-    return None
-
-
-def _legacy_keys(registry: Registry, entries: Mapping[str, Any]) -> Iterator[str]:
     # docker/cli, cli/config/credentials/file_store.go drops scheme and path.
-    return (key for key in sorted(entries) if _registry_in(key) == registry)
+    older = (key for key in sorted(entries) if Registry.find(key) == registry)
+    return next((entries[key] for key in (registry.key, *older) if entries.get(key)), None)
 
 
 def _names_registry(key: str, registry: Registry) -> bool:
     """Whether *key* is docker's for *registry*; podman's keys may have a repository's path."""
     path = key.partition("://")[2] or key
-    return _registry_in(key) == registry and path.partition("/")[2] in {"", "v1/", "v2/"}
-
-
-def _registry_in(key: str) -> Registry | None:
-    try:
-        return Registry.parse(key)
-    except InvalidReferenceError:
-        return None
+    return Registry.find(key) == registry and path.partition("/")[2] in {"", "v1/", "v2/"}
 
 
 def _docker_credential(entry: object, source: str) -> Credential | None:
     """Decode an entry of `auths`; `{}` is docker's mark for a credential in a helper."""
     if not entry:
         return None
-    names = ("username", "password", "email", "auth", "identitytoken", "registrytoken")
-    fields = text_fields(entry, names, source=source)
-    username, password = fields["username"], fields["password"]
-    if fields["auth"]:
-        username, password = decode_auth(fields["auth"], source=source)
-        password = password.strip("\0")
-    if fields["identitytoken"] or fields["registrytoken"]:
-        return Credential(
-            "",
-            "",
-            identity_token=fields["identitytoken"] or None,
-            registry_token=fields["registrytoken"] or None,
-        )
-    if not username or not password:
-        return None
-    return Credential(username, password, fields["email"] or None)
+    identity, registry = text_fields(
+        entry, ("identitytoken", "registrytoken"), source=source
+    ).values()
+    credential = decode_entry(entry, source=source)
+    if identity or registry:
+        return Credential("", "", identity_token=identity or None, registry_token=registry or None)
+    # docker/cli, cli/config/configfile/file.go removes NUL bytes at both ends.
+    credential = replace(credential, password=credential.password.strip("\0"))
+    return credential if credential.username and credential.password else None

@@ -44,43 +44,45 @@ def dockerconfigjson_entry(credential: Credential) -> dict[str, str]:
     return entry | {"auth": encode_auth(credential.username, credential.password)}
 
 
-def decode_dockerconfigjson(data: bytes, *, source: str) -> dict[str, Credential]:
+def read_entries(kind: str, data: Mapping[str, bytes], *, source: str) -> dict[str, Any] | None:
     """
-    Return the credentials in a `.dockerconfigjson`, by its keys unchanged.
+    Return the entries in a Secret's data by registry key, with fields that regctl does not know.
 
-    As strict as the kubelet: raises MalformedError, which names *source*, if the kubelet could not
-    decode it either. An entry without a user gives an empty credential.
+    Return None if the kubelet ignores the Secret, because it has another type or lacks the key of
+    its type. Raises MalformedError, which names *source*, if there is no object with entries.
     """
-    return _credentials(read_auths(read_object(data, source=source), source=source), source)
-
-
-def decode_dockercfg(data: bytes, *, source: str) -> dict[str, Credential]:
-    """Return the credentials in a `.dockercfg`, as `decode_dockerconfigjson` does."""
-    return _credentials(read_object(data, source=source), source)
+    if kind == DOCKERCONFIGJSON and DOCKERCONFIGJSON_KEY in data:
+        document = read_object(data[DOCKERCONFIGJSON_KEY], source=source)
+        return read_auths(document, source=source)
+    if kind == DOCKERCFG and DOCKERCFG_KEY in data:
+        return read_object(data[DOCKERCFG_KEY], source=source)
+    return None
 
 
 def decode_secret(
     kind: str, data: Mapping[str, bytes], *, source: str
 ) -> dict[str, Credential] | None:
     """
-    Return the credentials in a Secret's data, or None if the kubelet ignores the Secret.
+    Return the credentials in a Secret's data by its keys unchanged, or None as `read_entries`.
 
-    The kubelet ignores a Secret of another type, or without the key of its type. Raises
-    MalformedError.
+    As strict as the kubelet: raises MalformedError, which names *source*, if the kubelet could not
+    decode it either. An entry without a user gives an empty credential.
     """
-    if kind == DOCKERCONFIGJSON and DOCKERCONFIGJSON_KEY in data:
-        return decode_dockerconfigjson(data[DOCKERCONFIGJSON_KEY], source=source)
-    if kind == DOCKERCFG and DOCKERCFG_KEY in data:
-        return decode_dockercfg(data[DOCKERCFG_KEY], source=source)
-    return None
+    entries = read_entries(kind, data, source=source)
+    if entries is None:
+        return None
+    return {
+        key: decode_entry(entry, source=f"{source}, registry {key}")
+        for key, entry in entries.items()
+    }
 
 
-def _credentials(entries: Mapping[str, Any], source: str) -> dict[str, Credential]:
-    return {key: _credential(entry, f"{source}, registry {key}") for key, entry in entries.items()}
+def decode_entry(entry: object, *, source: str) -> Credential:
+    """
+    Return the credential in one registry's entry; raises MalformedError, which names *source*.
 
-
-def _credential(entry: object, source: str) -> Credential:
-    """Decode one entry as pkg/credentialprovider/config.go does: `auth` overrides the rest."""
+    `auth` overrides user and password (kubernetes, pkg/credentialprovider/config.go).
+    """
     fields = text_fields(entry, ("username", "password", "email", "auth"), source=source)
     username, password = fields["username"], fields["password"]
     if fields["auth"]:

@@ -7,12 +7,11 @@ prefix. The kubelet tries all credentials that match, one after the other.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from regctl.credentials.credential import Credential
-from regctl.credentials.dockerconfigjson import decode_secret
 
 _DOCKER_HUB_KEY = "index.docker.io"
 _GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")
@@ -62,15 +61,6 @@ def key_matches(key: str, image: str) -> bool:
 
 
 @dataclass(frozen=True)
-class PullSecretData:
-    """The parts of a pull secret that the kubelet reads."""
-
-    name: str
-    type: str
-    data: Mapping[str, bytes] = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Match:
     """A credential that the kubelet would try, with its Secret and the key as written there."""
 
@@ -79,46 +69,26 @@ class Match:
     credential: Credential
 
 
-@dataclass(frozen=True)
-class KubeletKeyring:
-    """The credentials of a Pod's pull secrets, by kubelet key."""
+def match_image(secrets: Mapping[str, Mapping[str, Credential]], image: str) -> list[Match]:
+    """
+    Return what the kubelet would try for *image*, in order; empty means an anonymous pull.
 
-    entries: Mapping[str, tuple[Match, ...]] = field(repr=False)
-
-    @classmethod
-    def of(cls, secrets: Iterable[PullSecretData]) -> "KubeletKeyring":
-        """
-        Return the keyring of a Pod with these pull secrets, in the Pod's order.
-
-        A Secret of another type, or without the key of its type, is ignored. One that cannot be
-        decoded fails every pull of the Pod: raises MalformedError with its name.
-        """
-        entries: dict[str, list[Match]] = {}
-        for secret in secrets:
-            credentials = decode_secret(secret.type, secret.data, source=f"secret {secret.name}")
-            for key, credential in sorted((credentials or {}).items()):
-                if (read_as := kubelet_key(key)) is not None:
-                    match = Match(secret.name, key, credential)
-                    entries.setdefault(read_as, []).append(match)
-        return cls({key: tuple(matches) for key, matches in entries.items()})
-
-    def lookup(self, image: str) -> tuple[Match, ...]:
-        """
-        Return what the kubelet would try for *image*, in order; empty means an anonymous pull.
-
-        *image* is `HOST[:PORT]/PATH` as docker normalises it, without tag and digest. The kubelet
-        tries keys in reverse order of their text, so longer paths come first. It uses Docker Hub's
-        own key for Docker Hub's images only if no other key matches.
-        """
-        found = [
-            match
-            for key in sorted(self.entries, reverse=True)
-            if key_matches(key, image)
-            for match in self.entries[key]
-        ]
-        if not found and _on_docker_hub(image):
-            found = list(self.entries.get(_DOCKER_HUB_KEY, ()))
-        return tuple(found)
+    *secrets* are the credentials in a Pod's pull secrets by the Secret's name, in the Pod's order.
+    *image* is `HOST[:PORT]/PATH` as docker normalises it, without tag and digest. The kubelet
+    tries keys in reverse order of their text, so longer paths come first. It uses Docker Hub's
+    own key for Docker Hub's images only if no other key matches.
+    """
+    entries = [
+        (read_as, Match(secret, key, credentials[key]))
+        for secret, credentials in secrets.items()
+        for key in sorted(credentials)
+        if (read_as := kubelet_key(key)) is not None
+    ]
+    entries.sort(key=lambda entry: entry[0], reverse=True)
+    found = [match for key, match in entries if key_matches(key, image)]
+    if not found and _on_docker_hub(image):
+        found = [match for key, match in entries if key == _DOCKER_HUB_KEY]
+    return found
 
 
 def _on_docker_hub(image: str) -> bool:

@@ -1,7 +1,7 @@
 """Check whether pull secrets work: as the kubelet reads them, and at their registries."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from regctl import parallel
@@ -9,15 +9,15 @@ from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import decode_secret
 from regctl.credentials.kubelet import kubelet_key
-from regctl.errors import InvalidReferenceError, MalformedError, RegctlError
-from regctl.pullsecrets.content import credentials_of
+from regctl.errors import MalformedError, RegctlError
 from regctl.pullsecrets.inventory import Inventory
 from regctl.reference import Registry
 
 Verdict = Literal["ok", "problem", "unknown"]
 # Tries a credential at a registry; returns None if it is accepted, else the error.
 Trial = Callable[[Registry, Credential], RegctlError | None]
-_Trials = Mapping[tuple[Registry, Credential], RegctlError | None]
+_Login = tuple[Registry, Credential]
+_Trials = Mapping[_Login, RegctlError | None]
 
 _PATHS_OF_NO_IMAGE = {"v1", "v2", "v2/_catalog", "_catalog"}
 
@@ -38,23 +38,6 @@ class Finding:
     username: str | None = None
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """An entry that the kubelet would use, to be tried at its registry."""
-
-    secret: Secret
-    key: str
-    credential: Credential = field(repr=False)
-
-    @property
-    def registry(self) -> Registry | None:
-        """The registry to try it at, or None for a glob."""
-        try:
-            return Registry.parse(self.key)
-        except InvalidReferenceError:
-            return None
-
-
 def check(
     found: Inventory,
     trial: Trial | None,
@@ -69,51 +52,55 @@ def check(
     says that *found* has all pull secrets of its namespaces, so an account that lists another one
     is a problem.
     """
-    findings: list[Finding] = []
-    entries: list[_Entry] = []
-    for item in found.items:
-        problems = list(_problems(item.secret))
-        findings += problems
-        bad_keys = {problem.key for problem in problems}
-        if None not in bad_keys:
-            entries += (entry for entry in _entries(item.secret) if entry.key not in bad_keys)
-    findings += _blocked(found)
-    if complete:
-        findings += _dangling(found)
-    trials = _try_all(entries, trial, workers) if trial is not None else {}
-    findings += (_entry_finding(entry, trials) for entry in entries)
+    findings = [*_blocked(found), *(_dangling(found) if complete else ())]
+    inspected = [pair for item in found.items for pair in _inspect(item.secret)]
+    logins = list(dict.fromkeys(login for _, login in inspected if login is not None))
+    trials = _try_all(logins, trial, workers) if trial is not None else {}
+    for finding, login in inspected:
+        if login is None or login not in trials:
+            findings.append(finding)
+        elif error := trials[login]:
+            findings.append(replace(finding, verdict="problem", message=error.message))
+        else:
+            findings.append(replace(finding, verdict="ok", message="accepted by the registry"))
     return sorted(findings, key=lambda f: (f.namespace, f.subject, f.key or "", f.message))
 
 
-def _problems(secret: Secret) -> Iterator[Finding]:
-    """Yield the problems of a Secret that need no registry to be found."""
-
-    def problem(message: str, key: str | None = None) -> Finding:
-        return Finding(secret.namespace, f"secret/{secret.name}", "problem", message, key)
-
+def _inspect(secret: Secret) -> Iterator[tuple[Finding, _Login | None]]:
+    """Without a registry, yield each finding, and the login whose trial would decide it."""
+    problem = Finding(secret.namespace, f"secret/{secret.name}", "problem", "has no registry")
     try:
         credentials = decode_secret(secret.type, secret.data, source=secret.name)
     except MalformedError as error:
-        yield problem(f"every Pod that lists it fails to pull: {error.message}")
+        message = f"every Pod that lists it fails to pull: {error.message}"
+        yield replace(problem, message=message), None
         return
     if credentials is None:
-        yield problem(f"the kubelet ignores it: its type is {secret.type}")
-        return
-    if not credentials:
-        yield problem("has no registry")
-    for key, credential in sorted(credentials.items()):
-        effective = kubelet_key(key)
-        if effective is None:
-            yield problem("the kubelet ignores the key: it is not an address", key)
-        elif effective.partition("/")[2] in _PATHS_OF_NO_IMAGE:
-            yield problem("the kubelet reads the end of the key as a path, which no image has", key)
-        elif not credential.username or not credential.password:
-            yield problem("has no user or no password", key)
+        message = f"the kubelet ignores it: its type is {secret.type}"
+        yield replace(problem, message=message), None
+    elif not credentials:
+        yield problem, None
+    for key, credential in (credentials or {}).items():
+        if fault := _entry_fault(key, credential):
+            yield replace(problem, message=fault, key=key), None
+            continue
+        registry = Registry.find(key)
+        why = " at the registry" if registry else ", because a glob names no single registry"
+        valid = replace(problem, verdict="unknown", message=f"valid; not tried{why}", key=key)
+        login = (registry, credential) if registry else None
+        yield replace(valid, username=credential.username), login
 
 
-def _entries(secret: Secret) -> Iterator[_Entry]:
-    for key, credential in sorted(credentials_of(secret).items()):
-        yield _Entry(secret, key, credential)
+def _entry_fault(key: str, credential: Credential) -> str | None:
+    """Return why the kubelet could not use an entry, or None."""
+    effective = kubelet_key(key)
+    if effective is None:
+        return "the kubelet ignores the key: it is not an address"
+    if effective.partition("/")[2] in _PATHS_OF_NO_IMAGE:
+        return "the kubelet reads the end of the key as a path, which no image has"
+    if not credential.username or not credential.password:
+        return "has no user or no password"
+    return None
 
 
 def _blocked(found: Inventory) -> Iterator[Finding]:
@@ -145,31 +132,6 @@ def _dangling(found: Inventory) -> Iterator[Finding]:
                 )
 
 
-def _try_all(entries: Sequence[_Entry], trial: Trial, workers: int) -> _Trials:
-    """Try each distinct credential once."""
-    pairs = ((entry.registry, entry.credential) for entry in entries)
-    distinct = list(
-        dict.fromkeys((registry, credential) for registry, credential in pairs if registry)
-    )
-    tried = parallel.run(lambda pair: trial(*pair), distinct, workers=workers)
-    return {pair: it for pair, it in tried if not isinstance(it, parallel.Interrupted)}
-
-
-def _entry_finding(entry: _Entry, trials: _Trials) -> Finding:
-    registry = entry.registry
-    verdict: Verdict = "unknown"
-    message = "valid; not tried at the registry"
-    if registry is None:
-        message = "valid; not tried, because a glob names no single registry"
-    elif (registry, entry.credential) in trials:
-        error = trials[registry, entry.credential]
-        verdict = "ok" if error is None else "problem"
-        message = "accepted by the registry" if error is None else error.message
-    return Finding(
-        entry.secret.namespace,
-        f"secret/{entry.secret.name}",
-        verdict,
-        message,
-        entry.key,
-        entry.credential.username,
-    )
+def _try_all(logins: Sequence[_Login], trial: Trial, workers: int) -> _Trials:
+    tried = parallel.run(lambda login: trial(*login), logins, workers=workers)
+    return {login: it for login, it in tried if not isinstance(it, parallel.Interrupted)}

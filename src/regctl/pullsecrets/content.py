@@ -1,21 +1,14 @@
 """The credentials in a pull secret of the cluster."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from regctl.cluster.secret import Secret
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import check_namespace, check_object_name
+from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
-from regctl.credentials.dockerconfigjson import (
-    DOCKERCFG,
-    DOCKERCFG_KEY,
-    DOCKERCONFIGJSON,
-    DOCKERCONFIGJSON_KEY,
-    decode_secret,
-    read_auths,
-    read_object,
-)
-from regctl.credentials.kubelet import PullSecretData, kubelet_key
-from regctl.errors import InvalidInputError, InvalidReferenceError, MalformedError
+from regctl.credentials.dockerconfigjson import DOCKERCFG, DOCKERCONFIGJSON, decode_secret
+from regctl.credentials.kubelet import kubelet_key
+from regctl.errors import InvalidInputError, MalformedError, ObjectNotFoundError
 from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
@@ -42,23 +35,24 @@ def credentials_for(secret: Secret, registry: Registry | None) -> dict[str, Cred
     return {
         key: credential
         for key, credential in credentials.items()
-        if registry is None or _is_for(key, registry)
+        if registry is None or Registry.find(key) == registry
     }
 
 
-def _is_for(key: str, registry: Registry) -> bool:
-    try:
-        return Registry.parse(key) == registry
-    except InvalidReferenceError:
-        return False
-
-
-def credentials_to_copy(secret: Secret, key: str | None) -> Mapping[str, Credential]:
+def read_credentials(
+    cluster: Cluster, namespace: str, name: str, key: str | None = None
+) -> Mapping[str, Credential]:
     """
-    Return the credentials in *secret* for the registry *key*, or all for None.
+    Return the credentials in an existing Secret for the registry *key*, or all for None.
 
-    Raises InvalidInputError if there is no such credential, MalformedError.
+    Raises ObjectNotFoundError, InvalidInputError if it has none for *key*, MalformedError.
     """
+    secret = get_secret(cluster, check_namespace(namespace), check_object_name(name, "Secret"))
+    if secret is None:
+        raise ObjectNotFoundError(
+            f"cannot copy secret {name} in namespace {namespace}: it does not exist",
+            hint=f"`regctl secret list -n {namespace}` shows the Secrets there",
+        )
     credentials = {
         present: credential
         for present, credential in credentials_of(secret).items()
@@ -68,20 +62,6 @@ def credentials_to_copy(secret: Secret, key: str | None) -> Mapping[str, Credent
         wanted = f" for {key}" if key else ""
         raise InvalidInputError(
             f"{secret.subject} has no credential{wanted}",
-            hint="`regctl secret list -o wide` shows the registries of each Secret",
+            hint=f"`regctl secret list -n {namespace}` shows the registries of each Secret",
         )
     return credentials
-
-
-def kubelet_data(secret: Secret) -> PullSecretData:
-    """Return what the kubelet reads of *secret*."""
-    return PullSecretData(secret.name, secret.type, secret.data)
-
-
-def raw_entries(secret: Secret) -> dict[str, Any]:
-    """Return the entries by registry key, with the fields that regctl does not know."""
-    credentials_of(secret)
-    if secret.type == DOCKERCFG:
-        return read_object(secret.data[DOCKERCFG_KEY], source=secret.subject)
-    document = read_object(secret.data[DOCKERCONFIGJSON_KEY], source=secret.subject)
-    return read_auths(document, source=secret.subject)

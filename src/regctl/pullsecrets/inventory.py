@@ -3,14 +3,13 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import foreign_object
 from regctl.cluster.resource import SECRETS, Namespace
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.secret import Secret, get_secret, read_secret
 from regctl.cluster.serviceaccounts import ServiceAccount, detach, list_service_accounts
 from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
@@ -22,7 +21,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.outcome import DryRun, Outcome, result_of_error
-from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_for, credentials_of
 from regctl.pullsecrets.rollout import not_started
 
 
@@ -33,11 +32,11 @@ class PullSecretUse:
     secret: Secret
     accounts: tuple[ServiceAccount, ...] | None = field(default=None, repr=False)
 
-    @cached_property
+    @property
     def broken(self) -> str | None:
         """Why the kubelet cannot decode it, or None."""
         try:
-            _ = credentials_of(self.secret)
+            credentials_of(self.secret)
         except MalformedError as error:
             return error.message
         return None
@@ -45,15 +44,13 @@ class PullSecretUse:
     @property
     def registries(self) -> tuple[str, ...]:
         """The registry keys in it."""
-        return () if self.broken else tuple(sorted(credentials_of(self.secret)))
+        return tuple(sorted(credentials_for(self.secret, None)))
 
     @property
     def users(self) -> tuple[str, ...]:
         """The users in it, each once."""
-        if self.broken:
-            return ()
-        named = (credentials_of(self.secret)[key].username for key in self.registries)
-        return tuple(dict.fromkeys(named))
+        credentials = credentials_for(self.secret, None)
+        return tuple(dict.fromkeys(credentials[key].username for key in self.registries))
 
     @property
     def account_names(self) -> tuple[str, ...] | None:
@@ -117,64 +114,47 @@ def list_pull_secrets(
     """
     wanted = None if namespaces is None else {namespace.name for namespace in namespaces}
 
-    def read(namespace: str | None) -> _Reading:
-        secrets = tuple(_read_secrets(cluster, namespace, name, label_selector))
-        return _Reading(secrets, _read_accounts(cluster, namespace))
-
-    def read_or_error(namespace: str) -> _Reading | RegctlError:
+    def read(namespace: str | None) -> Inventory:
         try:
-            return read(namespace)
+            return _read(cluster, namespace, name, label_selector)
         except RegctlError as error:
-            return error
+            if namespace is None:
+                raise
+            return Inventory(errors={namespace: error}, accounts=())
 
-    errors: dict[str, RegctlError] = {}
-    readings: list[_Reading] = []
-    if everywhere:
-        readings.append(read(None))
-    else:
-        for namespace, reading in cluster.run_parallel(read_or_error, sorted(wanted or ())):
-            if isinstance(reading, RegctlError):
-                errors[namespace] = reading
-            elif isinstance(reading, _Reading):
-                readings.append(reading)
-    return _inventory(readings, wanted, errors)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """The pull secrets and accounts of one namespace, or of all; *accounts* as in Inventory."""
-
-    secrets: tuple[Secret, ...]
-    accounts: tuple[ServiceAccount, ...] | None
-
-
-def _inventory(
-    readings: Sequence[_Reading], wanted: set[str] | None, errors: Mapping[str, RegctlError]
-) -> Inventory:
     def selected(namespace: str) -> bool:
         return wanted is None or namespace in wanted
 
-    listed = [reading.accounts for reading in readings if reading.accounts is not None]
-    all_listed = len(listed) == len(readings)
-    accounts = [account for some in listed for account in some if selected(account.namespace)]
-    users: dict[tuple[str, str], list[ServiceAccount]] = {}
-    for account in accounts:
-        for pull_secret in account.pull_secrets:
-            users.setdefault((account.namespace, pull_secret), []).append(account)
-    secrets = sorted(
-        (s for reading in readings for s in reading.secrets if selected(s.namespace)),
-        key=lambda secret: (secret.namespace, secret.name),
+    answers = cluster.run_parallel(read, [None] if everywhere else sorted(wanted or ()))
+    parts = [part for _, part in answers if isinstance(part, Inventory)]
+    items = [item for part in parts for item in part.items if selected(item.secret.namespace)]
+    listed = [part.accounts for part in parts if part.accounts is not None]
+    accounts = tuple(one for some in listed for one in some if selected(one.namespace))
+    return Inventory(
+        tuple(sorted(items, key=lambda item: (item.secret.namespace, item.secret.name))),
+        {namespace: error for part in parts for namespace, error in part.errors.items()},
+        accounts if len(listed) == len(parts) else None,
     )
+
+
+def _read(
+    cluster: Cluster, namespace: str | None, name: str | None, label_selector: str | None
+) -> Inventory:
+    secrets = list(_read_secrets(cluster, namespace, name, label_selector))
+    accounts: tuple[ServiceAccount, ...] | None = None
+    with contextlib.suppress(NotPermittedError):
+        accounts = tuple(list_service_accounts(cluster, namespace=namespace))
+    users: dict[tuple[str, str], tuple[ServiceAccount, ...]] = {}
+    for account in accounts or ():
+        for secret in account.pull_secrets:
+            key = account.namespace, secret
+            users[key] = (*users.get(key, ()), account)
     return Inventory(
         tuple(
-            PullSecretUse(
-                secret,
-                tuple(users.get((secret.namespace, secret.name), ())) if all_listed else None,
-            )
-            for secret in secrets
+            PullSecretUse(s, None if accounts is None else users.get((s.namespace, s.name), ()))
+            for s in secrets
         ),
-        errors,
-        tuple(accounts) if all_listed else None,
+        accounts=accounts,
     )
 
 
@@ -183,21 +163,15 @@ def _read_secrets(
 ) -> Iterator[Secret]:
     if namespace is not None and name is not None:
         # A Role for this name alone permits a GET, but no LIST.
-        if (item := cluster.get(SECRETS, namespace, name)) is not None:
-            yield read_secret(item)
+        if (secret := get_secret(cluster, namespace, name)) is not None:
+            yield secret
         return
     fields = [f"metadata.name={name}"] if name else [f"type={kind}" for kind in PULL_SECRET_TYPES]
     for selector in fields:
-        for item in cluster.list(
+        items = cluster.list(
             SECRETS, namespace=namespace, label_selector=label_selector, field_selector=selector
-        ):
-            yield read_secret(item)
-
-
-def _read_accounts(cluster: Cluster, namespace: str | None) -> tuple[ServiceAccount, ...] | None:
-    with contextlib.suppress(NotPermittedError):
-        return tuple(list_service_accounts(cluster, namespace=namespace))
-    return None
+        )
+        yield from map(read_secret, items)
 
 
 # Deletion

@@ -24,6 +24,7 @@ from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON_KEY,
     dockerconfigjson_entry,
     encode_dockerconfigjson,
+    read_entries,
 )
 from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
@@ -34,7 +35,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.outcome import Action
-from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of, raw_entries
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
 from regctl.reference import Registry
 
 _UNMANAGED = "not managed by regctl"
@@ -167,12 +168,8 @@ class Change:
     content: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """The namespaces to work on, and each one's Secret, None, or the error of reading it."""
-
-    namespaces: tuple[Namespace, ...]
-    secrets: Mapping[str, Secret | RegctlError | None] = field(repr=False)
+# Each namespace's Secret, None if it does not exist, or the error of reading it.
+Observed = Mapping[Namespace, Secret | RegctlError | None]
 
 
 def plan(
@@ -184,8 +181,8 @@ def plan(
     Return one Change for each namespace in *observed*, sorted by namespace.
     """
     return [
-        plan_one(desired, namespace, observed.secrets.get(namespace.name), policy)
-        for namespace in sorted(observed.namespaces, key=lambda namespace: namespace.name)
+        plan_one(desired, namespace, observed[namespace], policy)
+        for namespace in sorted(observed, key=lambda namespace: namespace.name)
     ]
 
 
@@ -270,7 +267,8 @@ def _content(desired: PullSecret, secret: Secret) -> bytes:
     if not desired.merge:
         return desired.content
     try:
-        entries = raw_entries(secret)
+        credentials_of(secret)
+        entries = read_entries(secret.type, secret.data, source=secret.subject) or {}
     except MalformedError as error:
         raise MalformedError(
             f"cannot merge into {secret.subject}: its content cannot be decoded",

@@ -6,20 +6,19 @@ run that changes nothing is two requests for up to a page of namespaces. Otherwi
 request for each named namespace.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import PART_OF
-from regctl.cluster.resource import SECRETS, Namespace, check_namespace, check_object_name
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.resource import SECRETS, Namespace
+from regctl.cluster.secret import Secret, get_secret, read_secret
 from regctl.cluster.serviceaccounts import Accounts, ServiceAccount, attach, list_service_accounts
-from regctl.credentials.credential import Credential
-from regctl.errors import NotPermittedError, NotStartedError, ObjectNotFoundError, RegctlError
+from regctl.errors import NotPermittedError, NotStartedError, RegctlError
 from regctl.outcome import RESULTS, DryRun, Outcome, Result, result_of_error
-from regctl.pullsecrets.content import credentials_to_copy
 from regctl.pullsecrets.plan import (
     LEAVE_FOREIGN,
     Change,
@@ -48,9 +47,7 @@ class Rollout:
     observed: Observed = field(repr=False)
     policy: TakeoverPolicy = LEAVE_FOREIGN
     accounts: Accounts = NO_ACCOUNTS
-    known_accounts: Mapping[str, tuple[ServiceAccount, ...]] | None = field(
-        default=None, repr=False
-    )
+    known_accounts: Mapping[str, Sequence[ServiceAccount]] | None = field(default=None, repr=False)
 
     @property
     def changes(self) -> list[Change]:
@@ -64,7 +61,7 @@ class Rollout:
         An error in one namespace is its outcome and stops no other. On Ctrl-C every namespace
         still gets an outcome, NotStartedError if it was not started, before KeyboardInterrupt.
         """
-        spaces = {namespace.name: namespace for namespace in self.observed.namespaces}
+        spaces = {namespace.name: namespace for namespace in self.observed}
         work = []
         for change in self.changes:
             if self._needs_requests(change, dry_run):
@@ -117,7 +114,7 @@ class Rollout:
             outcome = self._outcome(change, error=error)
         if outcome.error is not None or not self.accounts:
             return (outcome,)
-        return (outcome, *self._attach_all(namespace.name, dry_run))
+        return (outcome, *self._attach(namespace.name, dry_run))
 
     def _change_secret(
         self, namespace: Namespace, change: Change, dry_run: DryRun | None
@@ -134,8 +131,7 @@ class Rollout:
             return self._send(current, server_dry_run=dry_run == "server")
 
         def replan() -> Change:
-            item = self.cluster.get(SECRETS, namespace.name, self.desired.name)
-            secret = read_secret(item) if item is not None else None
+            secret = get_secret(self.cluster, namespace.name, self.desired.name)
             return plan_one(self.desired, namespace, secret, self.policy)
 
         return self.cluster.retry_on_conflict(send, change, replan)
@@ -161,40 +157,39 @@ class Rollout:
         )
         return self._outcome(change, "created" if response.status == 201 else "configured")
 
-    def _attach_all(self, namespace: str, dry_run: DryRun | None) -> Iterator[Outcome]:
+    def _attach(self, namespace: str, dry_run: DryRun | None) -> Iterator[Outcome]:
+        """Attach the Secret to the selected accounts of a namespace; yield each one's outcome."""
         try:
             accounts = self._accounts_in(namespace)
         except RegctlError as error:
             yield Outcome("serviceaccount", "*", "failed", namespace, error=error)
             return
         for account in accounts:
-            yield self._attach(account, dry_run)
+            outcome = Outcome("serviceaccount", account.name, "unchanged", namespace)
+            try:
+                if attach(self.cluster, account, self.desired.name, dry_run=dry_run):
+                    outcome = replace(
+                        outcome,
+                        result="configured",
+                        note="for new Pods",
+                        differences=(f"does not use {self.desired.name}",),
+                    )
+            except RegctlError as error:
+                outcome = replace(outcome, result="failed", error=error)
+            yield outcome
 
     def _accounts_in(self, namespace: str) -> list[ServiceAccount]:
         """Return the selected accounts of a namespace; one that was not found is not read yet."""
-        known = None if self.known_accounts is None else self.known_accounts.get(namespace, ())
-        if self.accounts.every and known is None:
-            known = tuple(list_service_accounts(self.cluster, namespace=namespace))
-        by_name = {account.name: account for account in known or ()}
+        known: Iterable[ServiceAccount] = ()
+        if self.known_accounts is not None:
+            known = self.known_accounts.get(namespace, ())
+        elif self.accounts.every:
+            known = list_service_accounts(self.cluster, namespace=namespace)
+        by_name = {account.name: account for account in known}
         names: Sequence[str] = self.accounts.named
         if self.accounts.every:
             names = sorted({*by_name, *names})
         return [by_name.get(name, ServiceAccount(namespace, name)) for name in names]
-
-    def _attach(self, account: ServiceAccount, dry_run: DryRun | None) -> Outcome:
-        outcome = Outcome("serviceaccount", account.name, "unchanged", account.namespace)
-        try:
-            changed = attach(self.cluster, account, self.desired.name, dry_run=dry_run)
-        except RegctlError as error:
-            return replace(outcome, result="failed", error=error)
-        if not changed:
-            return outcome
-        return replace(
-            outcome,
-            result="configured",
-            note="for new Pods",
-            differences=(f"does not use {self.desired.name}",),
-        )
 
 
 def prepare(
@@ -206,59 +201,37 @@ def prepare(
     accounts: Accounts = NO_ACCOUNTS,
 ) -> Rollout:
     """Read what is in the cluster and return the rollout of *desired* into *namespaces*."""
-    observed = Observed(tuple(namespaces), observe(cluster, desired.name, namespaces))
+    observed = observe(cluster, desired.name, namespaces)
     known_accounts = _known_accounts(cluster, accounts, namespaces)
     return Rollout(cluster, desired, observed, policy, accounts, known_accounts)
 
 
 def observe(
     cluster: Cluster, name: str, namespaces: Sequence[Namespace]
-) -> dict[str, Secret | RegctlError | None]:
+) -> dict[Namespace, Secret | RegctlError | None]:
     """
     Return the Secret *name* of each namespace, None if it does not exist, or the error of reading.
 
     One LIST of the cluster for many namespaces; one GET for each of a few, or if the user may not
-    list.
+    list. A terminating namespace is not read.
     """
-    wanted = [namespace.name for namespace in namespaces if not namespace.terminating]
-    found: dict[str, Secret | RegctlError | None] = dict.fromkeys(wanted)
+    found: dict[Namespace, Secret | RegctlError | None] = dict.fromkeys(namespaces)
+    wanted = [namespace for namespace in found if not namespace.terminating]
     if len(wanted) > _FEW:
-        try:
-            for item in cluster.list(SECRETS, field_selector=f"metadata.name={name}"):
-                if item["metadata"]["namespace"] in found:
-                    found[item["metadata"]["namespace"]] = read_secret(item)
-        except NotPermittedError:
-            pass
-        else:
-            return found
+        with contextlib.suppress(NotPermittedError):
+            listed = cluster.list(SECRETS, field_selector=f"metadata.name={name}")
+            secrets = {secret.namespace: secret for secret in map(read_secret, listed)}
+            return found | {space: secrets.get(space.name) for space in wanted}
 
-    def read(namespace: str) -> Secret | RegctlError | None:
+    def read(namespace: Namespace) -> Secret | RegctlError | None:
         try:
-            item = cluster.get(SECRETS, namespace, name)
+            return get_secret(cluster, namespace.name, name)
         except RegctlError as error:
             return error
-        return None if item is None else read_secret(item)
 
     answers = cluster.run_parallel(read, wanted)
     found.update((space, it) for space, it in answers if not isinstance(it, parallel.Interrupted))
     return found
-
-
-def read_credentials(
-    cluster: Cluster, namespace: str, name: str, key: str | None = None
-) -> Mapping[str, Credential]:
-    """
-    Return the credentials in an existing Secret for the registry *key*, or all.
-
-    Raises ObjectNotFoundError, InvalidInputError if it has none for *key*, MalformedError.
-    """
-    item = cluster.get(SECRETS, check_namespace(namespace), check_object_name(name, "Secret"))
-    if item is None:
-        raise ObjectNotFoundError(
-            f"cannot copy secret {name} in namespace {namespace}: it does not exist",
-            hint=f"`regctl secret list -n {namespace}` shows the Secrets there",
-        )
-    return credentials_to_copy(read_secret(item), key)
 
 
 def not_started(subject: str) -> NotStartedError:
@@ -268,15 +241,14 @@ def not_started(subject: str) -> NotStartedError:
 
 def _known_accounts(
     cluster: Cluster, accounts: Accounts, namespaces: Sequence[Namespace]
-) -> dict[str, tuple[ServiceAccount, ...]] | None:
+) -> dict[str, list[ServiceAccount]] | None:
     """Return the accounts by namespace from one LIST, or None if each is to be read."""
     if not accounts or len(namespaces) <= _FEW:
         return None
     only = accounts.named[0] if len(accounts.named) == 1 and not accounts.every else None
-    found: dict[str, tuple[ServiceAccount, ...]] = {}
-    try:
+    with contextlib.suppress(NotPermittedError):
+        found: dict[str, list[ServiceAccount]] = {}
         for account in list_service_accounts(cluster, name=only):
-            found[account.namespace] = (*found.get(account.namespace, ()), account)
-    except NotPermittedError:
-        return None
-    return found
+            found.setdefault(account.namespace, []).append(account)
+        return found
+    return None

@@ -24,6 +24,7 @@ from regctl.errors import (
 )
 from regctl.outcome import DryRun, Outcome
 from regctl.pullsecrets import schema
+from regctl.pullsecrets.content import read_credentials
 from regctl.pullsecrets.inventory import PullSecretUse, delete, list_pull_secrets
 from regctl.pullsecrets.plan import (
     LEAVE_FOREIGN,
@@ -32,26 +33,22 @@ from regctl.pullsecrets.plan import (
     default_name,
     registry_key,
 )
-from regctl.pullsecrets.rollout import Rollout, prepare, read_credentials
+from regctl.pullsecrets.rollout import Rollout, prepare
 from regctl.reference import Registry
 
 SCHEMA_FILE = "secret-sync.schema.json"
 
 
 @dataclass(frozen=True)
-class Source:
-    """The source of one registry's credential; *kind* is `docker`, `env`, `file` or `secret`."""
-
-    kind: str
-    value: Any
-
-
-@dataclass(frozen=True)
 class DeclaredRegistry:
-    """One registry in a declared Secret."""
+    """
+    One registry in a declared Secret.
+
+    *source* has one key, `docker`, `env`, `file` or `secret`: where the credential comes from.
+    """
 
     key: str
-    source: Source
+    source: Mapping[str, Any]
     email: str | None = None
 
 
@@ -75,19 +72,13 @@ class SyncFile:
     folder: Path = field(default=Path(), compare=False)
 
 
-def read(path: Path) -> SyncFile:
-    """Read a file. Raises FileAccessError, or MalformedError with the line of the first fault."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"cannot read {path}: not UTF-8") from error
-    return replace(parse(text, source=str(path)), folder=path.parent)
+def parse(text: str, *, source: str, folder: Path = Path()) -> SyncFile:
+    """
+    Return the content of a file; *source* names it in errors.
 
-
-def parse(text: str, *, source: str) -> SyncFile:
-    """Return the content of a file; *source* names it in errors. Raises MalformedError."""
+    Paths in the file are relative to *folder*. Raises MalformedError with the line of the first
+    fault.
+    """
     located = load_located(text, source=source)
     schema.check(
         json.loads(resources.files("regctl.pullsecrets").joinpath(SCHEMA_FILE).read_text()),
@@ -108,7 +99,7 @@ def parse(text: str, *, source: str) -> SyncFile:
                 hint="declare several registries in one Secret",
             )
         secrets.append(declared)
-    return SyncFile(located.value["name"], tuple(secrets))
+    return SyncFile(located.value["name"], tuple(secrets), folder)
 
 
 def _secret(item: Mapping[str, Any]) -> DeclaredSecret:
@@ -132,8 +123,8 @@ def _secret(item: Mapping[str, Any]) -> DeclaredSecret:
 
 
 def _registry(item: Mapping[str, Any]) -> DeclaredRegistry:
-    [(kind, value)] = item.get("credential", {"docker": True}).items()
-    return DeclaredRegistry(registry_key(item["server"]), Source(kind, value), item.get("email"))
+    source = item.get("credential", {"docker": True})
+    return DeclaredRegistry(registry_key(item["server"]), source, item.get("email"))
 
 
 @dataclass(frozen=True)
@@ -141,58 +132,49 @@ class Sync:
     """
     A file, and the cluster that its Secrets go to.
 
-    *on_credential* gets each credential that is read. *notice* gets a text for the user.
+    The cluster is read on first use of *spaces* and *prunable*. Credentials are read when their
+    Secret's turn comes: one may be in a Secret that the same file declares before it.
+    *on_credential* gets each credential that is read.
     """
 
     file: SyncFile
     cluster: Cluster = field(repr=False)
     environ: Mapping[str, str] = field(repr=False)
     policy: TakeoverPolicy = LEAVE_FOREIGN
+    prune: bool = False
     on_credential: Callable[[Credential], object] = field(default=lambda _: None, repr=False)
     notice: Callable[[str], object] = field(default=lambda _: None, repr=False)
 
-    def prepare(self, *, prune: bool = False) -> "SyncPlan":
-        """Find the namespaces of each declared Secret, and with *prune* the Secrets to delete."""
+    @cached_property
+    def spaces(self) -> Mapping[str, tuple[Namespace, ...] | RegctlError]:
+        """The namespaces of each declared Secret, or the error of finding them."""
         spaces: dict[str, tuple[Namespace, ...] | RegctlError] = {}
         for declared in self.file.secrets:
             try:
                 spaces[declared.name] = declared.targets.resolve(self.cluster)
             except RegctlError as error:
                 spaces[declared.name] = error
-        complete = all(isinstance(found, tuple) for found in spaces.values())
-        prunable = tuple(self._prunable(spaces)) if prune and complete else ()
-        return SyncPlan(self, spaces, prunable, prune=prune)
+        return spaces
 
-    def _prunable(
-        self, spaces: Mapping[str, tuple[Namespace, ...] | RegctlError]
-    ) -> Iterator[PullSecretUse]:
-        """Yield the Secrets with this file's label that the file does not declare."""
-        declared = {
-            (space.name, name)
-            for name, found in spaces.items()
-            if isinstance(found, tuple)
-            for space in found
-        }
+    @cached_property
+    def prunable(self) -> tuple[PullSecretUse, ...]:
+        """
+        The Secrets with this file's label that the file no longer declares, to be deleted.
+
+        None without *prune*, or if the namespaces of a declared Secret are unknown.
+        """
+        declared: set[tuple[str, str]] = set()
+        for name, spaces in self.spaces.items():
+            if isinstance(spaces, RegctlError):
+                return ()
+            declared |= {(space.name, name) for space in spaces}
+        if not self.prune:
+            return ()
         labels = f"{MANAGED_BY}={OUR_LABELS[MANAGED_BY]},{PART_OF}={self.file.name}"
         found = list_pull_secrets(self.cluster, None, everywhere=True, label_selector=labels)
-        for use in found.items:
-            if (use.secret.namespace, use.secret.name) not in declared:
-                yield use
-
-
-@dataclass(frozen=True)
-class SyncPlan:
-    """
-    The namespaces of each declared Secret, and the Secrets to delete.
-
-    Credentials are read when their Secret's turn comes: one may be in a Secret that the same file
-    declares before it.
-    """
-
-    sync: Sync
-    spaces: Mapping[str, tuple[Namespace, ...] | RegctlError] = field(repr=False)
-    prunable: tuple[PullSecretUse, ...]
-    prune: bool = False
+        return tuple(
+            use for use in found.items if (use.secret.namespace, use.secret.name) not in declared
+        )
 
     @property
     def size(self) -> int:
@@ -205,10 +187,10 @@ class SyncPlan:
         Create or update the declared Secrets, then delete the prunable ones.
 
         Yields outcomes as Rollout.run does. Nothing is deleted if a declared Secret failed before
-        its rollout, for example without a credential.
+        its rollout, for example without a credential; *notice* gets a text about that.
         """
         complete = True
-        for declared in self.sync.file.secrets:
+        for declared in self.file.secrets:
             try:
                 rollout = self._rollout(declared)
             except RegctlError as error:
@@ -217,9 +199,9 @@ class SyncPlan:
             else:
                 yield from rollout.run(dry_run)
         if complete:
-            yield from delete(self.sync.cluster, self.prunable, dry_run=dry_run)
+            yield from delete(self.cluster, self.prunable, dry_run=dry_run)
         elif self.prune:
-            self.sync.notice("nothing is pruned: part of the file failed")
+            self.notice("nothing is pruned: part of the file failed")
 
     def _rollout(self, declared: DeclaredSecret) -> Rollout:
         spaces = self.spaces[declared.name]
@@ -229,33 +211,32 @@ class SyncPlan:
             declared.name,
             {registry.key: self._credential(registry) for registry in declared.registries},
             merge=declared.merge,
-            labels={PART_OF: self.sync.file.name},
+            labels={PART_OF: self.file.name},
         )
         return prepare(
-            self.sync.cluster,
+            self.cluster,
             desired,
             spaces,
-            policy=self.sync.policy,
+            policy=self.policy,
             accounts=declared.accounts,
         )
 
     def _credential(self, registry: DeclaredRegistry) -> Credential:
         found = self._from_source(registry)
-        self.sync.on_credential(found)
+        self.on_credential(found)
         return found if registry.email is None else replace(found, email=registry.email)
 
     def _from_source(self, registry: DeclaredRegistry) -> Credential:
-        value = registry.source.value
-        match registry.source.kind:
-            case "env":
+        match registry.source:
+            case {"env": value}:
                 username = check_username(self._variable(value["username"]))
                 return Credential(username, self._variable(value["password"]))
-            case "file":
-                path = self.sync.file.folder / value["path"]
+            case {"file": value}:
+                path = self.file.folder / value["path"]
                 return Credential(check_username(value["username"]), _read_password(path))
-            case "secret":
+            case {"secret": value}:
                 namespace, _, name = value.partition("/")
-                found = read_credentials(self.sync.cluster, namespace, name, registry.key)
+                found = read_credentials(self.cluster, namespace, name, registry.key)
                 return next(iter(found.values()))
         credential = self._docker.credential_for(Registry.parse(registry.key.replace("*", "x")))
         if credential is None:
@@ -267,10 +248,10 @@ class SyncPlan:
 
     @cached_property
     def _docker(self) -> DockerConfig:
-        return DockerConfig.load(self.sync.environ)
+        return DockerConfig.load(self.environ)
 
     def _variable(self, name: str) -> str:
-        value = self.sync.environ.get(name)
+        value = self.environ.get(name)
         if not value:
             raise NoCredentialError(f"the environment variable {name} is empty or not set")
         return value

@@ -13,12 +13,12 @@ from typing import Any
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import PODS, SECRETS, SERVICE_ACCOUNTS, Namespace, Resource
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.resource import PODS, SERVICE_ACCOUNTS, Namespace, Resource
+from regctl.cluster.secret import Secret, get_secret
 from regctl.cluster.serviceaccounts import read_service_account
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import decode_secret
-from regctl.credentials.kubelet import KubeletKeyring, Match, kubelet_key
+from regctl.credentials.kubelet import Match, kubelet_key, match_image
 from regctl.errors import (
     AccessError,
     ClusterError,
@@ -31,7 +31,7 @@ from regctl.errors import (
 )
 from regctl.images.manifests import Platform
 from regctl.images.reader import Image, ImageReader
-from regctl.pullsecrets.content import kubelet_data
+from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
 from regctl.reference import ImageReference, Registry
 from regctl.registry.client import RegistryClient
@@ -130,8 +130,7 @@ class PullDiagnosis:
         usable: list[Secret] = []
         ignored: list[Check] = []
         for name in self.pull.names:
-            item = self.cluster.get(SECRETS, self.pull.namespace, name)
-            secret = read_secret(item) if item is not None else None
+            secret = get_secret(self.cluster, self.pull.namespace, name)
             check = self._check_secret(name, secret)
             if secret is None or check.state == "warning":
                 ignored.append(check)
@@ -140,7 +139,8 @@ class PullDiagnosis:
             if check.state == "failure":
                 return
             usable.append(secret)
-        matches = KubeletKeyring.of(map(kubelet_data, usable)).lookup(self._image_name)
+        credentials = {secret.name: credentials_of(secret) for secret in usable}
+        matches = match_image(credentials, self._image_name)
         if matches:
             yield from ignored
             yield from self._with_credentials(matches)
@@ -291,7 +291,7 @@ class PullDiagnosis:
     def _matches(self, item: PullSecretUse) -> bool:
         if item.broken:
             return False
-        return bool(KubeletKeyring.of([kubelet_data(item.secret)]).lookup(self._image_name))
+        return bool(match_image({item.secret.name: credentials_of(item.secret)}, self._image_name))
 
     # What the registry answered
 

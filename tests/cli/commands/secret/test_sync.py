@@ -90,6 +90,13 @@ def test_a_mistake_in_the_file_is_reported_with_its_line(
     assert kubernetes.audit(mark) == []
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sync.yaml"
+    refused(run("secret", "sync", str(path)), 1, str(path), "No such file")
+    path.write_bytes(b"name: x\n\xff")
+    refused(run("secret", "sync", str(path)), 1, f"{path}, line 2", "not UTF-8")
+
+
 def test_sync_reads_credentials_from_docker_and_from_other_secrets(
     kubernetes: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,8 +172,8 @@ def _copied(
     app: App, source: NamespacedName, server: str | None, flags: CredentialFlags
 ) -> "Mapping[str, Credential]":
     """Return the credentials in the Secret *source* for *server*, or all."""
+    from regctl.pullsecrets.content import read_credentials
     from regctl.pullsecrets.plan import registry_key
-    from regctl.pullsecrets.rollout import read_credentials
 
     if flags.given:
         raise InvalidInputError(

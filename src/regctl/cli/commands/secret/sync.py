@@ -40,16 +40,18 @@ def sync(app: App, *, file: Path, prune: bool, change: ChangeFlags) -> None:
     package regctl.pullsecrets.
     """
     from regctl.pullsecrets.plan import TakeoverPolicy
-    from regctl.pullsecrets.sync import Sync, read
+    from regctl.pullsecrets.sync import Sync, parse
 
+    text = app.read_text(str(file), "the declared pull secrets")
     task = Sync(
-        read(file),
+        parse(text, source=str(file), folder=file.parent),
         app.cluster,
         app.environ,
         TakeoverPolicy(change.adopt, change.replace),
+        prune,
         on_credential=app.redact,
         notice=app.output.warning,
-    ).prepare(prune=prune)
+    )
     number = len(task.prunable)
     question = f"Delete {count(number, 'Secret')} and make the other changes?" if number else None
     progress = ("namespaces", task.size)
