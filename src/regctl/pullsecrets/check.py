@@ -67,7 +67,7 @@ def check(
 
 
 def _inspect(secret: Secret) -> Iterator[tuple[Finding, _Login | None]]:
-    """Without a registry, yield each finding, and the login whose trial would decide it."""
+    """Yield each finding on a Secret, and the login whose trial at its registry decides it."""
     problem = Finding(secret.namespace, f"secret/{secret.name}", "problem", "has no registry")
     try:
         credentials = decode_secret(secret.type, secret.data, source=secret.name)
