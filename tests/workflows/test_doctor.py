@@ -69,7 +69,7 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
     ("content", "message"),
     [
         ("nonsense\n", "line 1: not NAME:HASH: distribution keeps using the file it read before"),
-        (f"ci:{BCRYPT}\nci:{BCRYPT}\n", "line 1, 2: ci has 2 identical lines"),
+        (f"ci:{BCRYPT}\nci:{BCRYPT}\n", "lines 1, 2: ci has 2 identical lines"),
         (
             "ci:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n",
             "line 1: sha1: ci: distribution rejects the user",

@@ -184,7 +184,7 @@ def test_an_anonymous_pull_that_gets_no_answer_names_the_command_for_a_pull_secr
     assert states(checks) == [("credential", "warning"), ("registry", "failure")]
     assert "pulls anonymously" in checks[0].message
     command = f"`regctl secret create --server {host} -n {space.name} --attach default`"
-    assert checks[0].hint == command
+    assert checks[0].hint == f"{command} creates one"
 
 
 def test_of_several_ignored_secrets_the_first_is_the_failure_and_comes_last(

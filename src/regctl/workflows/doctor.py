@@ -99,7 +99,7 @@ def check_auth_file(file: HtpasswdFile) -> Iterator[Check]:
     errors = [finding for finding in findings if finding.severity == "error"]
     for one in errors:
         lines = some_of([str(number) for number in one.lines])
-        where = f"line {lines}: " if lines else ""
+        where = f"{'lines' if len(one.lines) > 1 else 'line'} {lines}: " if lines else ""
         yield Check("auth file", "failure", f"{where}{one.problem}: {one.effect}", one.remedy)
     if not errors:
         yield Check("auth file", "ok", count(len(file.users()), "user"))

@@ -252,7 +252,7 @@ class PullDiagnosis:
                 yield Check("credential", "failure", *self._why_no_credential())
         except RegctlError as error:
             yield from ignored
-            yield Check("credential", "warning", anonymous, self._attach)
+            yield Check("credential", "warning", anonymous, f"{self._attach} creates one")
             yield self._failure(None, error)
         else:
             yield from ignored

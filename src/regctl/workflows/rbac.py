@@ -24,7 +24,7 @@ _READING = frozenset({"get", "list"})
 
 @dataclass(frozen=True)
 class Subject:
-    """Who gets the rights: a user, a group or a service account."""
+    """Who gets the rights: a user, a group, or a service account in its *namespace*."""
 
     kind: Literal["User", "Group", "ServiceAccount"]
     name: str
@@ -32,8 +32,8 @@ class Subject:
 
     def manifest(self) -> dict[str, str]:
         """Return the subject of a RoleBinding."""
-        if self.kind == "ServiceAccount":
-            return {"kind": self.kind, "name": self.name, "namespace": self.namespace or "default"}
+        if self.namespace is not None:
+            return {"kind": self.kind, "name": self.name, "namespace": self.namespace}
         return {"apiGroup": _API, "kind": self.kind, "name": self.name}
 
 

@@ -117,7 +117,7 @@ class RotationSteps:
         raise RegistryUnreachableError(
             f"{self.registry} did not accept {credential.username} within "
             f"{self.timeout:.0f} s: {failure}",
-            hint="`regctl auth push --check` shows whether the auth Secret has this user",
+            hint="check that the registry reads this auth file or auth Secret",
         ) from failure
 
     def update_pull_secrets(
@@ -142,13 +142,13 @@ class RotationSteps:
             rollout = prepare(
                 self.cluster, desired, [Namespace(space) for space in group], policy=self.policy
             )
-            for outcomes in rollout.run():
-                for outcome in outcomes:
-                    holder = group[str(outcome.namespace)]
-                    if outcome.error is not None:
-                        failed.append((holder, outcome.error))
-                    else:
-                        yield holder.updated(credential.username)
+            # No accounts are attached: each namespace has one outcome, that of its Secret.
+            for (outcome,) in rollout.run():
+                holder = group[str(outcome.namespace)]
+                if outcome.error is not None:
+                    failed.append((holder, outcome.error))
+                else:
+                    yield holder.updated(credential.username)
         if failed:
             holder, error = failed[0]
             old = holder.credential.username

@@ -74,8 +74,8 @@ def test_an_auth_file_is_checked_line_by_line(tmp_path: Path) -> None:
     checks = json.loads(result.stdout)["checks"]
     messages = [check["message"] for check in checks if check["state"] == "failure"]
     assert messages == [
-        "line 1, 2: ci has 2 lines: distribution uses line 2; other readers differ",
-        "line 1, 2: an unknown hash: ci: distribution rejects the user",
+        "lines 1, 2: ci has 2 lines: distribution uses the last line",
+        "lines 1, 2: an unknown hash: ci: distribution rejects the user",
         "line 3: not NAME:HASH: distribution keeps using the file it read before",
     ]
     assert [check["name"] for check in checks] == ["auth file"] * 3 + ["cluster"]

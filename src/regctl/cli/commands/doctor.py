@@ -128,8 +128,8 @@ def _pulls(
     image = None if subject.startswith(_POD) else parse_registry_or_image(subject)
     if isinstance(image, Registry):
         return None
-    namespace = _one_namespace(app, flags)
     node = Platform.parse(platform) if platform is not None else None
+    namespace = _one_namespace(app, flags)
     if image is None:
         return of_pod(app.cluster, namespace, subject.removeprefix(_POD), node)
     return (of_account(app.cluster, image, namespace, account, node),)
