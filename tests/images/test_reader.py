@@ -65,8 +65,8 @@ def test_an_image_with_one_variant(registry: StandinRegistry) -> None:
     assert image.platforms == ("linux/amd64",)
     assert image.created is not None
     assert image.created.year == 2026
-    assert [layer.size for layer in variant.layers] == [600, 3]
-    assert image.size == variant.size == variant.config.size + 603
+    assert [layer.size for layer in variant.manifest.layers] == [600, 3]
+    assert image.size == variant.size == variant.manifest.config.size + 603
 
 
 def test_an_index_has_a_variant_for_each_platform(registry: StandinRegistry) -> None:

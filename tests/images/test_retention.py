@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from regctl.images.manifests import Descriptor
+from regctl.images.manifests import Configuration, Descriptor, ImageManifest
 from regctl.images.reader import Image, TaggedImage, Variant
 from regctl.images.retention import RetentionRules, TagDecision, decide, digests_to_delete
 
@@ -13,9 +13,10 @@ DAY = 86400.0
 def image(digest: str, days: float | None, *, children: tuple[str, ...] = ()) -> Image:
     """An image that was built *days* ago."""
     created = NOW - timedelta(days=days) if days is not None else None
-    config = Descriptor(f"{digest}-config", 10, "")
+    manifest = ImageManifest("", Descriptor(f"{digest}-config", 10, ""), ())
     variants = tuple(
-        Variant(child, "", None, config, (), created=created) for child in children or (digest,)
+        Variant(child, None, manifest, Configuration(created=created))
+        for child in children or (digest,)
     )
     return Image("tag", digest, "", variants)
 

@@ -33,7 +33,10 @@ def parse_platform(text: str) -> "Platform":
 
 
 platform_option = option(
-    "--platform", type=parse_platform, metavar="OS/ARCH", help="Only the image for this platform."
+    "--platform",
+    type=parse_platform,
+    metavar="OS/ARCH",
+    help="Use only the image for this platform.",
 )
 
 
@@ -116,12 +119,12 @@ def variant_record(variant: "Variant") -> dict[str, Any]:
     return {
         "platform": str(variant.platform) if variant.platform else None,
         "digest": variant.digest,
-        "media_type": variant.media_type,
+        "media_type": variant.manifest.media_type,
         "size": variant.size,
-        "created": as_json(variant.created),
-        "labels": dict(variant.labels),
-        "config": _blob(variant.config),
-        "layers": [_blob(layer) for layer in variant.layers],
+        "created": as_json(variant.configuration.created),
+        "labels": dict(variant.configuration.labels),
+        "config": _blob(variant.manifest.config),
+        "layers": [_blob(layer) for layer in variant.manifest.layers],
     }
 
 

@@ -370,7 +370,11 @@ registry_options = _all(
 )
 
 
-# Lists from a registry
+# Images in a registry
+
+image_options = _all(
+    credential_options, registry_options, output_option("table", "json", "yaml", "name")
+)
 
 image_list_options = _all(
     option_group(

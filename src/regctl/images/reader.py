@@ -5,8 +5,8 @@ Sizes are in bytes, as stored. A layer that several tags or platforms share coun
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
@@ -33,20 +33,17 @@ _BATCH_SIZE = 200
 
 @dataclass(frozen=True)
 class Variant:
-    """An image for one platform."""
+    """An image for one platform. *digest* is that of its manifest."""
 
     digest: str
-    media_type: str
     platform: Platform | None
-    config: Descriptor
-    layers: tuple[Descriptor, ...]
-    created: datetime | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    manifest: ImageManifest
+    configuration: Configuration
 
     @property
     def size(self) -> int:
         """Return the size of the config and of each layer once."""
-        return _total_size((self.config, *self.layers))
+        return _total_size(self.manifest.blobs)
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Image:
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """Return the configs and layers of all variants, with repetitions."""
-        return tuple(blob for one in self.variants for blob in (one.config, *one.layers))
+        return tuple(blob for one in self.variants for blob in one.manifest.blobs)
 
     @property
     def size(self) -> int:
@@ -77,7 +74,8 @@ class Image:
     @property
     def created(self) -> datetime | None:
         """Return when the newest variant was built, as its configuration has it."""
-        return max((one.created for one in self.variants if one.created), default=None)
+        dates = (one.configuration.created for one in self.variants)
+        return max(filter(None, dates), default=None)
 
 
 @dataclass(frozen=True)
@@ -172,13 +170,7 @@ class ImageReader:
         if digest not in self._variants:
             configuration = self._configuration(repository, manifest.config)
             self._variants[digest] = Variant(
-                digest,
-                manifest.media_type,
-                configuration.platform,
-                manifest.config,
-                manifest.layers,
-                configuration.created,
-                configuration.labels,
+                digest, configuration.platform, manifest, configuration
             )
         return self._variants[digest]
 

@@ -9,7 +9,7 @@ from regctl.cli.command import Command, option
 from regctl.cli.completers import images
 from regctl.cli.images import note_garbage_collection
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import change_options, credential_options, output_option, registry_options
+from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
 
 
@@ -24,9 +24,7 @@ from regctl.errors import InvalidInputError
 @click.argument("image", shell_complete=images)
 @option("--all-tags", is_flag=True, help="Delete every tag of the image.")
 @change_options("yes")
-@credential_options
-@registry_options
-@output_option("table", "json", "yaml", "name")
+@image_options
 @pass_app
 def delete(
     app: App, *, image: str, all_tags: bool, change: ChangeFlags, credential: CredentialFlags

@@ -12,7 +12,7 @@ from regctl.cli.humanize import age
 from regctl.cli.images import image_record, platform_option, size_column, variant_record
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import CredentialFlags
-from regctl.cli.params import credential_options, output_option, registry_options
+from regctl.cli.params import image_options
 from regctl.cli.rendering import as_json, as_text
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ _FIELDS: Listing[_Field] = Listing(
 )
 @click.argument("image", shell_complete=images)
 @platform_option
-@credential_options
-@registry_options
-@output_option("table", "json", "yaml", "name")
+@image_options
 @pass_app
 def inspect(
     app: App, *, image: str, platform: "Platform | None", credential: CredentialFlags
@@ -92,7 +90,7 @@ def _fields(name: str, image: "Image") -> "Iterator[_Field]":
         yield _Field("created", image.created)
     for variant in image.variants:
         yield _Field("platform", str(variant.platform or "not named"), variant.size)
-        for layer in variant.layers:
+        for layer in variant.manifest.layers:
             yield _Field("  layer", layer.digest, layer.size)
-        for key, value in sorted(variant.labels.items()):
+        for key, value in sorted(variant.configuration.labels.items()):
             yield _Field("  label", f"{key}={value}")

@@ -10,14 +10,7 @@ from regctl.cli.command import Command, option, option_group
 from regctl.cli.completers import repositories
 from regctl.cli.images import note_garbage_collection, parse_repository
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import (
-    Duration,
-    change_options,
-    credential_options,
-    output_option,
-    registry_options,
-    workers_option,
-)
+from regctl.cli.params import Duration, change_options, image_options, workers_option
 from regctl.errors import InvalidInputError
 from regctl.images.retention import RetentionRules, decide
 from regctl.wording import count
@@ -68,10 +61,8 @@ rule_options = option_group(
 )
 @rule_options
 @change_options("check", "yes")
-@credential_options
-@registry_options
+@image_options
 @workers_option
-@output_option("table", "json", "yaml", "name")
 @pass_app
 def prune(
     app: App,
@@ -85,7 +76,8 @@ def prune(
     Delete the images of repositories that no rule keeps.
 
     An image that a kept tag uses is never deleted. Neither is an image that cannot be read or has
-    no build date. The registry's garbage collection frees the disk afterwards.
+    no build date. The output names the rule that keeps a tag. The registry's garbage collection
+    frees the disk afterwards.
     """
     if rules.keep_last is None and rules.older_than is None:
         raise InvalidInputError(

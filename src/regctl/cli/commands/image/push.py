@@ -10,7 +10,7 @@ from regctl.cli.completers import images
 from regctl.cli.humanize import size
 from regctl.cli.images import platform_option
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import change_options, credential_options, output_option, registry_options
+from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
 from regctl.wording import count
 
@@ -75,14 +75,13 @@ archive_options = option_group(
 @option(
     "--workers",
     type=click.IntRange(1, 16),
+    metavar="N",
     default=4,
     show_default=True,
     help="The number of parallel uploads.",
 )
 @change_options()
-@credential_options
-@registry_options
-@output_option("table", "json", "yaml", "name")
+@image_options
 @pass_app
 def push(
     app: App,

@@ -6,7 +6,7 @@ from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
 from regctl.cli.completers import images
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import change_options, credential_options, output_option, registry_options
+from regctl.cli.params import change_options, image_options
 
 
 @click.command(
@@ -19,9 +19,7 @@ from regctl.cli.params import change_options, credential_options, output_option,
 @click.argument("image", shell_complete=images)
 @click.argument("new_tag")
 @change_options()
-@credential_options
-@registry_options
-@output_option("table", "json", "yaml", "name")
+@image_options
 @pass_app
 def tag(
     app: App, *, image: str, new_tag: str, change: ChangeFlags, credential: CredentialFlags
