@@ -45,7 +45,7 @@ class Change:
             namespace=self.namespace,
             note=self.note if error is None else None,
             error=error,
-            differences=tuple(map(str, self.users or filter(None, [self.note]))),
+            differences=tuple(map(str, self.users)) or ((self.note,) if self.note else ()),
             details={"users": [user._asdict() for user in self.users]},
         )
 

@@ -176,6 +176,6 @@ def _checked_host(text: str) -> str:
     if colon or name.startswith("[") or re.fullmatch(r"[\d.]+", name):
         raise InvalidInputError(
             f"not a host for an Ingress: {text!r}",
-            hint="pass a name such as registry.foo.com, without a port; an IP address is no name",
+            hint="pass a name such as registry.foo.com, without a port, and no IP address",
         )
     return check_object_name(name, "host")

@@ -230,6 +230,12 @@ def test_manifests_need_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data(manifest) == {"auth": f"alice:{ONE}\nbob:{ONE}\n"}
 
 
+def test_check_prints_no_manifest(namespace: str) -> None:
+    result = push(namespace, "--check", "--dry-run=client", "-o", "json")
+    assert result.exit_code == 1
+    assert "data" not in result.stdout
+
+
 def test_a_failure_does_not_stop_the_others(kubernetes: ApiServer, namespace: str) -> None:
     ending = kubernetes.create_namespace(f"{namespace}-ending")
     kubernetes.terminate_namespace(ending)

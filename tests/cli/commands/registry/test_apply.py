@@ -333,6 +333,12 @@ def test_check_lists_the_differences_and_changes_nothing(
     )
 
 
+def test_check_prints_no_manifest(namespace: str) -> None:
+    result = manifests(namespace, *NGINX, "--check")
+    assert result.exit_code == 1
+    assert "apiVersion" not in result.stdout
+
+
 # Rights
 
 

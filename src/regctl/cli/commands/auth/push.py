@@ -70,7 +70,8 @@ def push(
 
     file = HtpasswdFile.read(app.auth_file(path))
     desired = AuthSecret.of(file, readers.get_reader(reader))
-    if change.dry_run == "client" and app.output.structured and auth_secrets:
+    as_manifests = change.dry_run == "client" and app.output.structured and not change.check
+    if as_manifests and auth_secrets:
         app.output.manifests([desired.manifest(*secret) for secret in auth_secrets])
         return
     secrets = auth_secrets or (app.default_auth_secret,)

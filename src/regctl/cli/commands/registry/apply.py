@@ -184,7 +184,7 @@ def apply(
     spec = _spec(
         namespace or app.cluster.context_namespace, entry, auth_secret, name=name, **wanted
     )
-    if change.dry_run == "client" and app.output.structured:
+    if change.dry_run == "client" and app.output.structured and not change.check:
         _print_manifests(app, spec)
         return
     users = read_users(app.cluster, spec)
