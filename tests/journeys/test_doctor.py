@@ -196,7 +196,7 @@ def test_the_hint_repairs_the_pull_as_it_is_printed(
     assert setup.diagnose().exit_code == 0
 
 
-def test_an_expired_certificate_is_the_twelfth(
+def test_an_expired_certificate_is_the_twelfth_cause(
     setup: Setup, serve: Servers, tmp_path: Path
 ) -> None:
     yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
@@ -211,7 +211,7 @@ def test_an_expired_certificate_is_the_twelfth(
     assert "certificate has expired" in result.stderr
 
 
-def test_a_pod_has_the_list_that_it_was_made_with(setup: Setup) -> None:
+def test_a_pod_keeps_the_secrets_that_it_was_created_with(setup: Setup) -> None:
     """The account got the Secret after the pod was created: the pod does not get it."""
     image = f"{setup.registry.host}/{setup.image}"
     body = {
@@ -257,7 +257,9 @@ def test_all_checks_pass_until_a_password_changes_at_one_end(setup: Setup) -> No
     assert f"{setup.namespace}/secret/regcred" in broken.stdout
 
 
-def test_what_is_not_there_is_skipped(registry: DockerRegistry) -> None:
+def test_without_an_auth_file_and_a_cluster_their_checks_are_skipped(
+    registry: DockerRegistry,
+) -> None:
     result = run_ok("doctor", registry.host, "--plain-http")
     assert "auth file\tskipped" in result.stdout
     assert "cluster\tskipped" in result.stdout

@@ -67,7 +67,7 @@ class Pulls:
 
 
 @pytest.mark.slow
-def test_no_pull_fails_while_a_password_is_rotated_and_killed(
+def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
     kubernetes: ApiServer,
     namespace: str,
     serve: Servers,

@@ -163,7 +163,9 @@ def test_an_undecodable_secret_fails_before_anything_after_it_is_read(space: Nam
     assert "broken breaks every pull" in checks[0].message
 
 
-def test_an_anonymous_pull_is_called_one(space: Namespace, serve: Servers, tmp_path: Path) -> None:
+def test_a_pull_that_no_secret_matches_is_reported_as_anonymous(
+    space: Namespace, serve: Servers, tmp_path: Path
+) -> None:
     public = serve(docker_registry(tmp_path / "registry"))
     public.push_image("team/app", "1.0")
     checks = space.diagnose(public.host, "gone")

@@ -141,7 +141,7 @@ def test_the_old_user_is_removed_last_and_never_while_a_pull_secret_has_it(
     ("name", "next_name"),
     [("ci", "ci-2"), ("ci-2", "ci-3"), ("team-9", "team-10"), ("a-b", "a-b-2")],
 )
-def test_the_next_name(name: str, next_name: str) -> None:
+def test_the_next_user_has_the_next_number(name: str, next_name: str) -> None:
     assert next_username(name) == next_name
 
 
@@ -195,7 +195,7 @@ def test_a_finished_rotation_is_unchanged_dry_or_not(auth: Path) -> None:
     assert list(rotation_of(auth, dry_run=True).run()) == [done]
 
 
-def test_a_failure_after_a_change_is_partly_done_and_names_the_command_that_continues(
+def test_a_failure_after_a_change_is_partly_done_and_the_hint_says_how_to_continue(
     auth: Path,
 ) -> None:
     results = rotation_of(auth, rejected="ci-2").run()

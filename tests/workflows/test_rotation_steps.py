@@ -82,7 +82,7 @@ def test_one_attempt_is_made_even_without_time() -> None:
     ]
 
 
-def test_the_grace_is_slept() -> None:
+def test_the_old_user_stays_for_the_grace_period() -> None:
     clock = Clock()
     [result] = steps(clock, grace=12.0).wait_for_kubelets()
     assert clock() == 12.0

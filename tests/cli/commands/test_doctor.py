@@ -66,7 +66,7 @@ def test_an_object_that_does_not_exist_is_named(cluster: str, subject: str, mess
     assert message in result.stderr
 
 
-def test_an_auth_file_is_checked_line_by_line(tmp_path: Path) -> None:
+def test_each_error_in_an_auth_file_is_a_failed_check(tmp_path: Path) -> None:
     auth = tmp_path / "auth"
     auth.write_text("ci:{SHA}x\nci:{SHA}y\nnonsense\n")
     result = run("doctor", "-f", auth, "-o", "json")
