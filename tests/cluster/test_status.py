@@ -89,7 +89,7 @@ def test_a_body_that_the_server_repeats_is_not_shown(cluster: Cluster, namespace
     bad = manifest(namespace, data={".dockerconfigjson": "aGlkZGVu!"})
     path = SECRETS.path(namespace)
     error = refused(ClusterError, lambda: cluster.create(path, bad, "cannot try"))
-    assert error.message == "cannot try: the API server answers 400 Bad Request"
+    assert error.message == "cannot try: the API server answers 400 BadRequest"
     refused(ClusterError, lambda: cluster.apply(SECRETS, bad))
 
 

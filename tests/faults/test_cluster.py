@@ -114,6 +114,18 @@ def test_after_a_timeout_later_requests_fail_at_once(api: StandinApi, tmp_path: 
     assert len(api.requests) == asked
 
 
+def test_a_request_that_waits_for_a_retry_fails_when_the_run_is_interrupted(
+    api: StandinApi, tmp_path: Path
+) -> None:
+    api.faults += [Fault(503)] * 10
+    cluster = connect(api, tmp_path, Clock())
+    cluster.sleep = None
+    cluster.stop()
+    with pytest.raises(ClusterUnreachableError, match="interrupted before another try"):
+        cluster.get(SECRETS, "a", "x")
+    assert len(api.requests) == 1
+
+
 def test_a_slow_answer_times_out(api: StandinApi, tmp_path: Path) -> None:
     released = threading.Event()
     api.before = lambda _method, _path: [released.wait()].clear()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,7 @@ from regctl.retry import (
     Backoff,
     OnRequest,
     RequestTrace,
+    attempts,
     ignore_request,
     retry_after,
 )
@@ -50,7 +52,6 @@ PAGE_SIZE = 2000
 # Twenty writers of one object need twenty rounds at worst: each round has one winner.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
-_DRY_RUN: Query = {"dryRun": "All"}
 _NO_API_SERVER = "{}: the server is not a Kubernetes API server"
 
 
@@ -211,8 +212,7 @@ class Cluster:
         """
         metadata = manifest["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
-        query: Query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else None}
-        query |= _DRY_RUN if dry_run else {}
+        query = _change_query(dry_run) | {"force": "true" if force else None}
         return self._request(
             Request(
                 "PATCH",
@@ -234,13 +234,12 @@ class Cluster:
         dry_run: bool = False,
     ) -> ApiResponse:
         """Change fields of an existing object (RFC 7396): None removes one, a list is replaced."""
-        query = {"fieldManager": FIELD_MANAGER} | (_DRY_RUN if dry_run else {})
         return self._request(
             Request(
                 "PATCH",
                 resource.path(namespace, name),
                 cannot("change", resource, namespace, name),
-                query,
+                _change_query(dry_run),
                 patch,
                 "application/merge-patch+json",
             )
@@ -293,30 +292,36 @@ class Cluster:
         `resourceVersion`, delete by UID, or ask for a review.
         """
         deadline = self.clock() + self.timeout
-        pauses = self.backoff.pauses()
-        while True:
+        for attempt in attempts(self.backoff, self.pause, deadline=deadline, clock=self.clock):
             if self._given_up is not None:
                 raise self._given_up
-            answer = self._send_authorized(request, deadline)
-            if answer.failure is None:
-                self._useful_at = self.clock()
-                return _api_response(request.attempt, answer)
-            pause = next(pauses, self.backoff.cap)
-            if answer.wait is not None:
-                # Jitter on top, so that all rejected clients do not return at once.
-                pause = answer.wait + self.backoff.uniform(0, 0.1 + answer.wait / 4)
-            moment = self.clock() + pause
-            if moment > deadline or self.pause(pause):
-                if moment > self._useful_at + self.timeout:
-                    self._given_up = answer.failure
-                raise answer.failure
+            try:
+                response = self._send_authorized(request, deadline)
+            except urllib3.exceptions.HTTPError as error:
+                failure = _unreachable(request.attempt, self.server, error)
+                if _untrusted(error):
+                    raise failure from error
+            else:
+                if response.status not in RETRIED_STATUSES:
+                    self._useful_at = self.clock()
+                    return _api_response(request.attempt, response)
+                failure = Status.parse(response.status, response.data).error(request.attempt)
+                seconds = retry_after(response.headers.get("Retry-After"))
+                if seconds is not None:
+                    # Jitter on top, so that all rejected clients do not return at once.
+                    attempt.pause = seconds + self.backoff.uniform(0, 0.1 + seconds / 4)
+            if attempt.last:
+                if self.clock() + attempt.pause > self._useful_at + self.timeout:
+                    self._given_up = failure
+                raise failure
+        raise ClusterUnreachableError(f"{request.attempt}: interrupted before another try")
 
-    def _send_authorized(self, request: Request, deadline: float) -> "_Answer":
+    def _send_authorized(self, request: Request, deadline: float) -> urllib3.BaseHTTPResponse:
         """Send once; after a 401 connect again and send once more: the token may be expired."""
         connection = self._connection
-        answer = self._send(connection, request, deadline)
-        if answer.status != 401:
-            return answer
+        response = self._send(connection, request, deadline)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
         with self._lock:
             # Only the first of the threads that got a 401 connects.
             if self._connection is connection:
@@ -324,7 +329,9 @@ class Cluster:
             connection = self._connection
         return self._send(connection, request, deadline)
 
-    def _send(self, connection: Connection, request: Request, deadline: float) -> "_Answer":
+    def _send(
+        self, connection: Connection, request: Request, deadline: float
+    ) -> urllib3.BaseHTTPResponse:
         """Send once and read the response to its end."""
         with self._lock:
             # The kubernetes package reads expired tokens again, but not in two threads at once.
@@ -344,38 +351,21 @@ class Cluster:
                 timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
             )
             status = response.status
-        except urllib3.exceptions.HTTPError as error:
-            failure = _unreachable(request.attempt, connection.host, error)
-            if _untrusted(error):
-                raise failure from error
-            return _Answer(failure=failure)
+            return response
         finally:
             self.on_request(RequestTrace(request.method, url, status, self.clock() - began))
-        if status in RETRIED_STATUSES:
-            return _Answer(
-                status,
-                failure=Status.parse(status, response.data).error(request.attempt),
-                wait=retry_after(response.headers.get("Retry-After")),
-            )
-        return _Answer(status, response.data)
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """The result of sending a request once. Another try may succeed after a *failure*."""
-
-    status: int = 0
-    data: bytes = field(default=b"", repr=False)
-    failure: RegctlError | None = None
-    wait: float | None = None
+def _change_query(dry_run: bool) -> Query:
+    return {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else None}
 
 
-def _api_response(attempt: str, answer: _Answer) -> ApiResponse:
+def _api_response(attempt: str, response: urllib3.BaseHTTPResponse) -> ApiResponse:
     """Return a good response; raise the error of any other."""
-    if answer.status >= 300:
-        raise Status.parse(answer.status, answer.data).error(attempt)
+    if response.status >= 300:
+        raise Status.parse(response.status, response.data).error(attempt)
     try:
-        return ApiResponse(answer.status, parse_json(answer.data, source="the response"))
+        return ApiResponse(response.status, parse_json(response.data, source="the response"))
     except MalformedError:
         raise ClusterError(_NO_API_SERVER.format(attempt)) from None
 

@@ -6,8 +6,8 @@ or duplicates entries (kubernetes/kubernetes#72475). So the list is read, change
 whole with the version that was read, and read again if another client was faster.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from regctl.cluster.client import Cluster
@@ -18,8 +18,6 @@ from regctl.outcome import DryRun
 _EVERY = "all"
 _NOT_AVAILABLE = ("used", "policy")
 _NAME_PREFIX = "account/"
-
-Entries = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,18 @@ class Accounts:
         A word is an account's name, `all`, or `account/NAME` for an account with a reserved name.
         Raises InvalidInputError for another word, also for the reserved `used` and `policy`.
         """
-        accounts = cls()
-        for word in words:
-            if word == _EVERY:
-                accounts = replace(accounts, every=True)
-                continue
+        named = dict.fromkeys(words)
+        every = _EVERY in named
+        for word in named:
             if word in _NOT_AVAILABLE:
                 raise InvalidInputError(
                     f"cannot attach to {word!r}: this version does not support it",
                     hint=f"`{_NAME_PREFIX}{word}` means the service account with this name",
                 )
-            name = check_object_name(word.removeprefix(_NAME_PREFIX), "service account")
-            if name not in accounts.named:
-                accounts = replace(accounts, named=(*accounts.named, name))
-        return accounts
+        names = [word.removeprefix(_NAME_PREFIX) for word in named if word != _EVERY]
+        for name in names:
+            check_object_name(name, "service account")
+        return cls(tuple(dict.fromkeys(names)), every)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class ServiceAccount:
     namespace: str
     name: str
     resource_version: str | None = None
-    entries: Entries = field(default=(), repr=False)
+    entries: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
@@ -104,12 +100,7 @@ def attach(
     Reads the account if it has not been read. Raises ObjectNotFoundError if it does not exist: an
     account is never created.
     """
-
-    def add(current: ServiceAccount) -> Entries:
-        present = secret in current.pull_secrets
-        return current.entries if present else (*current.entries, {"name": secret})
-
-    return _change(cluster, account, add, dry_run)
+    return _set_attached(True, cluster, account, secret, dry_run)
 
 
 def detach(
@@ -120,17 +111,14 @@ def detach(
 
     Reads the account and raises as `attach` does.
     """
-
-    def remove(current: ServiceAccount) -> Entries:
-        return tuple(entry for entry in current.entries if entry.get("name") != secret)
-
-    return _change(cluster, account, remove, dry_run)
+    return _set_attached(False, cluster, account, secret, dry_run)
 
 
-def _change(
+def _set_attached(
+    wanted: bool,
     cluster: Cluster,
     account: ServiceAccount,
-    changed: Callable[[ServiceAccount], Entries],
+    secret: str,
     dry_run: DryRun | None,
 ) -> bool:
     def read() -> ServiceAccount:
@@ -144,21 +132,16 @@ def _change(
         return read_service_account(item)
 
     def write(current: ServiceAccount) -> bool:
-        entries = changed(current)
-        if entries == current.entries:
+        if (secret in current.pull_secrets) == wanted:
             return False
         if dry_run != "client":
+            entries = [entry for entry in current.entries if entry.get("name") != secret]
             patch = {
                 "metadata": {"resourceVersion": current.resource_version},
-                "imagePullSecrets": list(entries),
+                "imagePullSecrets": [*entries, {"name": secret}] if wanted else entries,
             }
-            cluster.merge_patch(
-                SERVICE_ACCOUNTS,
-                account.namespace,
-                account.name,
-                patch,
-                dry_run=dry_run == "server",
-            )
+            space, server_only = account.namespace, dry_run == "server"
+            cluster.merge_patch(SERVICE_ACCOUNTS, space, account.name, patch, dry_run=server_only)
         return True
 
     known = account if account.resource_version is not None else read()

@@ -74,11 +74,11 @@ class Status:
 
     def error(self, attempt: str) -> RegctlError:
         """Return the exception to raise; its message begins with *attempt*."""
-        translate = _BY_CODE.get(self.code)
-        if translate is not None:
-            return translate(self, attempt)
-        reason = f" {self.reason}" if self.reason else ""
-        return ClusterError(f"{attempt}: the API server answers {self.code}{reason}")
+        if self.code in _DETAILED:
+            return _DETAILED[self.code](self, attempt)
+        other = ClusterError, f"answers {self.code} {self.reason}".rstrip(), None
+        kind, answer, hint = _PLAIN.get(self.code, other)
+        return kind(f"{attempt}: the API server {answer}", hint=hint)
 
     def caused_by(self, reason: str) -> bool:
         """Whether one of the causes has this reason."""
@@ -88,17 +88,6 @@ class Status:
 def _cause(cause: Mapping[str, Any]) -> Cause:
     return Cause(
         str(cause.get("reason", "")), str(cause.get("field", "")), str(cause.get("message", ""))
-    )
-
-
-def _bad_request(_status: Status, attempt: str) -> RegctlError:
-    return ClusterError(f"{attempt}: the API server answers 400 Bad Request")
-
-
-def _unauthorized(_status: Status, attempt: str) -> RegctlError:
-    return NotAuthenticatedError(
-        f"{attempt}: the API server rejects the credentials",
-        hint="log in to the cluster again, or choose another --context",
     )
 
 
@@ -149,29 +138,23 @@ def _invalid(status: Status, attempt: str) -> RegctlError:
     return ClusterError(f"{attempt}: invalid: {causes or 'no reason given'}")
 
 
-def _too_many(_status: Status, attempt: str) -> RegctlError:
-    return ClusterError(
-        f"{attempt}: the API server gets too many requests",
-        hint="run the same command again later",
-    )
+# The answers with one meaning: exception, what the API server does, and hint.
+_PLAIN: dict[int, tuple[type[RegctlError], str, str | None]] = {
+    401: (
+        NotAuthenticatedError,
+        "rejects the credentials",
+        "log in to the cluster again, or choose another --context",
+    ),
+    429: (ClusterError, "gets too many requests", "run the same command again later"),
+}
+_UNAVAILABLE = "run the same command again when it is available"
+_PLAIN |= {
+    code: (ClusterUnreachableError, f"answers {code}", _UNAVAILABLE) for code in (502, 503, 504)
+}
 
-
-def _unavailable(status: Status, attempt: str) -> RegctlError:
-    return ClusterUnreachableError(
-        f"{attempt}: the API server answers {status.code}",
-        hint="run the same command again when it is available",
-    )
-
-
-_BY_CODE: dict[int, Callable[[Status, str], RegctlError]] = {
-    400: _bad_request,
-    401: _unauthorized,
+_DETAILED: dict[int, Callable[[Status, str], RegctlError]] = {
     403: _forbidden,
     404: _not_found,
     409: _conflict,
     422: _invalid,
-    429: _too_many,
-    502: _unavailable,
-    503: _unavailable,
-    504: _unavailable,
 }
