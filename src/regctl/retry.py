@@ -107,10 +107,16 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
         return None
     if value.strip().isdecimal():
         return float(value)
+    moment = parse_http_date(value)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def parse_http_date(value: str) -> datetime | None:
+    """Return the time in a header such as `Date` (RFC 9110, section 5.6.7), or None."""
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - (now or datetime.now(timezone.utc))).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -18,7 +18,7 @@ from regctl import errors
 from regctl.credentials.credential import Credential
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
-from regctl.registry.session import Request as ApiRequest
+from regctl.registry.request import Request as ApiRequest
 from regctl.registry.transport import ConnectionSettings
 from tests.cli import run
 from tests.conftest import Servers
@@ -230,7 +230,7 @@ def test_a_truncated_response_is_requested_again(serve: Servers) -> None:
 
 def test_an_unsafe_request_is_never_sent_twice(serve: Servers) -> None:
     state = StandinRegistry(script=lambda _request: Answer(503))
-    session = connect(serve(standin_registry(state)).host, CI).session
+    session = connect(serve(standin_registry(state)).host, CI)
     reply = session.send(ApiRequest("POST", "/v2/a/blobs/uploads/", "x"))
     assert reply.status == 503
     assert len(state.requests) == 1
@@ -308,9 +308,7 @@ def test_a_link_to_another_host_is_requested_from_ours(
 def test_a_redirected_upload_is_not_followed(serve: Servers, foreign: StandinRegistry) -> None:
     state = StandinRegistry(script=redirect_away(foreign.url))
     registry = serve(standin_registry(state))
-    reply = connect(registry.host, CI).session.send(
-        ApiRequest("PUT", "/v2/a/manifests/1", "x", body=b"{}")
-    )
+    reply = connect(registry.host, CI).send(ApiRequest("PUT", "/v2/a/manifests/1", "x", body=b"{}"))
     assert reply.status == 307
     assert foreign.requests == []
 

@@ -15,7 +15,7 @@ def connect(
     host: str,
     credential: Credential | None = None,
     settings: ConnectionSettings = PLAIN,
-    callbacks: Callbacks | None = None,
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - it is frozen
 ) -> RegistryClient:
     """Return a client for the registry at *host*."""
     return RegistryClient(

@@ -6,11 +6,9 @@ import pytest
 
 from regctl import errors
 from regctl.credentials.credential import Credential
-from regctl.reference import Registry
 from regctl.registry.error_responses import deletion_error, error_for
 from regctl.registry.response import Response
 
-REGISTRY = Registry("registry.foo.com")
 CI = Credential("ci", "hunter2")
 
 
@@ -83,7 +81,7 @@ ENOSPC = {"DriverName": "filesystem", "Enclosed": {"Op": "mkdir", "Path": "/x", 
             response(404, b"<html>"),
             CI,
             errors.NotARegistryError,
-            "the server at https://registry.foo.com is not a registry",
+            "the server at registry.foo.com is not a registry",
         ),
         (
             response(400, b"Client sent an HTTP request to an HTTPS server."),
@@ -111,14 +109,14 @@ ENOSPC = {"DriverName": "filesystem", "Enclosed": {"Op": "mkdir", "Path": "/x", 
 def test_a_response_is_an_error_with_a_cause(
     reply: Response, credential: Credential | None, kind: type[errors.RegctlError], message: str
 ) -> None:
-    error = error_for(reply, "cannot try", REGISTRY, credential)
+    error = error_for(reply, "cannot try", credential)
     assert type(error) is kind
     with pytest.raises(kind, match=message):
         raise error
 
 
 def test_a_missing_robot_name_is_explained() -> None:
-    error = error_for(response(401), "cannot try", REGISTRY, Credential("robot", "x"))
+    error = error_for(response(401), "cannot try", Credential("robot", "x"))
     assert "single quotes" in (error.hint or "")
 
 

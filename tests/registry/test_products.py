@@ -34,6 +34,8 @@ from tests.servers.products import (
 )
 from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
+QUERY = ListQuery("/v2/_catalog", "repositories", "cannot list")
+
 
 @dataclass
 class Subject:
@@ -162,14 +164,12 @@ def test_a_registry_without_a_catalog_is_named(
 
 
 def test_harbor_is_detected_and_others_are_not(serve: Servers) -> None:
-    query = ListQuery("/v2/_catalog", "repositories", "cannot list")
     credential = Credential(USER, PASSWORD)
-    session = connect(serve(harbor()).host, credential).session
-    found = products.own_list(session, query)
-    assert found is not None
-    assert found[0] == "Harbor"
-    assert [name for page in found[1] for name in page] == sorted(IMAGES)
-    assert products.own_list(connect(serve(zot()).host, credential).session, query) is None
+    session = connect(serve(harbor()).host, credential)
+    assert products.is_harbor(session, "cannot list")
+    pages = products.harbor_pages(session, QUERY)
+    assert [name for page in pages for name in page] == sorted(IMAGES)
+    assert not products.is_harbor(connect(serve(zot()).host, credential), "cannot list")
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,7 @@ def test_harbor_is_detected_and_others_are_not(serve: Servers) -> None:
 def test_an_unusable_list_of_harbor_is_a_named_error(
     serve: Servers, answer: Answer, error: type[errors.RegctlError], message: str
 ) -> None:
-    pong = Answer.of("Pong")
-    state = StandinRegistry(script=lambda r: pong if r.path == "/api/v2.0/ping" else answer)
-    session = connect(serve(standin_registry(state)).host).session
-    found = products.own_list(session, ListQuery("/v2/_catalog", "repositories", "cannot list"))
-    assert found is not None
+    state = StandinRegistry(script=lambda _: answer)
+    session = connect(serve(standin_registry(state)).host)
     with pytest.raises(error, match=message):
-        list(found[1])
+        list(products.harbor_pages(session, QUERY))

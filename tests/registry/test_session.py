@@ -1,11 +1,12 @@
-"""One request to a registry: expected statuses, retries, token scopes and notices."""
+"""One request to a registry: expected statuses, retries and notices."""
 
 import io
 
 import pytest
 
 from regctl import errors
-from regctl.registry.session import Callbacks, Request
+from regctl.registry.request import Request
+from regctl.registry.session import Callbacks
 from tests.conftest import Servers
 from tests.registry import CI, connect
 from tests.servers import standin_registry as standin
@@ -16,54 +17,11 @@ BLOB = "/v2/a/blobs/sha256:0"
 
 def test_a_status_that_is_not_expected_is_an_error(serve: Servers) -> None:
     host = serve(standin_registry(StandinRegistry(script=lambda _: Answer(403)))).host
-    session = connect(host).session
+    session = connect(host)
     assert session.send(Request("GET", BLOB, "cannot try")).status == 403
     assert session.send(Request("GET", BLOB, "cannot try", expect={200, 403})).status == 403
     with pytest.raises(errors.NotPermittedError, match="cannot try: forbidden"):
         session.send(Request("GET", BLOB, "cannot try", expect={200}))
-
-
-@pytest.mark.parametrize(
-    ("request_", "status", "repeated"),
-    [
-        (Request("GET", BLOB, "x"), 503, True),
-        (Request("HEAD", BLOB, "x"), 502, True),
-        (Request("GET", BLOB, "x"), 429, True),
-        (Request("GET", BLOB, "x"), 500, False),
-        (Request("GET", BLOB, "x"), 404, False),
-        (Request("POST", BLOB, "x"), 503, False),
-        (Request("PUT", BLOB, "x"), 429, True),
-        (Request("PUT", BLOB, "x", repeatable=True), 504, True),
-    ],
-)
-def test_a_request_is_repeated_only_if_that_is_safe(
-    request_: Request, status: int, *, repeated: bool
-) -> None:
-    assert request_.may_repeat_after(status) is repeated
-
-
-@pytest.mark.parametrize(
-    ("request_", "part", "scope"),
-    [
-        (Request("GET", "/v2/", "x"), "/v2/", ""),
-        (Request("GET", "/v2/_catalog?n=5", "x"), "catalog", "registry:catalog:*"),
-        (Request("GET", "/v2/a/b/tags/list", "x"), "repository", "repository:a/b:pull"),
-        (Request("HEAD", "/v2/a/manifests/1", "x"), "repository", "repository:a:pull"),
-        (Request("PUT", "/v2/a/manifests/1", "x"), "repository", "repository:a:pull,push"),
-        (Request("DELETE", "/v2/a/manifests/1", "x"), "repository", "repository:a:pull,delete"),
-        (Request("GET", BLOB, "x", actions="*"), "repository", "repository:a:*"),
-        (
-            Request("POST", "/v2/b/blobs/uploads/?mount=x&from=a", "x"),
-            "repository",
-            "repository:b:pull,push repository:a:pull",
-        ),
-        (Request("GET", "/api/v2.0/ping", "x"), "/api/v2.0/ping", ""),
-    ],
-)
-def test_a_request_asks_for_the_rights_that_it_needs(
-    request_: Request, part: str, scope: str
-) -> None:
-    assert (request_.scope.part, request_.scope.scope) == (part, scope)
 
 
 def test_a_busy_registry_is_asked_again(serve: Servers) -> None:
@@ -102,7 +60,7 @@ def test_close_ends_a_pause(serve: Servers) -> None:
         client.ping()
     assert waits == [100.0]
     with pytest.raises(errors.RegistryUnreachableError, match="interrupted"):
-        client.session.pause(100)
+        client.pause(100)
 
 
 def test_a_file_is_sent_again_from_its_first_position(serve: Servers) -> None:
@@ -116,7 +74,7 @@ def test_a_file_is_sent_again_from_its_first_position(serve: Servers) -> None:
         ),
     )
     registry = serve(standin_registry(state))
-    session = connect(registry.host).session
+    session = connect(registry.host)
     body = io.BytesIO(b"skipped;content")
     request = Request("PUT", "/v2/a/x", "cannot try", body=body)
     body.seek(8)
@@ -152,5 +110,5 @@ def test_a_blob_is_mounted_with_rights_in_both_repositories(serve: Servers) -> N
     state = StandinRegistry(script=script)
     host = serve(standin_registry(state)).host
     mount = Request("POST", "/v2/b/blobs/uploads/?mount=x&from=a", "cannot mount")
-    assert connect(host, CI).session.send(mount).status == 201
+    assert connect(host, CI).send(mount).status == 201
     assert scopes == ["repository:a:pull"]  # the last of the two: the stand-in keeps one

@@ -23,6 +23,11 @@ class Credential:
     registry_token: str | None = field(default=None, repr=False)
 
     @property
+    def user(self) -> str:
+        """Who this is, for messages: a token has no user name."""
+        return self.username or "the token's user"
+
+    @property
     def sensitive_values(self) -> tuple[str, ...]:
         """All texts that must never be shown, the base64 form included."""
         encoded = encode_auth(self.username, self.password) if self.password else None

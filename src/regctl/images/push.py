@@ -26,8 +26,8 @@ from regctl.images.files import PIECE_BYTES
 from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
+from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.session import Request
 from regctl.registry.urls import resolve_location
 from regctl.retry import RETRIED_STATUSES, Backoff
 
@@ -186,13 +186,13 @@ class ImagePusher:
             query = urlencode({"mount": digest, "from": source})
             attempt = f"cannot mount {digest} from {source} in {self.repository}"
             request = Request("POST", f"{self.uploads}?{query}", attempt)
-            reply = self.client.session.send(request)
+            reply = self.client.send(request)
             if reply.status == HTTPStatus.CREATED:
                 return True
             if reply.status == HTTPStatus.ACCEPTED and reply.headers.get("Location"):
                 # The registry did not mount it and began an upload instead.
                 upload = resolve_location(reply.headers["Location"], reply.url, attempt)
-                self.client.session.send(Request("DELETE", upload, attempt))
+                self.client.send(Request("DELETE", upload, attempt))
         return False
 
     @property
@@ -245,7 +245,7 @@ class _BlobUpload:
 
     def __init__(self, pusher: ImagePusher, blob: Blob, on_progress: OnProgress) -> None:
         self._pusher, self._blob, self._on_progress = pusher, blob, on_progress
-        self._session = pusher.client.session
+        self._client = pusher.client
         self._attempt = (
             f"cannot upload {blob.digest} to {pusher.client.registry}/{pusher.repository}"
         )
@@ -272,7 +272,7 @@ class _BlobUpload:
                     pause = next(pauses, None)
                     if pause is None:
                         raise
-                    self._session.pause(pause)
+                    self._client.pause(pause)
                     if self._is_committed():
                         return None
                     self._find_offset(lost=isinstance(error, _UploadLostError))
@@ -324,7 +324,7 @@ class _BlobUpload:
 
     def _is_committed(self) -> bool:
         """Tell whether a commit succeeded although its response was lost."""
-        client, repository = self._pusher.client, self._pusher.repository
+        client, repository = self._client, self._pusher.repository
         return self._committing and client.has_blob(repository, self._blob.digest)
 
     def _find_offset(self, *, lost: bool) -> None:
@@ -332,7 +332,7 @@ class _BlobUpload:
         self._committing = False
         if self._location and not lost:
             try:
-                reply = self._session.send(Request("GET", self._location, self._attempt))
+                reply = self._client.send(Request("GET", self._location, self._attempt))
             except RegistryUnreachableError:
                 return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
@@ -347,14 +347,14 @@ class _BlobUpload:
         location, self._location, self._offset = self._location, "", 0
         if location:
             with suppress(RegctlError):
-                self._session.send(Request("DELETE", location, self._attempt))
+                self._client.send(Request("DELETE", location, self._attempt))
 
     def _send(self, request: Request, accepted: Collection[int]) -> Response:
         """Return the response; raise RegistryUnreachableError if `run` is to try again."""
-        reply = self._session.send(request)
+        reply = self._client.send(request)
         if reply.status in accepted:
             return reply
-        error = self._session.error_for(reply, self._attempt)
+        error = self._client.error_for(reply, self._attempt)
         if isinstance(error, BodyTooLargeError | DiskFullError):
             raise error
         gone = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -28,9 +27,10 @@ from regctl.errors import (
     UntrustedRealmError,
 )
 from regctl.registry.challenges import Challenge, parse_challenges
+from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.transport import HttpRequest
 from regctl.registry.urls import deny_realm_reason, host_of, join
+from regctl.retry import parse_http_date
 
 _CLIENT_ID = "regctl"
 _MAX_TOKEN_RESPONSE = 1024 * 1024
@@ -38,19 +38,6 @@ _MAX_TOKEN_RESPONSE = 1024 * 1024
 _MIN_LIFETIME = 60.0
 _MARGIN = 5.0
 _MAX_CACHED_TOKENS = 256
-
-
-class TokenScope(NamedTuple):
-    """
-    What a request needs: a *scope* for its token, if the challenge names none.
-
-    *part* is the part of the API that authenticates alike. *attempt* begins the message of every
-    error.
-    """
-
-    part: str
-    scope: str
-    attempt: str
 
 
 class TokenServer(NamedTuple):
@@ -65,13 +52,9 @@ class _CachedToken:
     """A token, or the error of the request for it. The thread that holds *lock* requests it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    text: str = field(default="", repr=False)
+    header: str = field(default="", repr=False)
     expires: float = float("-inf")
     refusal: AccessError | None = None
-
-    @property
-    def header(self) -> str:
-        return f"Bearer {self.text}"
 
 
 class Authenticator:
@@ -87,7 +70,7 @@ class Authenticator:
         origin: str,
         name: str,
         credential: Credential | None,
-        send: Callable[[HttpRequest], Response],
+        send: Callable[[Request], Response],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origin = origin
@@ -99,7 +82,7 @@ class Authenticator:
         self._servers: dict[str, TokenServer] = {}
         self._tokens: OrderedDict[tuple[TokenServer, str], _CachedToken] = OrderedDict()
 
-    def initial_header(self, scope: TokenScope) -> str | None:
+    def initial_header(self, request: Request) -> str | None:
         """
         Return the header to begin with, or None for an anonymous request.
 
@@ -108,14 +91,14 @@ class Authenticator:
         instead of challenging them.
         """
         with self._lock:
-            server = self._servers.get(scope.part)
+            server = self._servers.get(request.part)
         if server is not None:
-            return self._token_header(server, scope.scope, scope.attempt)
+            return self._token_header(server, request.scope, request.attempt)
         if self._credential is not None and self._credential.registry_token:
             return f"Bearer {self._credential.registry_token}"
         return self._basic_header()
 
-    def header_for(self, reply: Response, tried: Sequence[str], scope: TokenScope) -> str | None:
+    def header_for(self, reply: Response, tried: Sequence[str], request: Request) -> str | None:
         """
         Return the header that the challenges of a 401 ask for, or None if no other is left to try.
 
@@ -125,17 +108,17 @@ class Authenticator:
         challenges = parse_challenges(reply.challenges)
         if not challenges and reply.url != f"{self._origin}/v2/":
             # A proxy may remove the challenge, or the registry forget it: `/v2/` has one.
-            root = self._send(HttpRequest("GET", f"{self._origin}/v2/", scope.attempt))
+            root = self._send(Request("GET", "/v2/", request.attempt))
             challenges = parse_challenges(root.challenges)
         for challenge in challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                header = self._bearer_header(challenge, reply.url, tried, scope)
+                header = self._bearer_header(challenge, reply.url, tried, request)
                 if header is not None:
                     return header
         basic = self._basic_header()
         if any(challenge.scheme == "basic" for challenge in challenges) and basic not in tried:
             with self._lock:
-                self._servers.pop(scope.part, None)
+                self._servers.pop(request.part, None)
             return basic
         return None
 
@@ -146,19 +129,19 @@ class Authenticator:
         return f"Basic {encode_auth(credential.username, credential.password)}"
 
     def _bearer_header(
-        self, challenge: Challenge, url: str, tried: Sequence[str], scope: TokenScope
+        self, challenge: Challenge, url: str, tried: Sequence[str], request: Request
     ) -> str | None:
-        server = self._token_server(challenge, url, scope.attempt)
-        needed = challenge.parameters.get("scope") or scope.scope
+        server = self._token_server(challenge, url, request.attempt)
+        needed = challenge.parameters.get("scope") or request.scope
         bearers = sum(header.startswith("Bearer ") for header in tried)
         if bearers and challenge.parameters.get("error") == "insufficient_scope":
-            if bearers > 1 or needed == scope.scope:
-                raise NotPermittedError(f"{scope.attempt}: forbidden for {self._username}")
+            if bearers > 1 or needed == request.scope:
+                raise NotPermittedError(f"{request.attempt}: forbidden for {self._username}")
         elif bearers > 1:
             return None
-        header = self._token_header(server, needed, scope.attempt, rejected=tried)
+        header = self._token_header(server, needed, request.attempt, rejected=tried)
         with self._lock:
-            self._servers[scope.part] = server
+            self._servers[request.part] = server
         return None if header in tried else header
 
     def _token_server(self, challenge: Challenge, url: str, attempt: str) -> TokenServer:
@@ -185,7 +168,7 @@ class Authenticator:
                 raise type(token.refusal)(token.refusal.message, hint=token.refusal.hint)
             if token.expires <= self._clock() or token.header in rejected:
                 try:
-                    token.text, token.expires = self._request_token(server, scope, attempt)
+                    token.header, token.expires = self._request_token(server, scope, attempt)
                 except AccessError as error:
                     token.refusal = error
                     raise
@@ -200,11 +183,10 @@ class Authenticator:
             return token
 
     def _request_token(self, server: TokenServer, scope: str, attempt: str) -> tuple[str, float]:
-        """Return a new token and the time when it expires, by our clock."""
+        """Return a header with a new token, and the time when it expires, by our clock."""
         started = self._clock()
-        send = self._get_token
-        if self._credential is not None and self._credential.identity_token:
-            send = self._post_refresh_token
+        refreshes = self._credential is not None and self._credential.identity_token
+        send = self._post_refresh_token if refreshes else self._get_token
         reply = send(server, scope, attempt)
         if reply.status == HTTPStatus.BAD_REQUEST and (fewer := _scope_for_quay(scope)) != scope:
             reply = send(server, fewer, attempt)
@@ -217,8 +199,8 @@ class Authenticator:
             raise RegistryError(f"{attempt}: the token server {host_of(reply.url)} sends no token")
         expires_in = document.get("expires_in")
         seconds = expires_in if isinstance(expires_in, int | float) and expires_in < 1e9 else 0.0
-        seconds -= _age(document.get("issued_at"), reply.headers.get("Date", ""))
-        return text, started + max(seconds - _MARGIN, _MIN_LIFETIME)
+        seconds -= max(0.0, _age(document.get("issued_at"), reply.headers.get("Date", "")))
+        return f"Bearer {text}", started + max(seconds - _MARGIN, _MIN_LIFETIME)
 
     def _get_token(self, server: TokenServer, scope: str, attempt: str) -> Response:
         query = [("service", server.service)] if server.service else []
@@ -230,7 +212,7 @@ class Authenticator:
         url = server.realm
         if query:
             url += f"{'&' if '?' in url else '?'}{urlencode(query, quote_via=quote)}"
-        return self._send(HttpRequest("GET", url, attempt, headers, limit=_MAX_TOKEN_RESPONSE))
+        return self._send(Request("GET", url, attempt, headers, limit=_MAX_TOKEN_RESPONSE))
 
     def _post_refresh_token(self, server: TokenServer, scope: str, attempt: str) -> Response:
         form = {
@@ -240,15 +222,10 @@ class Authenticator:
             "service": server.service,
             "scope": scope,
         }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode({name: value for name, value in form.items() if value}).encode()
         reply = self._send(
-            HttpRequest(
-                "POST",
-                server.realm,
-                attempt,
-                {"Content-Type": "application/x-www-form-urlencoded"},
-                urlencode({name: value for name, value in form.items() if value}).encode(),
-                limit=_MAX_TOKEN_RESPONSE,
-            )
+            Request("POST", server.realm, attempt, headers, body, limit=_MAX_TOKEN_RESPONSE)
         )
         if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
             raise NotAuthenticatedError(
@@ -277,9 +254,7 @@ class Authenticator:
 
     @property
     def _username(self) -> str:
-        if self._credential is None:
-            return "anonymous clients"
-        return self._credential.username or "the token's user"
+        return "anonymous clients" if self._credential is None else self._credential.user
 
 
 def _scope_for_quay(scope: str) -> str:
@@ -296,8 +271,7 @@ def _age(issued_at: object, date: str) -> float:
     try:
         # Go writes nanoseconds and "Z", which Python 3.10 does not read.
         issued = re.sub(r"\.\d+", "", str(issued_at)).replace("Z", "+00:00")
-        return max(
-            0.0, (parsedate_to_datetime(date) - datetime.fromisoformat(issued)).total_seconds()
-        )
+        sent = parse_http_date(date)
+        return (sent - datetime.fromisoformat(issued)).total_seconds() if sent else 0.0
     except (ValueError, TypeError):
         return 0.0

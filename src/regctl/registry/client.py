@@ -6,13 +6,11 @@ Harbor, Quay, zot and others do beyond it.
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import quote
 
-from regctl.credentials.credential import Credential
 from regctl.errors import (
     AccessError,
     DigestMismatchError,
@@ -23,13 +21,12 @@ from regctl.errors import (
     NotPermittedError,
     RegistryError,
 )
-from regctl.reference import Registry
 from regctl.registry import products
 from regctl.registry.error_responses import deletion_error
 from regctl.registry.pagination import ListQuery, each_once, fetch_pages
+from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.session import Callbacks, Request, Session
-from regctl.registry.transport import ConnectionSettings
+from regctl.registry.session import Session
 
 # Without these types in `Accept`, distribution 2.8 converts what it has.
 MANIFEST_TYPES = (
@@ -43,6 +40,7 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 # A digest is of the bytes as they are stored.
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 _OK = frozenset({HTTPStatus.OK})
+_CREATED = frozenset({HTTPStatus.CREATED})
 _DELETED = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 
 
@@ -64,44 +62,19 @@ class Manifest:
     body: bytes = field(repr=False)
 
 
-class RegistryClient:
+class RegistryClient(Session):
     """
-    A client for one registry, with one credential or anonymous.
+    A session with a method for each thing that the API can do.
 
-    Every method raises RegistryUnreachableError, CertificateError, NotARegistryError,
-    NotAuthenticatedError, NotPermittedError, UntrustedRealmError or RegistryError; its docstring
-    names what it raises beyond them. Several threads may use one client. Requests that no method
-    has go through `session`. *clock* is in seconds.
+    A method's docstring names the errors that it raises beyond those of Session.
     """
-
-    def __init__(
-        self,
-        registry: Registry,
-        *,
-        credential: Credential | None = None,
-        settings: ConnectionSettings | None = None,
-        callbacks: Callbacks | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.registry = registry
-        self.session = Session(
-            registry,
-            credential,
-            settings or ConnectionSettings(),
-            callbacks or Callbacks(),
-            clock,
-        )
-
-    def close(self) -> None:
-        """End every pause with RegistryUnreachableError, for a run that is interrupted."""
-        self.session.close()
 
     # Access and lists
 
     def ping(self) -> None:
         """Return if the registry answers and accepts the credential."""
         attempt = f"cannot reach the registry {self.registry}"
-        self.session.send(Request("GET", "/v2/", attempt, expect=_OK))
+        self.send(Request("GET", "/v2/", attempt, expect=_OK))
 
     def repositories(self, *, last: str | None = None, limit: int | None = None) -> Iterator[str]:
         """
@@ -117,11 +90,11 @@ class RegistryClient:
         query = ListQuery("/v2/_catalog", "repositories", attempt, last, limit)
         try:
             empty = True
-            for name in each_once(fetch_pages(self.session, query), query):
+            for name in each_once(fetch_pages(self, query), query):
                 empty = False
                 yield name
-            if empty and self.session.credential is None:
-                self.session.note_once(
+            if empty and self.credential is None:
+                self.note_once(
                     f"{self.registry} shows no repository to anonymous clients: a user may see more"
                 )
         except (NotInRegistryError, AccessError) as error:
@@ -133,7 +106,7 @@ class RegistryClient:
 
     def _visible_repositories(self, query: ListQuery, error: AccessError) -> Iterator[str]:
         """Yield what the product's own API lists after the catalog was refused with *error*."""
-        credential = self.session.credential
+        credential = self.credential
         if credential is None:
             raise error
         # Harbor answers 401 to a correct password too. Whether `/v2/` accepts it decides.
@@ -141,17 +114,15 @@ class RegistryClient:
             self.ping()
         except AccessError:
             raise error from None
-        if found := products.own_list(self.session, query):
-            product, pages = found
-            self.session.note_once(
-                f"{product} refuses its catalog: these are the repositories that this user may see"
+        if products.is_harbor(self, query.attempt):
+            self.note_once(
+                "Harbor refuses its catalog: these are the repositories that this user may see"
             )
-            yield from each_once(pages, query)
+            yield from each_once(products.harbor_pages(self, query), query)
         elif isinstance(error, NotAuthenticatedError):
-            user = credential.username or "the token's user"
             raise NotPermittedError(
-                f"{query.attempt}: the password of {user} is correct, but the registry refuses "
-                "the list",
+                f"{query.attempt}: the password of {credential.user} is correct, but the registry "
+                "refuses the list",
                 hint="name a repository: its tags need fewer rights",
             ) from error
         else:
@@ -169,7 +140,7 @@ class RegistryClient:
         attempt = f"cannot list the tags of {self.registry}/{repository}"
         query = ListQuery(f"{_path(repository)}/tags/list", "tags", attempt, last, limit)
         try:
-            names = list(each_once(fetch_pages(self.session, query), query))
+            names = list(each_once(fetch_pages(self, query), query))
         except IncompleteListError as error:
             raise RegistryError(error.message) from error
         # Artifactory lists digests among the tags; a tag has no colon.
@@ -188,7 +159,7 @@ class RegistryClient:
         attempt = f"cannot get {self._image(repository, reference)}"
         path = _manifest_path(repository, reference)
         headers = {**_UNCOMPRESSED, "Accept": ", ".join(accept)}
-        reply = self.session.send(
+        reply = self.send(
             Request("GET", path, attempt, headers, limit=MAX_MANIFEST_BYTES, expect=_OK)
         )
         for digest in (reference, reply.headers.get("Docker-Content-Digest", "")):
@@ -206,7 +177,7 @@ class RegistryClient:
         attempt = f"cannot get {self._image(repository, reference)}"
         path = _manifest_path(repository, reference)
         headers = {"Accept": ", ".join(MANIFEST_TYPES)}
-        reply = self.session.send(Request("HEAD", path, attempt, headers, expect=_OK))
+        reply = self.send(Request("HEAD", path, attempt, headers, expect=_OK))
         digest = reply.headers.get("Docker-Content-Digest", "")
         size = reply.headers.get("Content-Length", "")
         if ":" not in digest or not size.isdecimal():
@@ -224,17 +195,16 @@ class RegistryClient:
         """
         attempt = f"cannot get the blob {digest} of {self.registry}/{repository}"
         path = _blob_path(repository, digest)
-        reply = self.session.send(
-            Request("GET", path, attempt, _UNCOMPRESSED, limit=limit, expect=_OK)
-        )
+        reply = self.send(Request("GET", path, attempt, _UNCOMPRESSED, limit=limit, expect=_OK))
         _verify(digest, reply.body, attempt)
         return reply.body
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Return whether the repository has a blob."""
         attempt = f"cannot check for the blob {digest} in {self.registry}/{repository}"
-        path, expect = _blob_path(repository, digest), {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
-        reply = self.session.send(Request("HEAD", path, attempt, expect=expect))
+        expect = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
+        path = _blob_path(repository, digest)
+        reply = self.send(Request("HEAD", path, attempt, expect=expect))
         return reply.status == HTTPStatus.OK
 
     # Changing
@@ -247,9 +217,8 @@ class RegistryClient:
         """
         attempt = f"cannot put {self._image(repository, reference)}"
         path, headers = _manifest_path(repository, reference), {"Content-Type": media_type}
-        expect = {HTTPStatus.CREATED}
-        reply = self.session.send(
-            Request("PUT", path, attempt, headers, body, repeatable=True, expect=expect)
+        reply = self.send(
+            Request("PUT", path, attempt, headers, body, repeatable=True, expect=_CREATED)
         )
         digest = _sha256(body)
         stored = reply.headers.get("Docker-Content-Digest", digest)
@@ -265,10 +234,10 @@ class RegistryClient:
         DeletionByDigestOnlyError if it deletes no single tag.
         """
         attempt = f"cannot delete {self._image(repository, reference)}"
-        reply = self.session.send(Request("DELETE", _manifest_path(repository, reference), attempt))
+        reply = self.send(Request("DELETE", _manifest_path(repository, reference), attempt))
         if reply.status not in _DELETED:
             error = deletion_error(reply, attempt, reference)
-            raise error or self.session.error_for(reply, attempt)
+            raise error or self.error_for(reply, attempt)
 
     def _image(self, repository: str, reference: str) -> str:
         return f"{self.registry}/{repository}{'@' if ':' in reference else ':'}{reference}"

@@ -16,9 +16,9 @@ from regctl.errors import (
     RegctlError,
     RegistryError,
 )
-from regctl.reference import Registry
 from regctl.registry.challenges import parse_challenges
 from regctl.registry.response import Response
+from regctl.registry.urls import host_of
 
 _BODY_SIZE_HINT = (
     "set the annotation nginx.ingress.kubernetes.io/proxy-body-size: '0' on the Ingress, "
@@ -27,54 +27,51 @@ _BODY_SIZE_HINT = (
 _QUOTED_CHARACTERS = 200
 
 
-def error_for(
-    reply: Response, attempt: str, registry: Registry, credential: Credential | None
-) -> RegctlError:
+def error_for(reply: Response, attempt: str, credential: Credential | None) -> RegctlError:
     """
     Return the error for an unsuccessful response, with the registry's own words.
 
     *credential* is what the request was sent with. The words are those of the distribution
     specification's errors, or what Docker Hub, Quay and zot send in their place.
     """
-    if reply.status == HTTPStatus.UNAUTHORIZED:
-        return _unauthorized(reply, attempt, credential)
-    if reply.status == HTTPStatus.NOT_FOUND:
-        return _not_found(reply, attempt)
-    if reply.status == HTTPStatus.BAD_REQUEST:
-        return _bad_request(reply, attempt, registry, credential)
-    if reply.status == HTTPStatus.FORBIDDEN:
-        user = f" for {credential.username}" if credential and credential.username else ""
-        return NotPermittedError(f"{attempt}: forbidden{user}{_quoted(reply)}")
-    return _limit_exceeded(reply, attempt) or RegistryError(
-        f"{attempt}: the registry answers {reply.status}{_quoted(reply)}"
-    )
-
-
-def _limit_exceeded(reply: Response, attempt: str) -> RegctlError | None:
-    """Return the error for too many requests, too large a body or a full disk."""
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RegistryError(
-            f"{attempt}: too many requests{_quoted(reply)}",
-            hint="wait, or log in: many registries allow a user more than anonymous clients",
-        )
-    if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return BodyTooLargeError(
-            f"{attempt}: a proxy in front of the registry rejects a body of that size",
-            hint=_BODY_SIZE_HINT,
-        )
-    if reply.status == HTTPStatus.INSUFFICIENT_STORAGE or _disk_is_full(reply):
-        return DiskFullError(
-            f"{attempt}: the registry's disk is full",
-            hint="`regctl image prune` and the registry's garbage collection free disk space",
-        )
-    return None
+    text = "; ".join(reply.error_texts)[:_QUOTED_CHARACTERS]
+    quoted = f": {text}" if text else ""
+    error: RegctlError
+    match reply.status:
+        case HTTPStatus.BAD_REQUEST if known := _bad_request(reply, attempt, credential):
+            error = known
+        case HTTPStatus.UNAUTHORIZED:
+            error = _unauthorized(reply, attempt, credential)
+        case HTTPStatus.FORBIDDEN:
+            user = f" for {credential.username}" if credential and credential.username else ""
+            error = NotPermittedError(f"{attempt}: forbidden{user}{quoted}")
+        case HTTPStatus.NOT_FOUND:
+            error = _not_found(reply, attempt)
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            error = BodyTooLargeError(
+                f"{attempt}: a proxy in front of the registry rejects a body of that size",
+                hint=_BODY_SIZE_HINT,
+            )
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            error = RegistryError(
+                f"{attempt}: too many requests{quoted}",
+                hint="wait, or log in: many registries allow a user more than anonymous clients",
+            )
+        case status if status == HTTPStatus.INSUFFICIENT_STORAGE or _disk_is_full(reply):
+            error = DiskFullError(
+                f"{attempt}: the registry's disk is full",
+                hint="`regctl image prune` and the registry's garbage collection free disk space",
+            )
+        case status:
+            error = RegistryError(f"{attempt}: the registry answers {status}{quoted}")
+    return error
 
 
 def _disk_is_full(reply: Response) -> bool:
     """Whether distribution reports ENOSPC: in words, or by number in the error of its driver."""
     return b"no space left on device" in reply.body or any(
-        isinstance(error.detail, dict)
-        and isinstance(enclosed := error.detail.get("Enclosed"), dict)
+        isinstance(detail := error.get("detail"), dict)
+        and isinstance(enclosed := detail.get("Enclosed"), dict)
         and enclosed.get("Err") == errno.ENOSPC
         for error in reply.errors
     )
@@ -111,7 +108,7 @@ def _unauthorized(reply: Response, attempt: str, credential: Credential | None) 
             f"{attempt}: the registry asks for a user and password",
             hint="pass --username and --password-stdin",
         )
-    user = credential.username or "the token's user"
+    user = credential.user
     challenges = parse_challenges(reply.challenges)
     schemes = {challenge.scheme for challenge in challenges}
     if schemes and not schemes & {"basic", "bearer"}:
@@ -136,12 +133,12 @@ def _unauthorized(reply: Response, attempt: str, credential: Credential | None) 
 
 
 def _bad_request(
-    reply: Response, attempt: str, registry: Registry, credential: Credential | None
-) -> RegctlError:
+    reply: Response, attempt: str, credential: Credential | None
+) -> RegctlError | None:
     # Go's net/http and nginx, to HTTP on their HTTPS port.
     if b"HTTP request" in reply.body or b"plain HTTP" in reply.body:
         return NotARegistryError(
-            f"{attempt}: {registry} speaks HTTPS", hint="leave out --plain-http"
+            f"{attempt}: {host_of(reply.url)} speaks HTTPS", hint="leave out --plain-http"
         )
     if credential is not None and not reply.body:
         # distribution, registry/auth/htpasswd: a file that is missing or malformed.
@@ -150,20 +147,13 @@ def _bad_request(
             "it cannot read its auth file",
             hint="`regctl auth check` finds the line",
         )
-    return RegistryError(f"{attempt}: the registry answers 400{_quoted(reply)}")
+    return None
 
 
 def _not_found(reply: Response, attempt: str) -> RegctlError:
     if reply.errors or reply.method == "HEAD" or "/manifests/" in reply.url:
         return NotInRegistryError(f"{attempt}: not found")
-    host = "/".join(reply.url.split("/")[:3])
     return NotARegistryError(
-        f"{attempt}: the server at {host} is not a registry",
+        f"{attempt}: the server at {host_of(reply.url)} is not a registry",
         hint="a registry is HOST or HOST:PORT, without a path",
     )
-
-
-def _quoted(reply: Response) -> str:
-    """Return the registry's own words about an error, to end a message with."""
-    text = "; ".join(error.text for error in reply.errors)[:_QUOTED_CHARACTERS]
-    return f": {text}" if text else ""

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from regctl.errors import IncompleteListError, NotARegistryError, RegctlError, RegistryError
+from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.session import Request, Session
+from regctl.registry.session import Session
 from regctl.registry.urls import resolve_location
 
 PAGE_SIZE = 1000

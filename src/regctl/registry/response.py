@@ -1,24 +1,14 @@
 """One response of a registry, read to its end, and the errors that its body names."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-
-@dataclass(frozen=True)
-class ErrorEntry:
-    """
-    One error of a response's body.
-
-    *code* is empty if the registry sends none. *text* is what a message quotes: the message, else
-    the code, else the detail, else the word `error`.
-    """
-
-    code: str
-    text: str
-    detail: object = None
+# Where an error has its text. The first three are the specification's, the others those of Docker
+# Hub and Quay.
+_TEXTS = ("message", "code", "detail", "details", "error")
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Response:
             return None
 
     @cached_property
-    def errors(self) -> tuple[ErrorEntry, ...]:
+    def errors(self) -> list[dict[str, Any]]:
         """
         The errors that the body names, in their order.
 
@@ -56,25 +46,19 @@ class Response:
         """
         document = self.document
         if not isinstance(document, dict):
-            return ()
+            return []
         listed = document.get("errors")
-        return tuple(_entries(listed if isinstance(listed, list) else [document]))
+        entries = listed if isinstance(listed, list) else [document]
+        return [one for one in entries if isinstance(one, dict) and one.keys() & set(_TEXTS)]
 
     @property
     def codes(self) -> frozenset[str]:
         """The error codes that the body names, such as `DENIED`."""
-        return frozenset(error.code for error in self.errors)
+        codes = (error.get("code") for error in self.errors)
+        return frozenset(code for code in codes if isinstance(code, str))
 
-
-# The first three are the specification's, the others those of Docker Hub and Quay.
-_TEXTS = ("message", "code", "detail", "details", "error")
-
-
-def _entries(listed: list[Any]) -> Iterator[ErrorEntry]:
-    for entry in listed:
-        if isinstance(entry, dict) and entry.keys() & set(_TEXTS):
-            texts = (entry[name] for name in _TEXTS if isinstance(entry.get(name), str))
-            code = entry.get("code")
-            yield ErrorEntry(
-                code if isinstance(code, str) else "", next(texts, "error"), entry.get("detail")
-            )
+    @property
+    def error_texts(self) -> list[str]:
+        """What a message quotes of each error: the message, else the code, else the detail."""
+        texts = ([error.get(name) for name in _TEXTS] for error in self.errors)
+        return [next((it for it in found if isinstance(it, str)), "error") for found in texts]

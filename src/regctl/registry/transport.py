@@ -10,10 +10,10 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 import urllib3
@@ -30,30 +30,17 @@ from regctl.errors import (
     RegistryUnreachableError,
 )
 from regctl.parallel import MAX_WORKERS
+from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.urls import host_of, origin_of, same_origin
 from regctl.retry import Backoff, OnRequest, RequestTrace, ignore_request
 
-MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""How long a list may be; counted after decompression."""
-
 _CHUNK_BYTES = 64 * 1024
+_ANY_FORMAT = 32 + zlib.MAX_WBITS  # zlib's number for gzip or deflate, as the header says
 
-
-class SeekableBody(Protocol):
-    """A body that is sent in pieces, and again from its beginning for another try."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield pieces from the current position."""
-
-    def tell(self) -> int:
-        """Return the current position."""
-
-    def seek(self, offset: int, /) -> int:
-        """Change the current position."""
-
-
-Body = bytes | SeekableBody
+# OpenSSL's X509_V_ERR_… numbers; the names change between releases.
+_CERTIFICATE_EXPIRED = 10
+_NAME_MISMATCH = frozenset({62, 64})  # host name, IP address
 
 
 @dataclass(frozen=True)
@@ -75,31 +62,41 @@ class ConnectionSettings:
     backoff: Backoff = Backoff(tries=4)  # noqa: RUF009 - it is frozen
 
 
-@dataclass(frozen=True)
-class HttpRequest:
-    """
-    A request for an absolute URL, whose response may have *limit* bytes.
+class _TlsAdapter(HTTPAdapter):
+    """Connections with one TLS context, direct or through a proxy."""
 
-    *attempt* begins the message of every error.
-    """
-
-    method: str
-    url: str
-    attempt: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: Body | None = field(default=None, repr=False)
-    limit: int = MAX_RESPONSE_BYTES
-
-
-class _SystemTrust(HTTPAdapter):
-    """Trust the certificates of the system, not only those that come with requests."""
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=MAX_WORKERS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        context = ssl.create_default_context()
-        return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
+        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+
+
+def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
+    """
+    Return a context with the certificates to trust, and the client certificate if there is one.
+
+    It verifies certificates, whatever *settings* say. Raises CertificateError for a file that
+    cannot be read.
+    """
+    what = f"the CA file {settings.ca_file}"
+    try:
+        ca_file = None if settings.ca_file is None else str(settings.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
+        if settings.client_cert is not None:
+            what = f"the client certificate {settings.client_cert}"
+            if settings.client_key is not None:
+                what += f" with the key {settings.client_key}"
+            # Without a password OpenSSL would ask for one.
+            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+    except OSError as error:
+        reason = "no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CertificateError(f"cannot read {what}: {reason}") from error
+    return context
 
 
 def proxy_for(url: str) -> str | None:
@@ -130,43 +127,47 @@ class HttpTransport:
         self._lock = threading.Lock()
         self._sessions: dict[str, requests.Session] = {}
 
-    def send(self, request: HttpRequest) -> Response:
+    def send(self, request: Request) -> Response:
         """
         Send one request and read its response to the end. Redirects are not followed.
 
+        A body that is a file has its position again afterwards, so that it can be sent again.
         Raises RegistryUnreachableError, ConnectionLostError if the response had begun,
         CertificateError, NotARegistryError if one end speaks TLS and the other does not, and
         RegistryError for a response that is too long.
         """
-        settings = self._settings
+        settings, body = self._settings, request.body
+        is_path = request.target.startswith("/")
+        url = self.origin + request.target if is_path else request.target
+        start = 0 if body is None or isinstance(body, bytes) else body.tell()
         started = time.monotonic()
         status: int | None = None
         try:
-            with self._session(request.url).request(
+            with self._session(url).request(
                 request.method,
-                request.url,
+                url,
                 headers=dict(request.headers),
-                data=request.body,
+                data=body,
                 timeout=(settings.connect_seconds, settings.read_seconds),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 status = response.status_code
-                body = _read(response, request)
+                content = _read(response, request)
         except requests.exceptions.InvalidHeader:
             # Not chained: it quotes what would have been sent.
             raise RegistryError(
                 f"{request.attempt}: a value to send is not allowed in a header"
             ) from None
         except (OSError, HTTPError, http.client.HTTPException, zlib.error) as error:
-            raise self._error_for(error, request) from error
+            raise self._error_for(error, url, request.attempt) from error
         finally:
             seconds = time.monotonic() - started
-            self._on_request(
-                RequestTrace(request.method, self._shown(request.url), status, seconds)
-            )
+            self._on_request(RequestTrace(request.method, self._shown(url), status, seconds))
+            if body is not None and not isinstance(body, bytes):
+                body.seek(start)
         challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
-        return Response(request.method, request.url, status, response.headers, body, challenges)
+        return Response(request.method, url, status, response.headers, content, challenges)
 
     def _shown(self, url: str) -> str:
         """Return a URL for the log: the query of another origin may be a signature."""
@@ -182,12 +183,19 @@ class HttpTransport:
     def _make_session(self, url: str) -> requests.Session:
         session = requests.Session()
         settings = self._settings
+        if not same_origin(url, self.origin):
+            settings = replace(settings, client_cert=None)
         if url.startswith("http:"):
             session.mount("http://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
-        elif settings.insecure_skip_tls_verify or settings.ca_file is not None:
-            session.mount("https://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
         else:
-            session.mount("https://", _SystemTrust(pool_maxsize=MAX_WORKERS))
+            context = tls_context(settings)
+            context.check_hostname = not settings.insecure_skip_tls_verify
+            session.mount("https://", _TlsAdapter(context))
+        if settings.insecure_skip_tls_verify:
+            session.verify = False
+            urllib3.disable_warnings(InsecureRequestWarning)  # the user asked for it
+        elif settings.ca_file is not None:
+            session.verify = str(settings.ca_file)
         session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         # With trust_env a password of ~/.netrc would replace ours. Without it requests ignores
         # the environment's proxies, so they are set here.
@@ -195,26 +203,15 @@ class HttpTransport:
         session.proxies = dict(get_environ_proxies(url))
         session.headers["User-Agent"] = "regctl"
         session.headers["Accept-Encoding"] = "gzip"
-        if settings.insecure_skip_tls_verify:
-            session.verify = False
-            urllib3.disable_warnings(InsecureRequestWarning)  # the user asked for it
-        elif settings.ca_file is not None:
-            session.verify = str(_check_certificates(settings.ca_file))
-        if settings.client_cert is not None and same_origin(url, self.origin):
-            certificate = str(_check_readable(settings.client_cert, "the client certificate"))
-            key = settings.client_key
-            session.cert = (
-                (certificate, str(_check_readable(key, "the client key"))) if key else certificate
-            )
         return session
 
-    def _error_for(self, error: Exception, request: HttpRequest) -> RegctlError:
+    def _error_for(self, error: Exception, url: str, attempt: str) -> RegctlError:
         """Return the error for a request without a response, or with a part of it."""
-        attempt = request.attempt
-        host = self._name if same_origin(request.url, self.origin) else host_of(request.url)
+        host = self._name if same_origin(url, self.origin) else host_of(url)
         causes = list(_causes(error))
-        if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return _tls_error(causes, host, attempt)
+        for cause in causes:
+            if isinstance(cause, ssl.SSLError):
+                return tls_error(cause, host, attempt)
         if isinstance(error, requests.exceptions.ProxyError):
             return RegistryUnreachableError(
                 f"{attempt}: the proxy refuses the connection",
@@ -231,39 +228,39 @@ class HttpTransport:
         )
 
 
-def _read(response: requests.Response, request: HttpRequest) -> bytes:
+def _read(response: requests.Response, request: Request) -> bytes:
     """Return the whole body, decompressed. Raises RegistryError if it is over the limit."""
     pieces = response.raw.stream(_CHUNK_BYTES, decode_content=False)
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in {"gzip", "x-gzip"}:
-        pieces = _decompress(pieces, 16 + zlib.MAX_WBITS)
-    elif encoding == "deflate":
-        pieces = _decompress(pieces, zlib.MAX_WBITS)
+    if encoding in {"gzip", "x-gzip", "deflate"}:
+        pieces = _decompress(pieces)
     body = bytearray()
     for piece in pieces:
         body += piece
         if len(body) > request.limit:
-            raise RegistryError(
-                f"{request.attempt}: the response is longer than {_size(request.limit)}"
-            )
+            limit = request.limit // 1024 // 1024
+            raise RegistryError(f"{request.attempt}: the response is longer than {limit} MiB")
     return bytes(body)
 
 
-def _decompress(pieces: Iterable[bytes], window_bits: int) -> Iterator[bytes]:
+def _decompress(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress in pieces of at most 64 KiB: a few bytes never become gigabytes in memory."""
-    decoder, is_empty = zlib.decompressobj(window_bits), True
+    decoder, is_empty = zlib.decompressobj(_ANY_FORMAT), True
     for piece in pieces:
         data = piece
         while data:
             if decoder.eof:
                 # RFC 1952, section 2.2: another member may follow.
-                decoder = zlib.decompressobj(window_bits)
+                decoder = zlib.decompressobj(_ANY_FORMAT)
             is_empty = False
             yield decoder.decompress(data, _CHUNK_BYTES)
             data = decoder.unconsumed_tail or decoder.unused_data
     if not is_empty and not decoder.eof:
         raise zlib.error("the end is missing")
 
+
+# OpenSSL's reasons if the other side does not speak TLS.
+_SPEAKS_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
 
 _LOST = (ConnectionLostError, "the connection broke before the response ended")
 # The first that matches: RemoteDisconnected, for no response at all, is a BadStatusLine too.
@@ -284,42 +281,26 @@ _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], tuple[type[RegctlError],
 )
 
 
-def _tls_error(causes: Iterable[BaseException], host: str, attempt: str) -> RegctlError:
-    """Return the error for a TLS connection that failed."""
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateError(
-                f"{attempt}: the certificate of {host} is not trusted: {cause.verify_message}",
-                hint="pass --ca-file with the certificate that signed it",
-            )
-        if isinstance(cause, ssl.SSLError) and is_plain_http(cause):
-            return NotARegistryError(
-                f"{attempt}: {host} speaks HTTP, not HTTPS",
-                hint="pass --plain-http if you trust the network",
-            )
-    return CertificateError(f"{attempt}: cannot make a TLS connection to {host}")
-
-
-def _size(limit: int) -> str:
-    return f"{limit // 1024 // 1024} MiB" if limit >= 1024 * 1024 else f"{limit // 1024} KiB"
-
-
-def _check_readable(path: Path, what: str) -> Path:
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        raise CertificateError(f"cannot read {what} {path}: {error.strerror}") from error
-
-
-def _check_certificates(path: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=str(_check_readable(path, "the CA file")))
-    except ssl.SSLError as error:
-        raise CertificateError(
-            f"cannot read the CA file {path}: no certificate in PEM form"
-        ) from error
-    return path
+def tls_error(error: ssl.SSLError, host: str, attempt: str) -> RegctlError:
+    """Return the error for a TLS connection to *host* that failed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "pass --ca-file with the certificate that signed it"
+        if error.verify_code == _CERTIFICATE_EXPIRED:
+            hint = "renew the certificate on the server"
+        elif error.verify_code in _NAME_MISMATCH:
+            hint = "use the name that the certificate is for, or get a certificate for this name"
+        return CertificateError(
+            f"{attempt}: the certificate of {host} is not trusted: {error.verify_message}",
+            hint=hint,
+        )
+    text = f"{error.reason} {error}".upper().replace(" ", "_")
+    if any(name in text for name in _SPEAKS_NO_TLS):
+        return NotARegistryError(
+            f"{attempt}: {host} speaks HTTP, not HTTPS",
+            hint="pass --plain-http if you trust the network",
+        )
+    reason = error.reason or "the connection broke"
+    return CertificateError(f"{attempt}: cannot make a TLS connection to {host}: {reason}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -333,9 +314,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield current
         inner = (current.__cause__, current.__context__, getattr(current, "reason", None))
         pending += [it for it in (*inner, *current.args) if isinstance(it, BaseException)]
-
-
-def is_plain_http(error: ssl.SSLError) -> bool:
-    """Return whether the other side of a TLS connection does not speak TLS."""
-    names = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH"}
-    return any(name in f"{error.reason} {error}".upper().replace(" ", "_") for name in names)

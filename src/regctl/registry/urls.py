@@ -57,10 +57,7 @@ def same_origin(one: str, other: str) -> bool:
 
 def host_of(url: str) -> str:
     """Return HOST or HOST:PORT of a URL, without a user, for messages."""
-    try:
-        return parse_url(url).netloc or ""
-    except ValueError:
-        return ""
+    return _parse(url).netloc or ""
 
 
 def join(base: str, reference: str) -> str:
@@ -80,7 +77,7 @@ def resolve_location(location: str, url: str, attempt: str) -> str:
     Raises RegistryError if *location* is not a URL.
     """
     parts = _parse(join(url, location))
-    if parts is None:
+    if parts == Url():
         raise RegistryError(f"{attempt}: the registry sends a location that is not a URL")
     target = parts.request_uri
     return target if target.startswith("/") else f"/{target}"
@@ -95,7 +92,7 @@ def resolve_redirect(origin: str, url: str, location: str, attempt: str) -> str:
     """
     target = join(url, location)
     parts = _parse(target)
-    if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.host or parts.auth:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.host or parts.auth:
         raise RegistryError(f"{attempt}: the registry redirects to an invalid URL")
     if parts.scheme == "http" and url.startswith("https:"):
         raise RegistryError(f"{attempt}: the registry redirects to {parts.netloc} without TLS")
@@ -121,7 +118,7 @@ def deny_realm_reason(origin: str, realm: str) -> str | None:
     registry that is as close.
     """
     parts = _parse(realm)
-    if parts is None or parts.scheme not in _DEFAULT_PORTS or not parts.host:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.host:
         return "is not a valid URL"
     if parts.auth is not None:
         return "has a user in its URL"
@@ -140,7 +137,8 @@ def deny_address_reason(
     network, the metadata server of a cloud, this machine. A URL is denied if its class is above
     *allowed* and above the class of *origin*.
     """
-    ours, theirs = _hostname(origin), _hostname(url)
+    # An IPv6 address has brackets in a URL only.
+    ours, theirs = ((_parse(one).host or "").strip("[]") for one in (origin, url))
     if ours == theirs:
         return None
     their_class = address_class(theirs)
@@ -172,13 +170,9 @@ def _class_of_ip(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Addr
     return AddressClass.PUBLIC if address.is_global else AddressClass.PRIVATE
 
 
-def _parse(url: str) -> Url | None:
+def _parse(url: str) -> Url:
+    """Return the parts of a URL; each is None if it is not a URL."""
     try:
         return parse_url(url)
     except ValueError:
-        return None
-
-
-def _hostname(url: str) -> str:
-    """Return the host of a URL, an IPv6 address without its brackets."""
-    return (parse_url(url).host or "").strip("[]")
+        return Url()

@@ -76,7 +76,7 @@ class Doctor:
 
     def _check_registry(self, registry: Registry) -> Iterator[Check]:
         credential = self.credential
-        user = None if credential is None else credential.username or "the token's user"
+        user = credential and credential.user
         return diagnose(
             lambda as_user: self.connect(registry, credential if as_user else None),
             self.settings,

@@ -45,7 +45,7 @@ def login(app: App, *, registry: str | None, credential: CredentialFlags) -> Non
     who = app.require_credential(credential, where)
     client = app.registry_as(where, who)
     client.ping()
-    if client.session.ping_anonymously().status == HTTPStatus.OK:
+    if client.ping_anonymously().status == HTTPStatus.OK:
         app.output.warning(f"{where} needs no password: it did not check this one")
     config = app.docker_config()
     kept = config.store(where, who)

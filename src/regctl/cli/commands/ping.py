@@ -55,5 +55,5 @@ def ping(
     def connect(as_user: bool) -> "RegistryClient":
         return app.registry_as(where, who if as_user else None)
 
-    user = (who.username or "the token's user") if who is not None else None
+    user = who.user if who is not None else None
     report(app, diagnose(connect, app.registry_settings, user=user, upload_bytes=upload), verdict)
