@@ -76,7 +76,7 @@ class Doctor:
 
     def _check_registry(self, registry: Registry) -> Iterator[Check]:
         credential = self.credential
-        user = credential and credential.user
+        user = credential.user if credential is not None else None
         return diagnose(
             lambda as_user: self.connect(registry, credential if as_user else None),
             self.settings,
