@@ -1,4 +1,4 @@
-"""Sizes and times: rounded for people on a terminal, exact for programs."""
+"""Sizes and times, rounded for people on a terminal."""
 
 from datetime import datetime, timezone
 
@@ -28,8 +28,3 @@ def age(moment: datetime | None, *, now: datetime | None = None) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"
     return f"{max(seconds, 0)}s"
-
-
-def rfc3339(moment: datetime | None) -> str:
-    """Return a time with date and offset. Nothing for None."""
-    return moment.isoformat() if moment is not None else ""

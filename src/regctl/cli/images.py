@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from regctl.cli.app import App
 from regctl.cli.command import option
-from regctl.cli.humanize import age, rfc3339, size
+from regctl.cli.humanize import age, size
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags
 from regctl.cli.rendering import as_json, as_text, error_record
@@ -88,7 +88,7 @@ def size_column(value: "Callable[[T], int | None]") -> Column[T]:
 
 def created_column(value: "Callable[[T], datetime | None]", *, key: str | None = None) -> Column[T]:
     """Return a column of build dates: an age on a terminal, exact in a pipe."""
-    return Column("CREATED", value, key, text=age, exact=rfc3339)
+    return Column("CREATED", value, key, text=age, exact=as_text)
 
 
 def error_column(value: "Callable[[T], RegctlError | None]") -> Column[T]:

@@ -12,12 +12,12 @@ _SEVERAL = (tuple, list)  # isinstance of `tuple | list` makes a type at each ca
 
 
 def as_text(value: Any) -> str:
-    """Return a value as the text of a cell: nothing for None, a comma between several."""
+    """Return the text of a cell: nothing for None, a comma between several, a time as in JSON."""
     if type(value) is str:  # the commonest kind: a pipe may get 100,000 lines
         return value
     if value is None:
         return ""
-    return ",".join(map(str, value)) if isinstance(value, _SEVERAL) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, _SEVERAL) else str(as_json(value))
 
 
 def as_json(value: Any) -> Any:

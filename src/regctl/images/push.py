@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from regctl import parallel
@@ -49,8 +49,7 @@ _RECEIVED = frozenset({HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CO
 _BACKOFF = Backoff(tries=12, base=0.2, cap=10.0)
 
 
-@dataclass(frozen=True)
-class PushedBlob:
+class PushedBlob(NamedTuple):
     """A blob that the registry has, and whether it had to be uploaded."""
 
     descriptor: Descriptor

@@ -206,15 +206,9 @@ def read_repositories(
             return Repository(name)
         except RegctlError as error:
             return Repository(name, error=error)
-        if not images:
-            return Repository(name, tags)
-        found = [_read_tag(reader, name, tag) for tag in tags]
-        return Repository(
-            name,
-            tags,
-            tuple(one.image for one in found if one.image is not None),
-            next((one.error for one in found if one.error is not None), None),
-        )
+        found = [_read_tag(reader, name, tag) for tag in tags] if images else []
+        readable = tuple(one.image for one in found if one.image)
+        return Repository(name, tags, readable, next((e.error for e in found if e.error), None))
 
     return _in_order(read, names, workers)
 

@@ -13,7 +13,7 @@ from regctl.cli.images import image_record, platform_option, size_column, varian
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import CredentialFlags
 from regctl.cli.params import image_options
-from regctl.cli.rendering import as_json, as_text
+from regctl.cli.rendering import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ _FIELDS: Listing[_Field] = Listing(
             "VALUE",
             lambda f: f.value,
             text=lambda value: age(value) if isinstance(value, datetime) else as_text(value),
-            exact=lambda value: as_text(as_json(value)),
+            exact=as_text,
         ),
         size_column(lambda f: f.size),
     ],

@@ -146,9 +146,7 @@ def _push(
 ) -> dict[str, Any]:
     """Push one image, print it, and return its JSON object."""
     name = f"{to.registry}/{to.repository}"
-    with app.output.progress(
-        f"{name}:{tags[0]}" if tags else name, image.manifest.size, of_bytes=True
-    ) as advance:
+    with app.output.progress(str(to), image.manifest.size, of_bytes=True) as advance:
         pushed = pusher.push(image.manifest, tags or (to.reference,), on_progress=advance)
     suffix = " (dry run)" if pusher.dry_run else ""
     app.output.note(
@@ -168,11 +166,7 @@ def _push(
         "sent_bytes": pushed.sent_bytes,
         "dry_run": "client" if pusher.dry_run else None,
         "blobs": [
-            {
-                "digest": blob.descriptor.digest,
-                "size": blob.descriptor.size,
-                "result": blob.result,
-            }
-            for blob in pushed.blobs
+            {"digest": blob.digest, "size": blob.size, "result": result}
+            for blob, result in pushed.blobs
         ],
     }

@@ -6,7 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
-from regctl.cli.humanize import age, rfc3339
+from regctl.cli.humanize import age
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import TargetFlags
 from regctl.cli.params import cluster_options, output_option, target_options, workers_option
@@ -31,7 +31,7 @@ _SECRETS: "Listing[PullSecretUse]" = Listing(
         Column("NAME", lambda i: i.secret.name),
         Column("REGISTRIES", lambda i: i.registries),
         Column("USER", lambda i: i.users, key="users"),
-        Column("AGE", lambda i: i.secret.created, key="created", text=age, exact=rfc3339),
+        Column("AGE", lambda i: i.secret.created, key="created", text=age, exact=as_text),
         Column("ACCOUNTS", lambda i: i.account_names, text=_accounts),
         Column("STATE", lambda i: i.state, style=_state_style),
         Column(
