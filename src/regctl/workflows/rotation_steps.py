@@ -67,9 +67,10 @@ class RotationSteps:
     The steps, and what they read and change: users, pull secrets and the registry.
 
     With *dry_run* a step yields its results and does nothing else. *find* returns the pull secrets
-    of all namespaces that may use the user. *connect* returns a client for a credential. *grace* is
-    how long a kubelet may still use the password that it read before its Secret changed. *grace*
-    and *timeout* are seconds. Tests inject *sleep* and *clock*.
+    of all namespaces that may use the user. *connect* returns a client for a credential. *adopt*
+    takes over Secrets that nobody controls. *grace* is how long a kubelet may still use the
+    password that it read before its Secret changed. *grace* and *timeout* are seconds. Tests inject
+    *sleep* and *clock*.
     """
 
     store: UserStore
@@ -77,7 +78,7 @@ class RotationSteps:
     registry: Registry
     find: Callable[[], Inventory]
     connect: Callable[[Credential], RegistryClient]
-    policy: TakeoverPolicy = field(default_factory=TakeoverPolicy)
+    adopt: bool = False
     grace: float = 30.0
     timeout: float = 300.0
     dry_run: bool = False
@@ -139,9 +140,9 @@ class RotationSteps:
         for (name, key), group in sorted(groups.items()):
             email = next(iter(group.values())).credential.email
             desired = PullSecret(name, {key: replace(credential, email=email)}, merge=True)
-            rollout = prepare(
-                self.cluster, desired, [Namespace(space) for space in group], policy=self.policy
-            )
+            spaces = [Namespace(space) for space in group]
+            policy = TakeoverPolicy(adopt=self.adopt)
+            rollout = prepare(self.cluster, desired, spaces, policy=policy)
             # No accounts are attached: each namespace has one outcome, that of its Secret.
             for (outcome,) in rollout.run():
                 holder = group[str(outcome.namespace)]

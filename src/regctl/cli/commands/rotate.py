@@ -118,21 +118,19 @@ def rotate(
     it to the Secret.
     """
     from regctl.pullsecrets.inventory import find_pull_secrets
-    from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.workflows.rotation import InPlaceRotation, Rotation, UserRotation, next_username
     from regctl.workflows.rotation_steps import RotationSteps
 
     at_most_one({"--same-name": same_name, "--to": to})
     at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
     registry, password = app.named_registry(server), app.password(password_flags)
-    searched = app.targets(targets).or_everywhere()
     steps = RotationSteps(
         _store(app, path, auth_secret, reader, adopt=change.adopt),
         app.cluster,
         registry,
-        find=lambda: find_pull_secrets(app.cluster, searched),
+        find=lambda: find_pull_secrets(app.cluster, app.targets(targets).or_everywhere()),
         connect=lambda credential: app.registry_as(registry, credential),
-        policy=TakeoverPolicy(adopt=change.adopt),
+        adopt=change.adopt,
         grace=grace,
         timeout=wait,
         dry_run=change.dry_run is not None,
