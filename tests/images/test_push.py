@@ -133,12 +133,12 @@ def test_a_chunk_size_shrinks_and_never_grows() -> None:
     assert size.of(100 * MIB) == 100 * MIB, "the whole blob at first"
     size.reduce_below(100 * MIB, error)
     assert size.of(100 * MIB) == 64 * MIB
-    size.reduce_after_loss()
+    size.reduce(16 * MIB)
     assert size.of(100 * MIB) == 16 * MIB
     size.reduce_below(2 * MIB, error)
     assert size.of(100 * MIB) == MIB
     size.reduce_below(64 * MIB, error)
-    size.reduce_after_loss()
+    size.reduce(16 * MIB)
     assert size.of(100 * MIB) == MIB, "another thread may report a larger chunk later"
     assert size.of(10) == 10
 

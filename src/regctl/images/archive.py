@@ -129,7 +129,7 @@ def select_images(
         return images
     found = [one for one in images if name is None or name in {*one.names, *one.tags}]
     if not found:
-        raise NotInRegistryError(f"no {name} in {source}", hint=f"it has {_names(images)}")
+        raise NotInRegistryError(f"no image {name} in {source}", hint=f"it has {_names(images)}")
     if len(found) > 1:
         raise InvalidInputError(f"{source} has {len(images)} images", hint=f"{hint}; or --all")
     return found

@@ -65,7 +65,7 @@ def missing_platform(
     subject: str, wanted: Platform, found: Iterable[Platform | None]
 ) -> NotInRegistryError:
     """Return the error that *subject* has images for the platforms in *found* only."""
-    names = ", ".join(sorted({str(one) for one in found if one})) or "not named"
+    names = ", ".join(sorted({str(one) for one in found if one})) or "no image with a platform"
     return NotInRegistryError(f"no image for {wanted} in {subject}", hint=f"it has {names}")
 
 

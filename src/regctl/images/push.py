@@ -39,7 +39,8 @@ WORKERS = 4
 _MIB = 1024 * 1024
 # The sizes to try if a proxy limits request bodies: nginx allows 1 MiB by default.
 _CHUNK_SIZES = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
-# After a lost connection, chunks are small enough to lose little with the next one.
+# After a lost connection, chunks are small enough to lose little with the next one: the registry
+# keeps those that it received whole.
 _CHUNK_SIZE_AFTER_LOSS = 16 * _MIB
 # The registry no longer accepts the upload as it is: BLOB_UPLOAD_INVALID and others.
 _LOST_UPLOAD_CODES = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
@@ -89,18 +90,17 @@ class ChunkSize:
         """Return how many of the *remaining* bytes to send next."""
         return remaining if self._limit is None else min(remaining, self._limit)
 
-    def reduce_after_loss(self) -> None:
-        """Send small chunks from now on: the registry keeps those that it received whole."""
+    def reduce(self, size: int) -> None:
+        """Send at most *size* bytes at a time from now on."""
         with self._lock:
-            self._limit = min(self._limit or _CHUNK_SIZE_AFTER_LOSS, _CHUNK_SIZE_AFTER_LOSS)
+            self._limit = min(size, self._limit or size)
 
     def reduce_below(self, rejected: int, error: RegctlError) -> None:
         """Send less than *rejected* bytes from now on; raise *error* if no size is smaller."""
-        with self._lock:
-            smaller = [size for size in _CHUNK_SIZES if size < rejected]
-            if not smaller:
-                raise error
-            self._limit = min(smaller[0], self._limit or smaller[0])
+        smaller = next((size for size in _CHUNK_SIZES if size < rejected), None)
+        if smaller is None:
+            raise error
+        self.reduce(smaller)
 
 
 @dataclass
@@ -265,7 +265,7 @@ class _BlobUpload:
                     return self._send_rest(stream)
                 except RegistryUnreachableError as error:
                     self._interrupted = True
-                    self._pusher.chunk_size.reduce_after_loss()
+                    self._pusher.chunk_size.reduce(_CHUNK_SIZE_AFTER_LOSS)
                     if self._offset > furthest:
                         furthest, pauses = self._offset, self._pusher.backoff.pauses()
                     pause = next(pauses, None)

@@ -22,7 +22,8 @@ def two_tags(app: str, archive: Path) -> str:
 def test_without_a_terminal_it_needs_yes(two_tags: str) -> None:
     result = run("delete", f"{two_tags}:1.0")
     assert result.exit_code == 1
-    assert "has the tags 1.0, stable" in result.stderr
+    assert "note: tags of team/app@sha256:" in result.stderr
+    assert ": 1.0, stable\n" in result.stderr
     assert "pass --yes" in result.stderr
     assert tags(two_tags) == ["1.0", "stable"]
 
@@ -31,7 +32,7 @@ def test_it_asks_on_a_terminal(two_tags: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(App, "interactive", True)
     refused = run("delete", f"{two_tags}:1.0", "--all-tags", stdin="n\n")
     assert refused.exit_code == 1
-    assert f"Delete the tags 1.0, stable of {two_tags}?" in refused.stderr
+    assert f"Delete {two_tags}:1.0, {two_tags}:stable?" in refused.stderr
     assert tags(two_tags) == ["1.0", "stable"]
     assert run("delete", f"{two_tags}:1.0", "--all-tags", stdin="y\n").exit_code == 0
     assert tags(two_tags) == []
@@ -64,6 +65,18 @@ def test_a_single_tag_is_deleted_with_its_digest(app: str, archive: Path) -> Non
     digest = pushed_digest(run("push", archive, app))
     assert run("delete", f"{app}:1.0", "--yes").exit_code == 0
     assert run("inspect", f"{app}@{digest}").exit_code == 1
+
+
+def test_an_image_without_a_tag_is_named_by_its_digest(serve: Servers) -> None:
+    registry = StandinRegistry()
+    digest = registry.put_image("team/app", "1.0")
+    registry.tags["team/app"].clear()
+    name = f"{serve(standin_registry(registry)).host}/team/app@{digest}"
+    result = run("delete", name)
+    assert result.stderr.splitlines()[:2] == [
+        f"note: tags of team/app@{digest}: none",
+        f"error: not confirmed: Delete {name}?",
+    ]
 
 
 def test_an_image_without_a_tag_or_digest_is_a_usage_error(app: str) -> None:

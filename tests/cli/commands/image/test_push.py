@@ -127,7 +127,7 @@ def test_a_dry_run_mounts_nothing(upstream: DockerRegistry, app: str, archive: P
     [
         (["nothing.tar", "APP"], 1, "cannot read nothing.tar: No such file or directory"),
         (["ARCHIVE", "Not an image"], 2, "not an image"),
-        (["ARCHIVE", "APP", "--select", "other"], 1, "no other in"),
+        (["ARCHIVE", "APP", "--select", "other"], 1, "no image other in"),
         (
             ["ARCHIVE", "APP", "--platform", "linux/s390x"],
             1,

@@ -1,7 +1,5 @@
 """`regctl image delete`: delete an image, or one of its tags."""
 
-from collections.abc import Sequence
-
 import click
 
 from regctl.cli.app import App, pass_app
@@ -46,18 +44,12 @@ def delete(
         )
     client = app.registry(reference.registry, credential)
     deletion = plan_deletion(client, reference, all_tags=all_tags)
-    name = f"{reference.registry}/{reference.repository}"
-    every = sorted((*deletion.tags, *deletion.kept_tags))
-    app.output.note(f"{name}@{deletion.digest} has {_tags_text(every)}")
+    planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
+    tags = ", ".join(sorted((*deletion.tags, *deletion.kept_tags))) or "none"
+    app.output.note(f"tags of {reference.repository}@{deletion.digest}: {tags}")
     outcomes = app.carry_out(
         lambda dry_run: [deletion.run(dry_run=dry_run is not None)],
         change,
-        question=f"Delete {_tags_text(deletion.tags)} of {name}?",
+        question=f"Delete {planned}?",
     )
     note_garbage_collection(app, outcomes, change)
-
-
-def _tags_text(tags: Sequence[str]) -> str:
-    if not tags:
-        return "no tag"
-    return f"the tag {tags[0]}" if len(tags) == 1 else f"the tags {', '.join(tags)}"
