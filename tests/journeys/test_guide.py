@@ -84,7 +84,7 @@ def test_a_registry_of_a_team_and_an_image_pushed_without_docker(
     again = run_ok("registry", "apply", *ARGUMENTS, "-n", namespace)
     assert {line.split()[1] for line in again.stdout.splitlines()} == {"unchanged"}
 
-    # What the cluster would make of it, on loopback
+    # The Pod and the Ingress that the cluster would run, on loopback
     pod = Pod(tmp_path / "pod", kubernetes, namespace)
     outside = pod.ingress(serve, pod.start(serve))
     host, trust = outside.host, ["--ca-file", str(outside.ca_file)]

@@ -23,6 +23,6 @@ def test_a_size_is_written_as_the_api_server_does(text: str, written: str, size:
 
 
 @pytest.mark.parametrize("text", ["", "ten", "0", "0Gi", "-1Gi", "10 Gi", "10GB", "1.5", "0.3Ki"])
-def test_other_texts_are_no_sizes(text: str) -> None:
+def test_other_texts_are_not_sizes(text: str) -> None:
     with pytest.raises(InvalidInputError, match="not a size"):
         size_in_bytes(text)

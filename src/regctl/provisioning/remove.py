@@ -91,7 +91,7 @@ def _users_deletion(
         for item in cluster.list(DEPLOYMENTS, namespace=namespace, label_selector=SELECTOR)
         if auth_secret_of(item) == secret and item["metadata"]["name"] != name
     ]:
-        note = f"kept: registry {', '.join(sorted(others))} has the same users"
+        note = f"kept: also used by registry {', '.join(sorted(others))}"
     else:
         yield Change(SECRETS, namespace, secret, "delete", observed=observed["metadata"])
         return

@@ -61,7 +61,7 @@ def test_users_of_another_registry_are_kept(kubernetes: ApiServer, namespace: st
     applied(namespace, *NGINX)
     applied(namespace, *NGINX, name="bar")
     done = run("delete", "foo", "-n", namespace, "--with-data", "--yes")
-    assert "skipped (kept: registry bar has the same users)" in done.stdout
+    assert "skipped (kept: also used by registry bar)" in done.stdout
 
 
 def test_users_in_a_foreign_secret_are_kept(kubernetes: ApiServer, namespace: str) -> None:

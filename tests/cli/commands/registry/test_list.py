@@ -52,7 +52,7 @@ def test_users_that_cannot_be_read_are_not_counted(
     assert run("list", "-n", f"{namespace},default").exit_code == 3
 
 
-def test_no_registry_is_no_error(namespace: str) -> None:
+def test_an_empty_list_is_not_an_error(namespace: str) -> None:
     result = run("list", "-n", namespace)
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no registries found" in result.stderr
