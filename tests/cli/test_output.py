@@ -109,6 +109,18 @@ def test_a_listing_that_fails_shows_the_items_before(
         assert document["error"]["message"] == "page 2 did not come"
 
 
+def test_an_interrupted_listing_is_still_a_json_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted() -> Iterator[Row]:
+        yield ROWS[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Output(format="json").listing(interrupted(), ROWS_LISTING)
+    assert json.loads(capsys.readouterr().out) == {"rows": [asdict(ROWS[0])]}
+
+
 def test_an_empty_list_is_an_empty_json_list(capsys: pytest.CaptureFixture[str]) -> None:
     empty: list[Row] = []
     Output(format="json").listing(empty, ROWS_LISTING)

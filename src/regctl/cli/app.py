@@ -175,14 +175,18 @@ class App:
 
     # Registries
 
-    def named_registry(self, name: str | None) -> "Registry":
-        """Return the registry of that name, or of `$REGCTL_REGISTRY`; InvalidInputError if none."""
+    def named_registry(self, name: str | None, *, source: str = "REGISTRY") -> "Registry":
+        """
+        Return the registry of that name, or of `$REGCTL_REGISTRY`.
+
+        Raises InvalidInputError if there is none; *source* is where a name would be typed.
+        """
         from regctl.reference import Registry
 
         named = name or self.environ.get("REGCTL_REGISTRY")
         if not named:
             raise InvalidInputError(
-                "no registry was named", hint="name a registry, or set $REGCTL_REGISTRY"
+                "no registry was named", hint=f"pass {source}, or set $REGCTL_REGISTRY"
             )
         return Registry.parse(named)
 

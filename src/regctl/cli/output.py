@@ -227,6 +227,9 @@ class Output:
         except RegctlError as error:
             self.write(f'\n  ],\n  "error": {json.dumps(error_record(error))}\n}}\n')
             raise
+        except KeyboardInterrupt:
+            self.write("\n  ]\n}\n")
+            raise
         self.write("\n  ]\n}\n" if comma else "]\n}\n")
 
     def _yaml_listing(self, items: Iterable[T], listing: "Listing[T]") -> None:

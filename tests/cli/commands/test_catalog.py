@@ -80,7 +80,7 @@ def test_a_missing_registry_is_a_usage_error() -> None:
     result = cli.run("catalog")
     assert result.exit_code == 2
     assert result.stderr == (
-        "error: no registry was named\nhint: name a registry, or set $REGCTL_REGISTRY\n"
+        "error: no registry was named\nhint: pass REGISTRY, or set $REGCTL_REGISTRY\n"
     )
 
 

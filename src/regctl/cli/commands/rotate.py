@@ -123,7 +123,7 @@ def rotate(
 
     at_most_one({"--same-name": same_name, "--to": to})
     at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
-    registry, password = app.named_registry(server), app.password(password_flags)
+    registry, password = app.named_registry(server, source="--server"), app.password(password_flags)
     steps = RotationSteps(
         _store(app, path, auth_secret, reader, adopt=change.adopt),
         app.cluster,
