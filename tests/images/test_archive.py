@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from regctl.errors import DigestMismatchError, MalformedError, NotInRegistryError
-from regctl.images.archive import SavedImage, open_archive
+from regctl.errors import (
+    DigestMismatchError,
+    InvalidInputError,
+    MalformedError,
+    NotInRegistryError,
+)
+from regctl.images.archive import SavedImage, open_archive, select_images
 from regctl.images.layers import Blob
 from regctl.images.manifests import Platform
 from tests.saved_images import OCI_MANIFEST, Layout, digest_of, docker_archive, tar_of
@@ -56,6 +61,26 @@ def test_names_and_tags(saved: Path, tmp_path: Path) -> None:
     first, second = read(path)
     assert first.tags == ("1", "2")
     assert second.tags == ()
+
+
+def test_an_image_is_selected_by_name_or_tag(tmp_path: Path) -> None:
+    path = tmp_path / "several.tar"
+    path.write_bytes(tar_of(docker_archive((["a:1"], LAYERS), (["b:2"], LAYERS[:1]))))
+    images = read(path)
+    assert select_images(images, "it", name="a:1") == [images[0]]
+    assert select_images(images, "it", name="2") == [images[1]]
+    assert select_images(images, "it", every=True) == images
+    with pytest.raises(NotInRegistryError, match="no image c in it") as caught:
+        select_images(images, "it", name="c")
+    assert caught.value.hint == "pass --select with one of: a:1, b:2"
+    with pytest.raises(InvalidInputError, match="it has 2 images") as several:
+        select_images(images, "it")
+    assert several.value.hint == "pass --select with one of: a:1, b:2; or --all"
+    unnamed = [SavedImage((), one.manifest) for one in images]
+    for every in (False, True):
+        with pytest.raises(InvalidInputError) as nameless:
+            select_images(unnamed, "it", every=every)
+        assert nameless.value.hint == "`docker save IMAGE:TAG` saves an image with its name"
 
 
 def test_a_layer_that_docker_saved_as_a_link(tmp_path: Path) -> None:

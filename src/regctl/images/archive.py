@@ -30,7 +30,6 @@ from regctl.images.manifests import (
     parse_manifest,
 )
 from regctl.jsontext import parse_json
-from regctl.wording import count
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 4
@@ -64,8 +63,8 @@ class SavedManifest:
             {"mediaType": part.media_type, "size": part.size, "digest": part.digest}
             for part in stored
         )
-        kind = {"schemaVersion": 2, "mediaType": self.media_type}
-        document = {**kind, "config": config, "layers": layers}
+        document = {"schemaVersion": 2, "mediaType": self.media_type}
+        document |= {"config": config, "layers": layers}
         return json.dumps(document, separators=(",", ":")).encode()
 
     def walk(self) -> Iterator["SavedManifest"]:
@@ -117,7 +116,10 @@ def select_images(
     Raises NotInRegistryError if no image matches, InvalidInputError if several do, or if *every*
     image cannot be pushed to one repository: each needs a tag that no other image has.
     """
-    hint = f"pass --select with one of: {_names(images)}"
+    names = ", ".join(name for one in images for name in one.names)
+    hint = "`docker save IMAGE:TAG` saves an image with its name"
+    if names:
+        hint = f"pass --select with one of: {names}"
     if every:
         tags = [tag for one in images for tag in one.tags]
         if len(tags) != len(set(tags)) or not all(one.tags for one in images):
@@ -129,15 +131,11 @@ def select_images(
         return images
     found = [one for one in images if name is None or name in {*one.names, *one.tags}]
     if not found:
-        raise NotInRegistryError(f"no image {name} in {source}", hint=f"it has {_names(images)}")
+        raise NotInRegistryError(f"no image {name} in {source}", hint=hint)
     if len(found) > 1:
-        raise InvalidInputError(f"{source} has {len(images)} images", hint=f"{hint}; or --all")
+        hint += "; or --all" if names else ""
+        raise InvalidInputError(f"{source} has {len(images)} images", hint=hint)
     return found
-
-
-def _names(images: Sequence[SavedImage]) -> str:
-    names = [name for one in images for name in one.names]
-    return ", ".join(names) or f"{count(len(images), 'image')} without a name"
 
 
 @contextmanager

@@ -136,14 +136,11 @@ class ImagePusher:
         Raises DigestMismatchError if the saved image is damaged, BodyTooLargeError if a proxy
         rejects even the smallest chunk, and what RegistryClient raises.
         """
-        stored: dict[str, PushedBlob] = {}
         parts = image.unique_parts
         with tempfile.TemporaryDirectory(prefix="regctl-") as folder:
             ensure = partial(self._ensure_blob, Path(folder), on_progress)
             results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
-            for part, blob in results:
-                if not isinstance(blob, parallel.Interrupted):
-                    stored[part.digest] = blob
+            stored = {part.digest: one for part, one in results if isinstance(one, PushedBlob)}
         digest = self._put_manifests(image, references, stored)
         return PushedImage(digest, image.media_type, tuple(stored[part.digest] for part in parts))
 
