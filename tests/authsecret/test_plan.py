@@ -12,7 +12,7 @@ from regctl.errors import ForeignObjectError, ImmutableError, NotPermittedError
 from tests.authsecret.files import NAME, A, B, desired, secret
 
 HELM = Ownership(managed=True, controller="Helm")
-FOREIGN = Ownership(managed=False, controller=None, data_managers=(Manager("kubectl", "", None),))
+FOREIGN = Ownership(managed=False, controller=None, data_managers=(Manager("kubectl", None),))
 
 
 def planned(wanted: AuthSecret, there: Secret | None, *, adopt: bool = False) -> Change:

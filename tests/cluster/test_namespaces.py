@@ -4,9 +4,8 @@ import pytest
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets, require_namespace
-from regctl.cluster.resource import NAMESPACES
+from regctl.cluster.resource import NAMESPACES, Namespace
 from regctl.errors import (
-    InvalidInputError,
     InvalidNamespaceError,
     NamespaceMissingError,
     NotPermittedError,
@@ -77,10 +76,9 @@ def test_a_user_who_may_not_list_gets_a_hint_to_name_them(kubernetes: ApiServer)
 
 
 def test_without_the_cluster_only_named_namespaces_are_known() -> None:
-    assert [space.name for space in Targets(("b", "a")).offline()] == ["a", "b"]
-    for targets in (Targets(), Targets(("a",), everywhere=True)):
-        with pytest.raises(InvalidInputError):
-            targets.offline()
+    assert Targets(("b", "a", "c"), exclude=("c",)).known == (Namespace("a"), Namespace("b"))
+    for targets in (Targets(), Targets(("a",), everywhere=True), Targets(selector="team=blue")):
+        assert targets.known is None
 
 
 def test_a_name_that_breaks_rfc_1123_is_refused() -> None:

@@ -61,7 +61,7 @@ def test_a_namespace_that_cannot_be_read_is_an_error_beside_the_others(
 
 
 def test_the_state_is_broken_or_the_owner() -> None:
-    hand = Ownership(managed=False, controller=None, data_managers=(Manager("kubectl", "", None),))
+    hand = Ownership(managed=False, controller=None, data_managers=(Manager("kubectl", None),))
     helm = Ownership(managed=True, controller="Helm")
     assert PullSecretUse(pull_secret()).state == "regctl"
     assert PullSecretUse(replace(pull_secret(), ownership=hand)).state == "kubectl"

@@ -70,12 +70,13 @@ class Kubeconfig:
         with _package_errors(self._name):
             if files is not None:
                 self._refuse_impersonation(files)
-                # The package's functions have no annotations.
-                load: Any = kube_config.load_kube_config
-                load(config_file=files, context=self.context, client_configuration=configuration)
+                kube_config.load_kube_config(
+                    config_file=files,
+                    context=self.context,
+                    client_configuration=configuration,
+                )
             elif self.environ.get(in_cluster.SERVICE_HOST_ENV_NAME):
-                loader: Any = in_cluster.InClusterConfigLoader
-                loader(
+                in_cluster.InClusterConfigLoader(
                     in_cluster.SERVICE_TOKEN_FILENAME,
                     in_cluster.SERVICE_CERT_FILENAME,
                     environ=self.environ,
@@ -93,7 +94,8 @@ class Kubeconfig:
         if files is None:
             return []
         with _package_errors(self._name):
-            return [str(entry["name"]) for entry in _list_contexts(files)[0]]
+            entries, _current = kube_config.list_kube_config_contexts(files)
+            return [str(entry["name"]) for entry in entries]
 
     def namespace(self) -> str:
         """Return the namespace of the context, or `default`."""
@@ -108,8 +110,8 @@ class Kubeconfig:
 
     def _context(self, files: str) -> Mapping[str, Any]:
         """Return the context in use, empty if no context has its name."""
-        entries, active = _list_contexts(files)
-        wanted = self.context or active["name"]
+        entries, current = kube_config.list_kube_config_contexts(files)
+        wanted = self.context or current["name"]
         return next((e.get("context") or {} for e in entries if e["name"] == wanted), {})
 
     def _refuse_impersonation(self, files: str) -> None:
@@ -153,14 +155,6 @@ class Kubeconfig:
         home = self.environ.get("HOME")
         path = Path(home or "/nonexistent", ".kube", "config")
         return str(path) if path.is_file() else None
-
-
-def _list_contexts(files: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return all contexts and the current one, as the package reads them."""
-    # The package's functions have no annotations.
-    listing: Any = kube_config.list_kube_config_contexts
-    contexts: tuple[list[dict[str, Any]], dict[str, Any]] = listing(files)
-    return contexts
 
 
 class _Log(logging.Handler):

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import NAMESPACES, Namespace, check_namespace
-from regctl.errors import InvalidInputError, NamespaceMissingError, NotPermittedError
+from regctl.errors import NamespaceMissingError, NotPermittedError
 
 # Namespaces of the cluster itself. -A and -l skip them unless they are named too.
 SYSTEM = ("kube-*", "openshift", "openshift-*")
@@ -39,13 +39,10 @@ class Targets:
         """Return these, or all namespaces if neither a name nor a selector is given."""
         return self if self.named or self.listed else replace(self, everywhere=True)
 
-    def offline(self) -> tuple[Namespace, ...]:
-        """Return the named namespaces without the cluster, or raise InvalidInputError."""
-        if self.listed or not self.named:
-            raise InvalidInputError(
-                "without the cluster only named namespaces are known", hint="name them with -n"
-            )
-        return self._kept(map(Namespace, self.named))
+    @property
+    def known(self) -> tuple[Namespace, ...] | None:
+        """The selected namespaces, or None if only the cluster knows them."""
+        return self._kept(map(Namespace, self.named)) if self.named and not self.listed else None
 
     def resolve(self, cluster: Cluster) -> tuple[Namespace, ...]:
         """

@@ -21,7 +21,6 @@ class Manager:
     """Who wrote a field, as the API server keeps it in `managedFields`."""
 
     name: str
-    operation: str
     time: str | None
 
 
@@ -147,8 +146,4 @@ def _data_managers(metadata: Mapping[str, Any]) -> Iterator[Manager]:
     for entry in metadata.get("managedFields") or ():
         fields = entry.get("fieldsV1") or {}
         if entry.get("manager") != FIELD_MANAGER and ("f:data" in fields or "f:spec" in fields):
-            yield Manager(
-                str(entry.get("manager") or "?"),
-                str(entry.get("operation") or ""),
-                entry.get("time"),
-            )
+            yield Manager(str(entry.get("manager") or "?"), entry.get("time"))

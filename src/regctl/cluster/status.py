@@ -33,12 +33,6 @@ class Cause:
     field_path: str
     message: str = field(repr=False)
 
-    @property
-    def text(self) -> str:
-        """The field and what is wrong, without the value of a field that may be secret."""
-        shown = self.message if self.field_path.startswith("metadata") else self.reason
-        return f"{self.field_path}: {shown}"
-
 
 @dataclass(frozen=True)
 class Status:
@@ -134,7 +128,12 @@ def _invalid(status: Status, attempt: str) -> RegctlError:
             f"{attempt}: its type or its data can't be changed",
             hint="`--replace` deletes and recreates it",
         )
-    causes = "; ".join(cause.text for cause in status.causes)
+    # The message of another field may quote its value, which may be secret.
+    causes = "; ".join(
+        f"{cause.field_path}: "
+        f"{cause.message if cause.field_path.startswith('metadata') else cause.reason}"
+        for cause in status.causes
+    )
     return ClusterError(f"{attempt}: invalid: {causes or 'no reason given'}")
 
 

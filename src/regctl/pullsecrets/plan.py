@@ -35,7 +35,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.outcome import Action
-from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_for, credentials_of
 from regctl.reference import Registry
 
 _UNMANAGED = "not managed by regctl"
@@ -314,13 +314,9 @@ def _entry_differences(present: Credential | None, wanted: Credential) -> Iterat
 
 def _unwanted_keys(desired: PullSecret, secret: Secret) -> Sequence[str]:
     """Return the registry keys that a change removes from the Secret."""
-    try:
-        present = credentials_of(secret)
-    except MalformedError:
-        return []
     return [
         key
-        for key in sorted(set(present) - set(desired.credentials))
+        for key in sorted(set(credentials_for(secret, None)) - set(desired.credentials))
         if not desired.merge or kubelet_key(key) in desired.kubelet_keys
     ]
 

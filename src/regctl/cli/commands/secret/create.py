@@ -20,9 +20,8 @@ from regctl.cli.params import (
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from regctl.cluster.resource import Namespace
     from regctl.credentials.credential import Credential
     from regctl.pullsecrets.plan import PullSecret
 
@@ -39,11 +38,6 @@ class PullSecretFlags(NamedTuple):
     merge: bool
     append_hash: bool
     attach: tuple[str, ...]
-
-    @property
-    def accounts(self) -> list[str]:
-        """The words of --attach."""
-        return [word for text in self.attach for word in text.split(",")]
 
 
 pull_secret_options = option_group(
@@ -111,30 +105,23 @@ def create(
     from regctl.pullsecrets.rollout import prepare
 
     desired = _desired(app, name, wanted, credential)
-    accounts = Accounts.parse(wanted.accounts)
+    accounts = Accounts.parse(word for text in wanted.attach for word in text.split(","))
     selected = app.targets(targets)
     as_manifests = app.output.structured and change.dry_run == "client" and not change.check
-    offline = as_manifests and selected.named and not selected.listed
-    spaces = selected.offline() if offline else selected.resolve(app.cluster)
+    spaces = (selected.known if as_manifests else None) or selected.resolve(app.cluster)
     if as_manifests:
         app.output.manifests([desired.manifest(space.name) for space in spaces])
         return
     policy = TakeoverPolicy(change.adopt, change.replace)
     rollout = prepare(app.cluster, desired, spaces, policy=policy, accounts=accounts)
+    many = len(spaces) > _MANY
     app.carry_out(
         rollout.run,
         change,
-        question=_question(app, spaces),
+        question=f"Change {len(spaces)} namespaces?" if many and app.interactive else None,
         preview=True,
         progress=(f"secret {desired.name}", len(spaces)),
     )
-
-
-def _question(app: App, spaces: "Sequence[Namespace]") -> str | None:
-    """Return the question to ask a person before many namespaces are changed."""
-    if len(spaces) <= _MANY or not app.interactive:
-        return None
-    return f"Change {len(spaces)} namespaces?"
 
 
 def _desired(
