@@ -1,5 +1,8 @@
 """`regctl auth check`: what is wrong with the auth file and for which readers, and its repair."""
 
+from collections import Counter
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -13,11 +16,12 @@ from regctl.errors import DifferenceError
 from regctl.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from regctl.authfile.audit import Finding
     from regctl.authfile.hashes import MeasuredCost
-    from regctl.authfile.readers import AuthFileReader
+    from regctl.authfile.readers import AuthFileReader, Behavior
     from regctl.authfile.repair import Repair
 
 _LAYERS = 5
@@ -84,42 +88,31 @@ def check(
         return
     if layers is None and app.output.format == "wide":
         layers = _LAYERS
-    findings = _find(app, file, chosen)
-    _print(app, file, findings, layers)
-    _raise_if_bad(file, findings, strict=strict)
+    found = Counter(finding.severity for finding in _list_findings(app, file, chosen, layers))
+    if found["error"] or (strict and found["warning"]):
+        counts = [count(found[one], one) for one in ("error", "warning") if found[one]]
+        raise DifferenceError(f"{file}: {', '.join(counts)}")
 
 
-def _find(app: App, file: "Path", reader: "AuthFileReader | None") -> "list[Finding]":
-    from regctl.authfile import audit
+def _list_findings(
+    app: App, file: "Path", reader: "AuthFileReader | None", layers: int | None
+) -> "list[Finding]":
+    """Print and return the findings; with *layers* print what each cost of bcrypt takes, too."""
+    from regctl.authfile import audit, hashes
     from regctl.authfile.htpasswd import HtpasswdFile
 
-    total = sum(len(user.lines) for user in HtpasswdFile.read(file).users())
-    with app.output.progress("trying the empty password", total) as advance:
-        return audit.check_path(file, reader, today=app.today(), progress=advance)
-
-
-def _print(app: App, file: "Path", findings: "list[Finding]", layers: int | None) -> None:
-    """Print the findings, and with *layers* what each cost of bcrypt takes."""
+    users = HtpasswdFile.read(file).users()
+    lines = sum(len(user.lines) for user in users)
+    with app.output.progress("trying the empty password", lines) as advance:
+        findings = audit.check_path(file, reader, today=app.today(), progress=advance)
     if layers is None:
         app.output.listing(findings, _FINDINGS)
     else:
-        from regctl.authfile import hashes
-        from regctl.authfile.htpasswd import HtpasswdFile
-
-        users = HtpasswdFile.read(file).users()
-        in_use = [user.scheme.cost for user in users if user.scheme.name == "bcrypt"]
+        in_use = Counter(user.scheme.cost for user in users if user.scheme.name == "bcrypt")
         app.output.listings((findings, _FINDINGS), (hashes.measure_costs(layers), _costs(in_use)))
     if not findings:
         app.output.note(f"nothing is wrong with {file}")
-
-
-def _raise_if_bad(file: "Path", findings: "list[Finding]", *, strict: bool) -> None:
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = sum(finding.severity == "warning" for finding in findings)
-    if errors or (strict and warnings):
-        counts = [count(errors, "error")] if errors else []
-        counts += [count(warnings, "warning")] if warnings else []
-        raise DifferenceError(f"{file}: {', '.join(counts)}")
+    return findings
 
 
 def _repair(
@@ -144,20 +137,15 @@ def _repair(
         app.output.note(f"{repairs} not written to {file} (dry run)")
     else:
         app.confirm(f"write {repairs} to {file}?", yes=change.yes)
-        how = writing.options()
-        atomicfile.swap(file, repaired.before, repaired.after, how)
+        atomicfile.swap(file, repaired.before, repaired.after, writing.options())
         app.output.note(f"wrote {repairs} to {file}")
 
 
 def _ranges(lines: tuple[int, ...]) -> str:
-    """Return line numbers in few words: `1-3,7`."""
-    ranges: list[list[int]] = []
-    for line in sorted(set(lines)):
-        if ranges and line == ranges[-1][-1] + 1:
-            ranges[-1][1:] = [line]
-        else:
-            ranges.append([line])
-    return ",".join("-".join(map(str, numbers)) for numbers in ranges)
+    """Return ascending line numbers in few words: `1-3,7`."""
+    runs = groupby(enumerate(lines), key=lambda pair: pair[1] - pair[0])
+    ranges = [[line for _, line in run] for _, run in runs]
+    return ",".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in ranges)
 
 
 def _secret(reader: "AuthFileReader") -> str:
@@ -165,6 +153,10 @@ def _secret(reader: "AuthFileReader") -> str:
         return "none"
     key = reader.layout.key
     return f"{reader.layout.type}, " + (f"key {key}" if key else "a key for each user")
+
+
+def _as_dicts(cells: "Mapping[str, Behavior]") -> dict[str, dict[str, str]]:
+    return {name: behavior._asdict() for name, behavior in cells.items()}
 
 
 _STYLES = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -203,12 +195,8 @@ _READERS: Listing["AuthFileReader"] = Listing(
         Column("HIGHEST COST", lambda r: r.bcrypt_cost.maximum, key="", right=True),
         Column("SECRET", _secret, key=""),
         Column("SOURCE", lambda r: r.schemes["bcrypt"].source, key="", wide=True),
-        Column(None, lambda r: {s: b._asdict() for s, b in r.schemes.items()}, key="schemes"),
-        Column(
-            None,
-            lambda r: {f: b._asdict() for f, b in r.line_features.items()},
-            key="line_features",
-        ),
+        Column(None, lambda r: _as_dicts(r.schemes), key="schemes"),
+        Column(None, lambda r: _as_dicts(r.line_features), key="line_features"),
         Column(None, lambda r: r.layout and r.layout._asdict(), key="secret"),
         Column(None, lambda r: r.bcrypt_cost._asdict(), key="bcrypt_cost"),
         Column(None, lambda r: r.password._asdict(), key="password_bytes"),
@@ -217,27 +205,22 @@ _READERS: Listing["AuthFileReader"] = Listing(
 )
 
 
-def _costs(in_use: list[int | None]) -> Listing["MeasuredCost"]:
+def _costs(in_use: "Counter[int | None]") -> Listing["MeasuredCost"]:
+    number = partial(Column["MeasuredCost"], right=True)
     return Listing(
         "costs",
         [
-            Column("COST", lambda c: c.cost, right=True),
-            Column(
-                "CHECK MS", lambda c: round(c.check * 1000, 3), text="{:.1f}".format, right=True
+            number("COST", lambda c: c.cost),
+            number("CHECK MS", lambda c: round(c.check * 1000, 3), text="{:.1f}".format),
+            number("PULL CPU S", lambda c: round(c.pull, 6), "pull_cpu_seconds", "{:.3f}".format),
+            number("PUSH CPU S", lambda c: round(c.push, 6), "push_cpu_seconds", "{:.3f}".format),
+            number(
+                "PULLS/S/CORE",
+                lambda c: round(1 / c.pull, 3),
+                "pulls_per_second_per_core",
+                "{:.2g}".format,
             ),
-            Column(
-                "PULL CPU S", lambda c: round(c.pull, 6), "pull_cpu_seconds", "{:.3f}".format,
-                right=True,
-            ),
-            Column(
-                "PUSH CPU S", lambda c: round(c.push, 6), "push_cpu_seconds", "{:.3f}".format,
-                right=True,
-            ),
-            Column(
-                "PULLS/S/CORE", lambda c: round(1 / c.pull, 3), "pulls_per_second_per_core",
-                "{:.2g}".format, right=True,
-            ),
-            Column("USERS", lambda c: in_use.count(c.cost), right=True),
+            number("USERS", lambda c: in_use[c.cost]),
         ],
         name=lambda c: str(c.cost),
-    )  # fmt: skip
+    )
