@@ -1,7 +1,7 @@
 """Run one function for many items in parallel: bounded, no item lost, with a clean stop."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -43,11 +43,9 @@ def run(
     try:
         for index, item in enumerate(items):
             futures[executor.submit(function, item)] = index
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield unanswered.pop(futures[future]), future.result()
+        # Not `wait`: that looks at all futures again after each, quadratic for 10,000 users.
+        for future in as_completed(futures):
+            yield unanswered.pop(futures[future]), future.result()
     except KeyboardInterrupt:
         stop()
         executor.shutdown(wait=True, cancel_futures=True)
