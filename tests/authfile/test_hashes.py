@@ -179,7 +179,8 @@ def test_an_invalid_scheme_or_cost_is_rejected(scheme: str, cost: int | None, pr
 def test_a_hash_is_kept_if_it_is_as_good_as_required(
     secret: str, scheme: str | None, cost: int | None, *, stays: bool
 ) -> None:
-    assert hashes.is_good_enough(secret, scheme, cost) is stays
+    assert hashes.good_enough([secret, secret], scheme, cost) == (secret if stays else None)
+    assert hashes.good_enough([secret, "other"], scheme, cost) is None
 
 
 def test_a_generated_password_is_long_and_alphanumeric() -> None:

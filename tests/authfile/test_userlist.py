@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,15 +238,15 @@ def test_a_change_by_somebody_else_during_hashing_is_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_user(path, "alice", "one", AddOptions(cost=4))
-    real = hashes.is_good_enough
+    real = hashes.reuse_or_hash
 
-    def meanwhile(*args: str | int | None) -> bool:
-        monkeypatch.setattr(hashes, "is_good_enough", real)
+    def meanwhile(*args: Any) -> str:
+        monkeypatch.setattr(hashes, "reuse_or_hash", real)
         add_user(path, "alice", "two", AddOptions(cost=4))
         add_user(path, "bob", "three", AddOptions(cost=4))
-        return real(*args)  # type: ignore[arg-type]  # handed on
+        return real(*args)
 
-    monkeypatch.setattr(hashes, "is_good_enough", meanwhile)
+    monkeypatch.setattr(hashes, "reuse_or_hash", meanwhile)
     assert results(write(path, "alice:one\n")) == {"alice": "configured"}
     file = HtpasswdFile.read(path)
     file.verify("alice", "one")

@@ -10,13 +10,13 @@ from regctl import atomicfile
 from regctl.atomicfile import WriteOptions
 from regctl.authfile import hashes
 from regctl.authfile.expiry import Expiry
-from regctl.authfile.htpasswd import HtpasswdFile, check_name, no_file
-from regctl.errors import MalformedError, MountPointError, UnknownUserError, UserExistsError
+from regctl.authfile.htpasswd import HtpasswdFile, check_name, no_file, unknown_user
+from regctl.errors import MalformedError, MountPointError, UserExistsError
 from regctl.outcome import Outcome
+from regctl.wording import some_of
 
 KIND = "user"
 
-_NAMED_LINES = 5
 _DEFAULT = WriteOptions()
 
 
@@ -58,10 +58,9 @@ def _well_formed(content: bytes | None, path: Path) -> HtpasswdFile:
     file = HtpasswdFile(content or b"")
     bad = file.malformed()
     if bad:
-        numbers = ", ".join(str(line.number) for line in bad[:_NAMED_LINES])
-        more = f" and {len(bad) - _NAMED_LINES} more" if len(bad) > _NAMED_LINES else ""
+        numbers = some_of([str(line.number) for line in bad])
         raise MalformedError(
-            f"cannot change {path}: not NAME:HASH in line {numbers}{more}; nothing was written",
+            f"cannot change {path}: not NAME:HASH in line {numbers}; nothing was written",
             hint="`regctl auth check --fix` makes comments of such lines",
         )
     return file
@@ -139,15 +138,9 @@ def remove_users(path: Path, names: Sequence[str], how: WriteOptions = _DEFAULT)
         return [
             Outcome(KIND, name, "deleted")
             if file.remove(name)
-            else Outcome(KIND, name, "failed", error=_not_removed(name, path))
+            else Outcome(KIND, name, "failed", error=unknown_user(name))
             for name in names
         ]
-
-
-def _not_removed(name: str, path: Path) -> UnknownUserError:
-    return UnknownUserError(
-        f"cannot remove {name}: no such user in {path}", hint="`regctl users` lists the users"
-    )
 
 
 def lock_users(path: Path, names: Sequence[str], how: WriteOptions = _DEFAULT) -> list[Outcome]:

@@ -13,7 +13,7 @@ import string
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from regctl.errors import InvalidInputError, InvalidPasswordError, UnreadableHashError
 
@@ -147,14 +147,11 @@ def check_scheme(scheme: str, cost: int | None = None) -> None:
         )
     if cost is None:
         return
-    if scheme == "bcrypt":
-        costs, unit = BCRYPT_COSTS, "the cost of bcrypt"
-    elif scheme.endswith("-crypt"):
-        costs, unit = SHA_CRYPT_ROUNDS, f"the cost of {scheme}, its rounds,"
-    else:
+    if scheme in {"apr1", "sha1"}:
         raise InvalidInputError(f"{scheme} has no cost")
+    costs = BCRYPT_COSTS if scheme == "bcrypt" else SHA_CRYPT_ROUNDS
     if cost not in costs:
-        raise InvalidInputError(f"{unit} is {costs[0]} to {costs[-1]}, not {cost}")
+        raise InvalidInputError(f"the cost of {scheme} is {costs[0]} to {costs[-1]}, not {cost}")
 
 
 def make(password: str, scheme: str = DEFAULT_SCHEME, cost: int | None = None) -> str:
@@ -171,12 +168,10 @@ def make(password: str, scheme: str = DEFAULT_SCHEME, cost: int | None = None) -
         return _make_bcrypt(data, DEFAULT_COST if cost is None else cost)
     if scheme == "sha1":
         return _sha1(data)
-    from passlib import hash as handlers
-
-    if scheme == "apr1":
-        return str(handlers.apr_md5_crypt.hash(data))
-    handler = handlers.sha256_crypt if scheme == "sha256-crypt" else handlers.sha512_crypt
-    return str(handler.using(rounds=cost or _DEFAULT_ROUNDS).hash(data))
+    handler = _crypt(scheme)
+    if scheme != "apr1":
+        handler = handler.using(rounds=cost or _DEFAULT_ROUNDS)
+    return str(handler.hash(data))
 
 
 def _make_bcrypt(data: bytes, cost: int) -> str:
@@ -197,31 +192,30 @@ def _sha1(data: bytes) -> str:
     return "{SHA}" + base64.b64encode(digest).decode("ascii")
 
 
-def is_good_enough(hash_: str, scheme: str | None = None, cost: int | None = None) -> bool:
+def good_enough(
+    present: Sequence[str], scheme: str | None = None, cost: int | None = None
+) -> str | None:
     """
-    Return whether a hash can be kept when its password is set again.
+    Return the hash that can be kept when the password of a user with the hashes *present* is set.
 
-    A scheme or cost that was asked for must match exactly; else bcrypt of at least the default cost
-    is good enough.
+    Without one, or if they differ, returns None. A scheme or cost that was asked for must match
+    exactly; else bcrypt of at least the default cost is good enough.
     """
-    found = identify(hash_)
-    if found.name != (scheme or DEFAULT_SCHEME):
-        return False
-    if cost is not None:
-        return found.cost == cost
-    return found.name != "bcrypt" or (found.cost or 0) >= DEFAULT_COST
+    if len(set(present)) != 1:
+        return None
+    found = identify(present[0])
+    least = DEFAULT_COST if found.name == "bcrypt" else 0
+    good = (found.cost or 0) >= least if cost is None else found.cost == cost
+    return present[0] if good and found.name == (scheme or DEFAULT_SCHEME) else None
 
 
 def reuse_or_hash(
     password: str, present: Sequence[str], scheme: str | None = None, cost: int | None = None
 ) -> str:
     """Return the hash that is *present* if it matches and is good enough, else a new one."""
-    if (
-        len(set(present)) == 1
-        and is_good_enough(present[0], scheme, cost)
-        and verify(password, present[0])
-    ):
-        return present[0]
+    kept = good_enough(present, scheme, cost)
+    if kept is not None and verify(password, kept):
+        return kept
     return make(password, scheme or DEFAULT_SCHEME, cost)
 
 
@@ -310,17 +304,21 @@ def _verify_ssha(data: bytes, hash_: str) -> bool:
 
 
 def _verify_crypt(data: bytes, hash_: str, scheme: str) -> bool:
+    try:
+        return bool(_crypt(scheme).verify(data, hash_))
+    except ValueError:
+        # A NUL in the password, over 4096 bytes of it, or rounds out of range.
+        return False
+
+
+def _crypt(scheme: str) -> Any:
+    """Return libpass's handler of a scheme of crypt(3)."""
     from passlib import hash as handlers
 
-    handler = {
+    return {
         "apr1": handlers.apr_md5_crypt,
         "md5-crypt": handlers.md5_crypt,
         "sha256-crypt": handlers.sha256_crypt,
         "sha512-crypt": handlers.sha512_crypt,
         "des-crypt": handlers.des_crypt,
     }[scheme]
-    try:
-        return bool(handler.verify(data, hash_))
-    except ValueError:
-        # A NUL in the password, over 4096 bytes of it, or rounds out of range.
-        return False

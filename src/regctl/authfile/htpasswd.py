@@ -176,7 +176,7 @@ class HtpasswdFile:
         lines = [line for line in hashed if line.kind == "user"] or hashed
         if not lines:
             self._verify_dummy(password)
-            raise _unknown(name)
+            raise unknown_user(name)
         matches = {line.number: hashes.verify(password, line.value) for line in lines}
         if lines[0].kind == "locked":
             raise LockedUserError(f"user {name} is locked", hint=f"`regctl auth unlock {name}`")
@@ -203,7 +203,7 @@ class HtpasswdFile:
     def _known(self, name: str) -> list[Line]:
         hashed = self._hashed(name)
         if not hashed:
-            raise _unknown(name)
+            raise unknown_user(name)
         return hashed
 
     # Changing
@@ -216,7 +216,7 @@ class HtpasswdFile:
         """
         hashed = self._hashed(name)
         locked = bool(hashed) and all(line.kind == "locked" for line in hashed)
-        raw = (LOCKED if locked else b"") + f"{name}:{hash_}".encode(*RAW)
+        raw = (LOCKED if locked else b"") + _pair(name, hash_)
         if not hashed:
             self._lines.append(name, raw)
             return "created"
@@ -256,7 +256,7 @@ class HtpasswdFile:
         """
         first = self._known(name)[0]
         notes = [line for line in self._lines.of(name) if line.kind == "expires"]
-        raw = EXPIRES + f"{name}:{day}".encode(*RAW)
+        raw = EXPIRES + _pair(name, day)
         if [note.raw for note in notes] == ([raw] if day else []):
             return "unchanged"
         self._lines.remove(notes)
@@ -279,7 +279,8 @@ def no_file(path: Path) -> FileAccessError:
     )
 
 
-def _unknown(name: str) -> UnknownUserError:
+def unknown_user(name: str) -> UnknownUserError:
+    """Return the error for a user that is not in the auth file."""
     return UnknownUserError(f"no user {name}", hint="`regctl users` lists the users")
 
 
@@ -291,15 +292,13 @@ def _bcrypt(ident: str, cost: str) -> tuple[Scheme, tuple[str, ...]]:
 
 @lru_cache(maxsize=64)
 def _scheme_findings(scheme: Scheme) -> tuple[str, ...]:
-    if scheme.name == "empty":
-        return ("no password",)
-    if scheme.weak:
-        return ("weak scheme",)
-    if scheme.name == "unknown":
-        return ("unknown scheme",)
-    if scheme.name == "bcrypt" and (scheme.cost or 0) < hashes.DEFAULT_COST:
-        return ("low cost",)
-    return ()
+    findings = {
+        "no password": scheme.name == "empty",
+        "weak scheme": scheme.weak,
+        "unknown scheme": scheme.name == "unknown",
+        "low cost": scheme.name == "bcrypt" and (scheme.cost or 0) < hashes.DEFAULT_COST,
+    }
+    return tuple(finding for finding, applies in findings.items() if applies)
 
 
 def _user(name: str, lines: Sequence[Line], expires: str | None) -> User:
@@ -310,7 +309,7 @@ def _user(name: str, lines: Sequence[Line], expires: str | None) -> User:
     findings += _scheme_findings(scheme)
     if not name:
         findings.append("no name")
-    if any(len(line.raw) != _plain_length(line) for line in lines):
+    if any(line.raw.removeprefix(LOCKED) != _pair(line.name, line.value) for line in lines):
         findings.append("more than name and hash")
     day = None
     if expires is not None:
@@ -321,8 +320,5 @@ def _user(name: str, lines: Sequence[Line], expires: str | None) -> User:
     return User(name, tuple(line.number for line in lines), scheme, locked, day, tuple(findings))
 
 
-def _plain_length(line: Line) -> int:
-    """Return the length of a line that has nothing but a name and a hash."""
-    prefix = len(LOCKED) if line.kind == "locked" else 0
-    pair = f"{line.name}:{line.value}"
-    return prefix + (len(pair) if pair.isascii() else len(pair.encode(*RAW)))
+def _pair(name: str, value: object) -> bytes:
+    return f"{name}:{value}".encode(*RAW)

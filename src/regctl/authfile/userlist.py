@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,15 +28,11 @@ from regctl.errors import (
 )
 from regctl.jsontext import parse_json
 from regctl.outcome import Outcome
+from regctl.wording import count
 
 Format = Literal["lines", "csv", "json", "yaml"]
 
-_SUFFIXES: dict[str, Format] = {
-    ".csv": "csv",
-    ".json": "json",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-}
+_SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _NAME_KEYS = ("name", "user", "username")
 _PASSWORD_KEY = "password"  # noqa: S105 - a column's name
 _HASHED = re.compile(r"\$(?:2[abxy]?|apr1|1|5|6|g?y|7|argon2[a-z]*)\$|\{S?SHA\}")
@@ -44,17 +40,12 @@ _HASHED = re.compile(r"\$(?:2[abxy]?|apr1|1|5|6|g?y|7|argon2[a-z]*)\$|\{S?SHA\}"
 
 @dataclass(frozen=True)
 class Entry:
-    """
-    A user of a list, with a *password*, a *hash_*, or neither. *place* is its line or number.
-
-    *generated* says that the password is new, and that nobody knows it yet.
-    """
+    """A user of a list, with a *password*, a *hash_*, or neither. *place* is its line or number."""
 
     name: str
     place: str
     password: str | None = field(default=None, repr=False)
     hash_: str | None = field(default=None, repr=False)
-    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,12 +82,10 @@ def read(text: str, *, source: str, form: Format | None = None) -> UserList:
     read differently, a repeated name, an invalid hash. Raises MalformedError if the text as a whole
     is not in its format.
     """
-    chosen = form or _SUFFIXES.get(Path(source).suffix.lower()) or _guess(text)
-    parse = {"lines": _from_lines, "csv": _from_csv, "json": _from_json, "yaml": _from_yaml}[chosen]
     entries: list[Entry] = []
     problems: list[str] = []
     places: dict[str, str] = {}
-    for raw in parse(text, source):
+    for raw in _rows(text, source, form):
         try:
             entry = _entry(raw)
         except (InvalidUserError, MalformedError) as error:
@@ -113,9 +102,9 @@ def read(text: str, *, source: str, form: Format | None = None) -> UserList:
 
 def _raise_if_any(problems: Sequence[str], source: str) -> None:
     if problems:
-        count = "1 invalid entry" if len(problems) == 1 else f"{len(problems)} invalid entries"
         raise InvalidUserListError(
-            f"cannot write the users of {source}: {count}; nothing was written",
+            f"cannot write the users of {source}: {count(len(problems), 'error')}; "
+            "nothing was written",
             problems=tuple(problems),
         )
 
@@ -149,7 +138,17 @@ def _guess(text: str) -> Format:
     return "csv" if columns & set(_NAME_KEYS) and _PASSWORD_KEY in columns else "lines"
 
 
-def _from_lines(text: str, _source: str) -> Iterator[_Raw]:
+def _rows(text: str, source: str, form: Format | None) -> Iterator[_Raw]:
+    form = form or _SUFFIXES.get(Path(source).suffix.lower()) or _guess(text)
+    if form == "lines":
+        return _from_lines(text)
+    if form == "csv":
+        return _from_csv(text, source)
+    load = parse_json if form == "json" else documents.load
+    return _from_data(load(text, source=source), source)
+
+
+def _from_lines(text: str) -> Iterator[_Raw]:
     for number, row in enumerate(text.split("\n"), 1):
         line = row.removesuffix("\r")
         if not line.strip() or line.lstrip().startswith("#"):
@@ -177,14 +176,6 @@ def _from_csv(text: str, source: str) -> Iterator[_Raw]:
             yield _Raw(f"line {reader.line_num}", row[name], row.get(password or ""), problem)
     except csv.Error as error:
         raise MalformedError(f"cannot read {source}, line {reader.line_num}: {error}") from error
-
-
-def _from_json(text: str, source: str) -> Iterator[_Raw]:
-    return _from_data(parse_json(text, source=source), source)
-
-
-def _from_yaml(text: str, source: str) -> Iterator[_Raw]:
-    return _from_data(documents.load(text, source=source), source)
 
 
 def _from_data(data: Any, source: str) -> Iterator[_Raw]:
@@ -250,25 +241,28 @@ def write(
     hashes.check_scheme(options.scheme or hashes.DEFAULT_SCHEME, options.cost)
     before = HtpasswdFile(atomicfile.read(path) or b"")
     seen = {entry.name: before.hashes(entry.name) for entry in users.entries}
-    entries = _with_passwords(users, seen, options)
+    generated = _generate_missing(users, seen, options)
 
     def hash_for(entry: Entry, present: tuple[str, ...]) -> str | None:
         """Return the hash to write; None leaves the user's line as it is."""
-        if entry.password is None:
+        password = generated.get(entry.name, entry.password)
+        if password is None:
             return entry.hash_
-        if how.dry_run and not _can_stay(present, options):
+        if how.dry_run and not hashes.good_enough(present, options.scheme, options.cost):
             return ""
-        return hashes.reuse_or_hash(entry.password, present, options.scheme, options.cost)
+        return hashes.reuse_or_hash(password, present, options.scheme, options.cost)
 
-    def prepare(entry: Entry) -> str | None:
-        hash_ = hash_for(entry, seen[entry.name])
-        progress()
-        return hash_
-
-    prepared = list(_on_all_cores(prepare, entries))
+    prepared = []
+    executor = ThreadPoolExecutor(os.cpu_count())  # bcrypt computes several hashes at once
+    try:
+        for hash_ in executor.map(lambda entry: hash_for(entry, seen[entry.name]), users.entries):
+            prepared.append(hash_)
+            progress()
+    finally:
+        executor.shutdown(cancel_futures=True)
     outcomes = []
     with editing(path, how) as file:
-        for entry, hash_ in zip(entries, prepared, strict=True):
+        for entry, hash_ in zip(users.entries, prepared, strict=True):
             present = file.hashes(entry.name)
             if present != seen[entry.name]:
                 hash_ = hash_for(entry, present)  # noqa: PLW2901 - the file has changed meanwhile
@@ -276,52 +270,27 @@ def write(
             outcomes.append(Outcome(KIND, entry.name, result))
         removed = [name for name in options.remove if name not in seen and file.remove(name)]
     outcomes += [Outcome(KIND, name, "deleted") for name in removed]
-    passwords = {
-        entry.name: entry.password
-        for entry in entries
-        if entry.generated and entry.password is not None and not how.dry_run
-    }
-    return Written(tuple(outcomes), passwords)
+    return Written(tuple(outcomes), {} if how.dry_run else generated)
 
 
-def _can_stay(present: Sequence[str], options: ListOptions) -> bool:
-    return len(set(present)) == 1 and hashes.is_good_enough(
-        present[0], options.scheme, options.cost
-    )
-
-
-def _with_passwords(
+def _generate_missing(
     users: UserList, seen: Mapping[str, Sequence[str]], options: ListOptions
-) -> list[Entry]:
-    """Return the entries, with passwords generated; raise InvalidUserListError for bad ones."""
-    entries: list[Entry] = []
+) -> dict[str, str]:
+    """Return new passwords by user; raise InvalidUserListError for missing and invalid ones."""
+    generated: dict[str, str] = {}
     problems: list[str] = []
     for entry in users.entries:
-        entries.append(entry)
+        place = f"{users.source}, {entry.place}"
         if entry.password is not None:
             try:
                 hashes.check_password(entry.password, options.scheme or hashes.DEFAULT_SCHEME)
             except InvalidPasswordError as error:
-                problems.append(f"{users.source}, {entry.place}: {error.message}")
+                problems.append(f"{place}: {error.message}")
         elif entry.hash_ is None and not seen[entry.name]:
-            if options.generate_missing:
-                password = hashes.generate_password()
-                entries[-1] = replace(entry, password=password, generated=True)
-            else:
+            generated[entry.name] = hashes.generate_password()
+            if not options.generate_missing:
                 problems.append(
-                    f"{users.source}, {entry.place}: {entry.name} has no password; "
-                    "--generate-missing generates one"
+                    f"{place}: {entry.name} has no password; --generate-missing generates one"
                 )
     _raise_if_any(problems, users.source)
-    return entries
-
-
-def _on_all_cores(
-    function: Callable[[Entry], str | None], entries: Sequence[Entry]
-) -> Iterator[str | None]:
-    """Call *function* in threads, which bcrypt allows to run in parallel; results in order."""
-    executor = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
-    try:
-        yield from executor.map(function, entries)
-    finally:
-        executor.shutdown(cancel_futures=True)
+    return generated

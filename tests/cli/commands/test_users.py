@@ -153,7 +153,7 @@ def test_users_are_deleted_and_a_missing_one_is_named() -> None:
     result = run("deluser", "alice", "nobody", "--yes")
     assert result.exit_code == 3
     assert result.stdout == "user/alice deleted\n"
-    assert "error: cannot remove nobody: no such user in auth" in result.stderr
+    assert "error: no user nobody" in result.stderr
     assert run("users", "-o", "name").stdout == "bob\n"
 
 
@@ -172,7 +172,7 @@ def test_deleting_without_a_terminal_needs_yes() -> None:
 
 def test_deleting_a_missing_user_is_an_error_without_a_question() -> None:
     add("alice")
-    failed(run("deluser", "nobody"), 1, "no such user in auth", "`regctl users`")
+    failed(run("deluser", "nobody"), 1, "no user nobody", "`regctl users`")
 
 
 def test_users_are_listed_with_scheme_cost_state_and_findings() -> None:

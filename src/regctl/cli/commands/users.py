@@ -1,7 +1,6 @@
 """`regctl adduser`, `deluser`, `users` and `verify`: the users of the auth file."""
 
-from collections.abc import Iterator
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING
 
 import click
@@ -82,12 +81,12 @@ def adduser(
             "--generate makes one that is not"
         )
 
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
+    def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":
         how = writing.options(dry_run)
         outcome = edit.add_user(app.auth_file(path), name, new, options, how)
         if password_flags.generate and dry_run is None:
             app.output.generated(name, new)
-        yield [outcome]
+        return [[outcome]]
 
     app.carry_out(run, change)
 
@@ -120,12 +119,12 @@ def deluser(
     unique = list(dict.fromkeys(names))
     present = [name for name in unique if content.hashes(name)]
 
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
-        removed = present if ignore_not_found else unique
-        yield edit.remove_users(file, removed, writing.options(dry_run))
-
-    question = f"remove {', '.join(present)} from {file}?" if present else None
-    app.carry_out(run, change, question=question)
+    removed = present if ignore_not_found else unique
+    app.carry_out(
+        lambda dry_run: [edit.remove_users(file, removed, writing.options(dry_run))],
+        change,
+        question=f"remove {', '.join(present)} from {file}?" if present else None,
+    )
 
 
 @click.command(
@@ -148,17 +147,14 @@ def users(app: App, *, path: "Path | None") -> None:
 
 
 def _listing(today: "date") -> Listing["User"]:
+    state = methodcaller("state", today)
     return Listing(
         "users",
         [
             Column("USER", attrgetter("name"), key="name"),
             Column("SCHEME", attrgetter("scheme.name")),
             Column("COST", attrgetter("scheme.cost"), right=True),
-            Column(
-                "STATE",
-                lambda user: user.state(today),
-                style=lambda user: "" if user.state(today) == "active" else "yellow",
-            ),
+            Column("STATE", state, style=lambda u: "" if state(u) == "active" else "yellow"),
             Column("EXPIRES", attrgetter("expires")),
             Column(
                 "FINDINGS",

@@ -82,7 +82,7 @@ def test_every_invalid_line_is_named_and_nothing_is_written(auth: Path) -> None:
             "it has a character that cannot be printed"
         ),
         "error: standard input, line 4: alice is already in line 1",
-        "error: cannot write the users of standard input: 3 invalid entries; nothing was written",
+        "error: cannot write the users of standard input: 3 errors; nothing was written",
     ]
     assert "hunter2" not in result.stderr
     assert not auth.exists()

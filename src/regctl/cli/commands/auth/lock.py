@@ -1,6 +1,5 @@
 """`regctl auth lock` and `auth unlock`: users who cannot log in, and whose hash is kept."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -47,14 +46,13 @@ def lock(
 
     if expired == bool(names):
         raise InvalidInputError("name the users to lock, or pass --expired")
-    file, unique = app.auth_file(path), list(dict.fromkeys(names))
+    file = app.auth_file(path)
 
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
+    def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":
         how = writing.options(dry_run)
         if expired:
-            yield edit.lock_due(file, app.today(), how)
-        else:
-            yield edit.lock_users(file, unique, how)
+            return [edit.lock_due(file, app.today(), how)]
+        return [edit.lock_users(file, list(dict.fromkeys(names)), how)]
 
     app.carry_out(run, change)
 
@@ -80,10 +78,9 @@ def unlock(
 
     file, unique = app.auth_file(path), list(dict.fromkeys(names))
 
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
-        yield edit.unlock_users(file, unique, writing.options(dry_run))
-
-    app.carry_out(run, change)
+    app.carry_out(
+        lambda dry_run: [edit.unlock_users(file, unique, writing.options(dry_run))], change
+    )
     for user in HtpasswdFile.read(file).users():
         if user.name in unique and user.state(app.today()) == "expired":
             app.output.warning(

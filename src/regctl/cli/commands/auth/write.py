@@ -1,6 +1,5 @@
 """`regctl auth write`: the whole auth file from a list of users."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ from regctl.cli.params import (
     writing_options,
 )
 from regctl.errors import InvalidInputError
+from regctl.wording import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,17 +76,17 @@ def write(
     gone = users.not_listed(file) if exclusive else []
     for name in gone:
         app.output.note(f"not in the list: {name}")
-    question = f"remove {len(gone)} user{'' if len(gone) == 1 else 's'} from {file}?"
+    question = f"remove {count(len(gone), 'user')} from {file}?" if gone else None
     options = userlist.ListOptions(hashing.scheme, hashing.cost, generate_missing, tuple(gone))
 
-    def run(dry_run: "DryRun | None") -> "Iterator[list[Outcome]]":
+    def run(dry_run: "DryRun | None") -> "list[tuple[Outcome, ...]]":
         how = writing.options(dry_run)
         with app.output.progress(f"hashing for {file}", len(users.entries)) as advance:
             written = userlist.write(file, users, options, how, advance)
         app.output.generated_list(written.passwords)
-        yield list(written.outcomes)
+        return [written.outcomes]
 
-    app.carry_out(run, change, question=question if gone else None)
+    app.carry_out(run, change, question=question)
 
 
 def _read(app: App, source: str, form: "Format | None") -> "UserList":
