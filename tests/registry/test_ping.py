@@ -1,7 +1,10 @@
 """The checks of `diagnose`, their clock and their verdict; tests/cli runs them on real servers."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -9,8 +12,9 @@ from regctl.checks import Check
 from regctl.credentials.credential import Credential
 from regctl.errors import NotAuthenticatedError, NotPermittedError, RegctlError, RegistryError
 from regctl.registry.ping import diagnose, verdict
+from regctl.registry.transport import ConnectionSettings
 from tests.conftest import Servers
-from tests.registry import CI, PLAIN, connect
+from tests.registry import CI, connect
 from tests.servers.products import REFUSED, challenge
 from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
@@ -23,9 +27,8 @@ def checks(
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Check]:
     found = diagnose(
-        lambda as_user: connect(registry.host, credential if as_user else None),
-        PLAIN,
-        user=credential.username if credential else None,
+        partial(connect, registry.host),
+        credential,
         upload_bytes=upload_bytes,
         clock=clock,
     )
@@ -87,6 +90,23 @@ def test_several_challenges_are_all_shown(serve: Servers) -> None:
     assert found.message == (
         "Negotiate, realm 'unnamed'; Basic, realm 'a'; Bearer, with tokens from auth.foo.com:8443"
     )
+
+
+def test_a_proxy_that_does_not_speak_http_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        secure = partial(connect, "registry.foo.test", settings=ConnectionSettings())
+        *_, last = diagnose(secure, None)
+    assert (last.name, last.state) == ("connection", "failure")
+    assert last.message == f"port {port} of 127.0.0.1: the proxy does not speak http"
 
 
 def test_a_401_without_a_challenge_fails(serve: Servers) -> None:

@@ -148,9 +148,13 @@ def test_a_product_is_identified_by_its_mark(words: str, name: str | None) -> No
 @pytest.mark.parametrize(
     ("host", "error", "message"),
     [
-        ("docker.io", errors.NotAuthenticatedError("x"), "Docker Hub has no catalog"),
-        ("ghcr.io", errors.NotInRegistryError("x"), "GitHub has no catalog"),
-        ("registry.gitlab.com", errors.NotPermittedError("x"), "to its administrators only"),
+        ("docker.io", errors.NotAuthenticatedError("x"), "docker.io: it has no catalog for users"),
+        ("ghcr.io", errors.NotInRegistryError("x"), "ghcr.io: it has no catalog for users"),
+        (
+            "registry.gitlab.com",
+            errors.NotPermittedError("x"),
+            "registry.gitlab.com: it has no catalog for users",
+        ),
         ("registry.foo.com", errors.NotInRegistryError("x"), "x: the registry has no catalog"),
         ("registry.foo.com", errors.NotPermittedError("x"), None),
     ],

@@ -1,18 +1,23 @@
 """One request and its response: trusted certificates, cookies, compression."""
 
+import dataclasses
 import gzip
 import ssl
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from regctl import errors
 from regctl.registry.transport import ConnectionSettings
 from tests.conftest import Servers
-from tests.registry import connect
-from tests.servers.certificates import make_certificate
+from tests.registry import PLAIN, connect
+from tests.servers.certificates import Certificate, make_certificate
 from tests.servers.docker_registry import docker_registry
 from tests.servers.standin_registry import (
     Answer,
@@ -60,6 +65,73 @@ def test_an_unusable_ca_file_is_named(tmp_path: Path, content: bytes | None, mes
         path.write_bytes(content)
     with pytest.raises(errors.CertificateError, match=message):
         connect("127.0.0.1:1", settings=ConnectionSettings(ca_file=path)).ping()
+
+
+@pytest.fixture
+def mutual_tls(tmp_path: Path) -> Iterator[tuple[str, Certificate]]:
+    """A server that answers every GET with `{}`, and only to its own certificate as a client's."""
+    certificate = make_certificate(tmp_path / "tls")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate.ca_file))
+    context.load_cert_chain(certificate.chain, certificate.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_arguments: object) -> None:
+            """Print nothing."""
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_arguments: object) -> None:
+            """Print nothing about a client without a certificate."""
+
+    with Quiet(("127.0.0.1", 0), Answering) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", certificate
+        server.shutdown()
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_client_certificate_is_sent(mutual_tls: tuple[str, Certificate], *, skips: bool) -> None:
+    host, certificate = mutual_tls
+    trusting = ConnectionSettings(
+        ca_file=certificate.ca_file, insecure_skip_tls_verify=skips, backoff=PLAIN.backoff
+    )
+    with pytest.raises(errors.RegistryError):
+        connect(host, settings=trusting).ping()
+    with_certificate = dataclasses.replace(
+        trusting, client_cert=certificate.chain, client_key=certificate.key
+    )
+    connect(host, settings=with_certificate).ping()
+
+
+def test_an_unusable_client_certificate_is_named(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    missing = ConnectionSettings(client_cert=certificate.chain, client_key=tmp_path / "none")
+    with pytest.raises(errors.CertificateError, match=r"with the key .*/none: No such file"):
+        connect("127.0.0.1:1", settings=missing).ping()
+
+
+def test_an_encrypted_key_never_prompts(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    key = serialization.load_pem_private_key(certificate.key.read_bytes(), None)
+    certificate.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    encrypted = ConnectionSettings(client_cert=certificate.chain, client_key=certificate.key)
+    with pytest.raises(
+        errors.CertificateError, match=r"cannot read the client certificate .*: not PEM, encrypted"
+    ):
+        connect("127.0.0.1:1", settings=encrypted).ping()
 
 
 # Headers

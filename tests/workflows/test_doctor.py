@@ -21,7 +21,6 @@ from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
 from regctl.pullsecrets.plan import PullSecret
 from regctl.pullsecrets.rollout import prepare as prepare_rollout
 from regctl.reference import Registry
-from regctl.registry.transport import ConnectionSettings
 from regctl.workflows.doctor import (
     Doctor,
     check_auth_file,
@@ -208,7 +207,7 @@ def doctor(cluster: Callable[[], Cluster], **changes: Any) -> Doctor:
     def connect(*_arguments: object) -> Any:
         raise NotAuthenticatedError("not connected")
 
-    return Doctor(connect, accept, ConnectionSettings(), cluster, **changes)
+    return Doctor(connect, accept, cluster, **changes)
 
 
 def test_parts_that_do_not_exist_are_skipped() -> None:

@@ -58,11 +58,6 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
     last = {"last": query.last} if query.last else {}
     size = PAGE_SIZE if query.limit is None else max(1, min(query.limit, PAGE_SIZE))
     target = f"{query.path}?{urlencode({'n': size, **last})}"
-    reply = session.send(Request("GET", target, query.attempt))
-    if reply.status in _PAGE_SIZE_REJECTED and reply.body:
-        # Some registries reject a large page instead of sending a smaller one.
-        target = f"{query.path}?{urlencode(last)}" if last else query.path
-        reply = session.send(Request("GET", target, query.attempt))
     requested = set[str]()
     for page in itertools.count(1):
         attempt = query.attempt_on(page)
@@ -71,7 +66,10 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
                 f"{attempt}: the registry's pages link in a circle back to {target}"
             )
         requested.add(target)
-        if page > 1:
+        reply = session.send(Request("GET", target, attempt))
+        if page == 1 and reply.status in _PAGE_SIZE_REJECTED and reply.body:
+            # Some registries reject a large page instead of sending a smaller one.
+            target = f"{query.path}?{urlencode(last)}" if last else query.path
             reply = session.send(Request("GET", target, attempt))
         if reply.status != HTTPStatus.OK:
             raise session.error_for(reply, attempt)

@@ -4,24 +4,28 @@ The checks between a user and a registry, from the host name to the user's right
 A check that fails ends those that depend on it. No trace is left: a trial upload is cancelled.
 """
 
+import errno
 import http.client
 import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from regctl.checks import Check, State
-from regctl.credentials.credential import encode_auth
+from regctl.credentials.credential import Credential, encode_auth
 from regctl.errors import (
     AccessError,
-    BodyTooLargeError,
+    CertificateError,
     NoCatalogError,
     NotAuthenticatedError,
     RegctlError,
     RegistryError,
+    RegistryUnreachableError,
 )
 from regctl.registry.challenges import Challenge, parse_challenges
 from regctl.registry.client import RegistryClient
@@ -35,28 +39,26 @@ from regctl.retry import parse_http_date
 SCRATCH_REPOSITORY = "regctl-ping"
 _EXPIRES_SOON_DAYS = 21
 _MAX_SKEW_SECONDS = 60
-_PROXY_HINT = "check $HTTPS_PROXY and $NO_PROXY"
 
-Connect = Callable[[bool], RegistryClient]
+Connect = Callable[[Credential | None], RegistryClient]
 
 
 def diagnose(
     connect: Connect,
-    settings: ConnectionSettings,
+    credential: Credential | None,
     *,
-    user: str | None,
     upload_bytes: int | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Check]:
     """
     Yield each check as it is done.
 
-    *connect* returns the client: for True with the credential of *user*, for False anonymous.
-    *upload_bytes* is the size of a blob that is sent to a scratch repository and then cancelled.
-    *clock* is in seconds since 1970.
+    *connect* returns a client with *credential*, and for None an anonymous one. *upload_bytes* is
+    the size of a blob that is sent to a scratch repository and then cancelled. *clock* is in
+    seconds since 1970.
     """
-    anonymous = connect(False)
-    for check in _Route(anonymous.origin, settings).checks(clock()):
+    anonymous = connect(None)
+    for check in _Route(anonymous.origin, anonymous.settings).checks(clock()):
         yield check
         if check.state == "failure":
             return
@@ -65,15 +67,16 @@ def diagnose(
         if reply.status not in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
             raise anonymous.error_for(reply, f"cannot reach the registry {anonymous.registry}")
     except RegctlError as error:
-        yield _problem("registry", error)
+        yield Check("registry", "failure", error.message, error.hint, error)
         return
     challenges = parse_challenges(reply.challenges)
     yield Check("registry", "ok", _describe_product(reply, challenges))
     yield from _check_clock(reply, clock())
     yield _check_authentication(reply, challenges)
-    client = connect(user is not None)
+    client = connect(credential)
+    user = credential.user if credential is not None else None
     if user is not None:
-        check = _check_password(client, user)
+        check = _run("password", partial(_check_password, client, user))
         yield check
         if check.state == "failure":
             return
@@ -81,9 +84,9 @@ def diagnose(
         yield Check("password", "skipped", "no user was given", "pass --username")
         if reply.status != HTTPStatus.OK:
             return
-    yield _check_catalog(client, user)
+    yield _run("catalog", partial(_check_catalog, client, user), AccessError, NoCatalogError)
     if upload_bytes is not None:
-        yield _check_upload(client, upload_bytes)
+        yield _run("upload", partial(_check_upload, client, upload_bytes), AccessError)
 
 
 def verdict(checks: Sequence[Check]) -> RegctlError | None:
@@ -99,8 +102,17 @@ def verdict(checks: Sequence[Check]) -> RegctlError | None:
     return kind(f"{failed.name}: {failed.message}", hint=failed.hint)
 
 
-def _problem(name: str, error: RegctlError, state: State = "failure") -> Check:
-    return Check(name, state, error.message, error.hint, error)
+def _run(name: str, check: Callable[[], str], *tolerated: type[RegctlError]) -> Check:
+    """
+    Run *check*, which returns the message of its success.
+
+    An error that it raises is a failure, or a warning if the error is *tolerated*.
+    """
+    try:
+        return Check(name, "ok", check())
+    except RegctlError as error:
+        state: State = "warning" if isinstance(error, tolerated) else "failure"
+        return Check(name, state, error.message, error.hint, error)
 
 
 # Name, connection, TLS
@@ -118,10 +130,12 @@ class _Route:
 
     def checks(self, now: float) -> Iterator[Check]:
         """Yield the checks up to a trusted connection."""
-        yield self._check_name()
-        yield self._check_connection()
+        yield _run("name" if self._proxy is None else "proxy", self._check_name)
+        yield _run("connection", self._check_connection)
         if not self._settings.plain_http:
-            yield self._check_tls(now)
+            skips = self._settings.insecure_skip_tls_verify
+            tolerated = (_ExpiresSoonError, CertificateError) if skips else (_ExpiresSoonError,)
+            yield _run("TLS", partial(self._check_certificate, now), *tolerated)
 
     def _connect(self) -> socket.socket:
         """Return a connection to the registry. Raises OSError."""
@@ -136,55 +150,59 @@ class _Route:
                 basic = encode_auth(unquote(self._proxy.username), password)
                 headers = {"Proxy-Authorization": f"Basic {basic}"}
             connection.set_tunnel(*self._registry, headers=headers)
-        connection.connect()
+        try:
+            connection.connect()
+        except http.client.HTTPException as error:
+            connection.close()
+            raise OSError(errno.EPROTO, "the proxy does not speak HTTP") from error
         return connection.sock
 
-    def _check_name(self) -> Check:
-        (host, port), name = self._first_stop, "proxy" if self._proxy else "name"
+    def _check_name(self) -> str:
+        host, port = self._first_stop
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            reason = _reason(error, "not a host name")
-            return Check(
-                name, "failure", f"cannot resolve {host}: {reason}", "is the name correct?"
-            )
+            raise RegistryUnreachableError(
+                f"cannot resolve {host}: {_reason(error, 'not a host name')}",
+                hint="is the name correct?",
+            ) from error
         addresses = sorted({str(entry[4][0]) for entry in found})
-        return Check(name, "ok", f"{host} is {', '.join(addresses)}")
+        return f"{host} is {', '.join(addresses)}"
 
-    def _check_connection(self) -> Check:
+    def _check_connection(self) -> str:
         host, port = self._first_stop
-        through = f" through the proxy {host}:{port}" if self._proxy else ""
+        through, hint = "", "is it running, is the port correct, is a firewall in between?"
+        if self._proxy is not None:
+            through, hint = f" through the proxy {host}:{port}", "check $HTTPS_PROXY and $NO_PROXY"
         try:
-            with self._connect():
-                return Check("connection", "ok", f"port {self._registry[1]} is open{through}")
+            self._connect().close()
         except OSError as error:
-            hint = "is it running, is the port correct, is a firewall in between?"
-            message = f"port {port} of {host}: {_reason(error, 'no connection')}"
-            return Check("connection", "failure", message, _PROXY_HINT if self._proxy else hint)
+            raise RegistryUnreachableError(
+                f"port {port} of {host}: {_reason(error, 'no connection')}", hint=hint
+            ) from error
+        return f"port {self._registry[1]} is open{through}"
 
-    def _check_tls(self, now: float) -> Check:
+    def _check_certificate(self, now: float) -> str:
+        """Return who issued the registry's certificate, and for how long it is valid."""
+        context, host = tls_context(self._settings), self._registry[0]
+        attempt = "no TLS connection"
         try:
-            certificate = self._certificate()
+            with self._connect() as plain, context.wrap_socket(plain, server_hostname=host) as tls:
+                certificate: Mapping[str, Any] = tls.getpeercert() or {}
         except ssl.SSLError as error:
-            is_untrusted = isinstance(error, ssl.SSLCertVerificationError)
-            skips = is_untrusted and self._settings.insecure_skip_tls_verify
-            found = tls_error(error, self._registry[0], "no TLS connection")
-            return _problem("TLS", found, "warning" if skips else "failure")
-        except RegctlError as error:
-            return _problem("TLS", error)
+            raise tls_error(error, host, attempt) from error
         except OSError as error:
-            return Check("TLS", "failure", f"no TLS connection: {_reason(error, 'no response')}")
+            reason = _reason(error, "no response")
+            raise RegistryUnreachableError(f"{attempt}: {reason}") from error
         days = int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now) // 86400)
         message = f"trusted, issued by {_issuer(certificate)}, valid for {days} more days"
         if days <= _EXPIRES_SOON_DAYS:
-            return Check("TLS", "warning", message, "renew the certificate")
-        return Check("TLS", "ok", message)
+            raise _ExpiresSoonError(message, hint="renew the certificate")
+        return message
 
-    def _certificate(self) -> dict[str, object]:
-        """Return the registry's certificate. Raises OSError, ssl.SSLError, CertificateError."""
-        context, host = tls_context(self._settings), self._registry[0]
-        with self._connect() as plain, context.wrap_socket(plain, server_hostname=host) as tls:
-            return dict(tls.getpeercert() or {})
+
+class _ExpiresSoonError(RegctlError):
+    """The certificate is trusted, but not for long."""
 
 
 def _host_and_port(parts: SplitResult) -> tuple[str, int]:
@@ -198,10 +216,8 @@ def _reason(error: Exception, otherwise: str) -> str:
     return (getattr(error, "strerror", None) or otherwise).lower()
 
 
-def _issuer(certificate: dict[str, object]) -> str:
-    fields = certificate.get("issuer")
-    pairs = [pair for group in fields for pair in group] if isinstance(fields, tuple) else []
-    named = dict(pairs)
+def _issuer(certificate: Mapping[str, Any]) -> str:
+    named = dict(pair for group in certificate.get("issuer", ()) for pair in group)
     return str(named.get("organizationName") or named.get("commonName") or "an unnamed issuer")
 
 
@@ -254,39 +270,20 @@ def _describe(challenge: Challenge) -> str:
 # The user
 
 
-def _check_password(client: RegistryClient, user: str) -> Check:
-    try:
-        client.ping()
-    except RegctlError as error:
-        return _problem("password", error)
-    return Check("password", "ok", f"the registry accepts {user}")
+def _check_password(client: RegistryClient, user: str) -> str:
+    client.ping()
+    return f"the registry accepts {user}"
 
 
-def _check_catalog(client: RegistryClient, user: str | None) -> Check:
-    try:
-        is_empty = next(client.repositories(), None) is None
-    except RegctlError as error:
-        has_none = isinstance(error, AccessError | NoCatalogError)
-        return _problem("catalog", error, "warning" if has_none else "failure")
-    message = (
-        f"it is empty for {user or 'everybody'}" if is_empty else f"{user or 'anybody'} can list it"
-    )
-    return Check("catalog", "ok", message)
+def _check_catalog(client: RegistryClient, user: str | None) -> str:
+    if next(client.repositories(), None) is None:
+        return f"it is empty for {user or 'everybody'}"
+    return f"{user or 'anybody'} can list it"
 
 
-def _check_upload(client: RegistryClient, size: int) -> Check:
+def _check_upload(client: RegistryClient, size: int) -> str:
     """Send *size* bytes as a layer would be sent, and cancel the upload."""
-    try:
-        _send_and_cancel(client, size)
-    except BodyTooLargeError as error:
-        return Check("upload", "failure", f"{error.message}: {size} bytes", error.hint, error)
-    except RegctlError as error:
-        return _problem("upload", error, "warning" if isinstance(error, AccessError) else "failure")
-    return Check("upload", "ok", f"{size} bytes were sent, and the upload was cancelled")
-
-
-def _send_and_cancel(client: RegistryClient, size: int) -> None:
-    attempt = f"cannot upload to {client.registry}/{SCRATCH_REPOSITORY}"
+    attempt = f"cannot upload {size} bytes to {client.registry}/{SCRATCH_REPOSITORY}"
     accepted = {HTTPStatus.ACCEPTED}
     target = f"/v2/{SCRATCH_REPOSITORY}/blobs/uploads/"
     reply = client.send(Request("POST", target, attempt, expect=accepted))
@@ -302,3 +299,4 @@ def _send_and_cancel(client: RegistryClient, size: int) -> None:
         client.send(Request("DELETE", target, attempt))
     if reply.status not in accepted:
         raise client.error_for(reply, attempt)
+    return f"{size} bytes were sent, and the upload was cancelled"

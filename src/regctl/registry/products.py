@@ -30,51 +30,29 @@ class Product:
     A registry product.
 
     *mark* is a word in its challenges or its `Server` header, in lower case. *host* is its public
-    registry, which has no catalog: *no_catalog* says so, and *hint* where the list is.
+    registry, which has no catalog for users: *hint* says where the list is.
     """
 
     name: str
     mark: str
     host: str | None = None
-    no_catalog: str = ""
     hint: str = ""
 
+
+_WEB_SITE = "its web site lists the repositories"
+_GITLAB_API = "GitLab's own API lists the repositories of a project or a group"
 
 # In the order in which their marks are looked for.
 PRODUCTS = (
     Product("Harbor", "harbor"),
-    Product(
-        "GitLab",
-        "/jwt/auth",
-        "registry.gitlab.com",
-        "GitLab shows the catalog to its administrators only",
-        "its own API lists the repositories of a project or a group",
-    ),
+    Product("GitLab", "/jwt/auth", "registry.gitlab.com", _GITLAB_API),
     Product("Quay", "quay"),
     Product("zot", "zot"),
     Product("Nexus", "nexus"),
     Product("Artifactory", "artifactory"),
-    Product(
-        "ECR",
-        "amazonaws",
-        "public.ecr.aws",
-        "the public ECR has no catalog",
-        "its web site lists the repositories",
-    ),
-    Product(
-        "Docker Hub",
-        "docker.io",
-        DOCKER_HUB,
-        "Docker Hub has no catalog",
-        "its web site lists the repositories",
-    ),
-    Product(
-        "GitHub",
-        "ghcr.io",
-        "ghcr.io",
-        "GitHub has no catalog",
-        "its web site lists an owner's packages",
-    ),
+    Product("ECR", "amazonaws", "public.ecr.aws", _WEB_SITE),
+    Product("Docker Hub", "docker.io", DOCKER_HUB, _WEB_SITE),
+    Product("GitHub", "ghcr.io", "ghcr.io", "GitHub's web site lists an owner's packages"),
 )
 
 
@@ -88,7 +66,7 @@ def catalog_error(registry: Registry, error: RegctlError) -> RegctlError | None:
     for product in PRODUCTS:
         if product.host == registry.host:
             return NoCatalogError(
-                f"cannot list the repositories of {registry}: {product.no_catalog}",
+                f"cannot list the repositories of {registry}: it has no catalog for users",
                 hint=product.hint,
             )
     if isinstance(error, NotInRegistryError):

@@ -73,6 +73,7 @@ class Session:
     ) -> None:
         self.registry = registry
         self.credential = credential
+        self.settings = settings
         scheme = "http" if settings.plain_http else "https"
         self.origin = f"{scheme}://{registry.endpoint}"
         self._transport = HttpTransport(
@@ -81,7 +82,6 @@ class Session:
         self._authenticator = Authenticator(
             self.origin, str(registry), credential, self._transport.send, clock
         )
-        self._backoff = settings.backoff
         self._callbacks = callbacks
         self._noticed: set[str] = set()
         self._closed = threading.Event()
@@ -127,7 +127,7 @@ class Session:
         return reply
 
     def _send_with_retries(self, request: Request) -> Response:
-        for attempt in attempts(self._backoff, self._closed.wait):
+        for attempt in attempts(self.settings.backoff, self._closed.wait):
             try:
                 reply = self._send_authenticated(request)
             except ConnectionLostError:

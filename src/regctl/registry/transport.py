@@ -83,18 +83,19 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
     It verifies certificates, whatever *settings* say. Raises CertificateError for a file that
     cannot be read.
     """
-    what = f"the CA file {settings.ca_file}"
+    what, defect = f"the CA file {settings.ca_file}", "no certificate in PEM form"
     try:
         ca_file = None if settings.ca_file is None else str(settings.ca_file)
         context = ssl.create_default_context(cafile=ca_file)
         if settings.client_cert is not None:
             what = f"the client certificate {settings.client_cert}"
+            defect = "not PEM, encrypted, or of another key"
             if settings.client_key is not None:
                 what += f" with the key {settings.client_key}"
             # Without a password OpenSSL would ask for one.
             context.load_cert_chain(settings.client_cert, settings.client_key, password="")
     except OSError as error:
-        reason = "no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        reason = defect if isinstance(error, ssl.SSLError) else error.strerror
         raise CertificateError(f"cannot read {what}: {reason}") from error
     return context
 
@@ -217,7 +218,7 @@ class HttpTransport:
                 f"{attempt}: the proxy refuses the connection",
                 hint="check $HTTPS_PROXY and $NO_PROXY",
             )
-        for kinds, (named, reason) in _BY_CAUSE:
+        for kinds, named, reason in _BY_CAUSE:
             if any(isinstance(cause, kinds) for cause in causes):
                 return named(f"{attempt}: {reason}")
         reason = next(
@@ -262,22 +263,19 @@ def _decompress(pieces: Iterable[bytes]) -> Iterator[bytes]:
 # OpenSSL's reasons if the other side does not speak TLS.
 _SPEAKS_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
 
-_LOST = (ConnectionLostError, "the connection broke before the response ended")
+_LOST = "the connection broke before the response ended"
+_PROXY_SCHEME = "the proxy in the environment has an unknown scheme"
+_NOT_HTTP = (http.client.HTTPException, requests.exceptions.InvalidURL)
+_Kinds = tuple[type[BaseException], ...]
 # The first that matches: RemoteDisconnected, for no response at all, is a BadStatusLine too.
-_BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], tuple[type[RegctlError], str]], ...] = (
-    ((zlib.error,), (RegistryError, "the response is not compressed as its header says")),
-    (
-        (requests.exceptions.InvalidSchema,),
-        (RegistryUnreachableError, "the proxy in the environment has an unknown scheme"),
-    ),
-    ((requests.Timeout, TimeoutError), (RegistryUnreachableError, "no response in time")),
-    ((http.client.RemoteDisconnected, http.client.IncompleteRead), _LOST),
-    ((ConnectionResetError, BrokenPipeError), _LOST),
-    (
-        (http.client.HTTPException, requests.exceptions.InvalidURL),
-        (NotARegistryError, "the server does not speak HTTP"),
-    ),
-    ((ProtocolError,), _LOST),
+_BY_CAUSE: tuple[tuple[_Kinds, type[RegctlError], str], ...] = (
+    ((zlib.error,), RegistryError, "the response is not compressed as its header says"),
+    ((requests.exceptions.InvalidSchema,), RegistryUnreachableError, _PROXY_SCHEME),
+    ((requests.Timeout, TimeoutError), RegistryUnreachableError, "no response in time"),
+    ((http.client.RemoteDisconnected, http.client.IncompleteRead), ConnectionLostError, _LOST),
+    ((ConnectionResetError, BrokenPipeError), ConnectionLostError, _LOST),
+    (_NOT_HTTP, NotARegistryError, "the server does not speak HTTP"),
+    ((ProtocolError,), ConnectionLostError, _LOST),
 )
 
 

@@ -7,6 +7,7 @@ rights of the user who asks. A part that does not exist is skipped.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from regctl import parallel
 from regctl.authfile import audit
@@ -26,7 +27,6 @@ from regctl.pullsecrets.content import credentials_for
 from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
 from regctl.reference import Registry
 from regctl.registry.ping import diagnose
-from regctl.registry.transport import ConnectionSettings
 from regctl.wording import count, some_of
 from regctl.workflows.pull_diagnosis import Connect
 
@@ -38,7 +38,7 @@ class Doctor:
     """
     Checks an auth file, a registry and a cluster.
 
-    *connect* returns a client for a registry and a credential, with *settings*. *trial* tries a
+    *connect* returns a client for a registry and a credential. *trial* tries a
     credential at a registry. *cluster* returns the cluster, or raises the reason if it has none.
     *targets* without namespaces are all of them. *credential* is the one to try at *registry*,
     *auth_secret* a namespace and a name.
@@ -46,7 +46,6 @@ class Doctor:
 
     connect: Connect
     trial: Trial
-    settings: ConnectionSettings = field(repr=False)
     cluster: Callable[[], Cluster]
     targets: Targets = field(default_factory=Targets)
     file: HtpasswdFile | None = None
@@ -75,13 +74,7 @@ class Doctor:
             yield Check("cluster", "failure", error.message, error.hint, error)
 
     def _check_registry(self, registry: Registry) -> Iterator[Check]:
-        credential = self.credential
-        user = credential.user if credential is not None else None
-        return diagnose(
-            lambda as_user: self.connect(registry, credential if as_user else None),
-            self.settings,
-            user=user,
-        )
+        return diagnose(partial(self.connect, registry), self.credential)
 
     def _check_cluster(self, cluster: Cluster) -> Iterator[Check]:
         targets = self.targets.or_everywhere()

@@ -96,7 +96,6 @@ def doctor(
     examination = Doctor(
         app.registry_as,
         app.try_credential,
-        app.registry_settings,
         lambda: app.cluster,
         app.targets(targets),
         file,

@@ -1,6 +1,6 @@
 """`regctl ping`: whether a registry can be used, and why not."""
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import click
 
@@ -15,9 +15,6 @@ from regctl.cli.params import (
     registry_argument,
     registry_options,
 )
-
-if TYPE_CHECKING:
-    from regctl.registry.client import RegistryClient
 
 
 @click.command(
@@ -52,8 +49,5 @@ def ping(
     where = app.named_registry(registry)
     who = app.credential(credential, where)
 
-    def connect(as_user: bool) -> "RegistryClient":
-        return app.registry_as(where, who if as_user else None)
-
-    user = who.user if who is not None else None
-    report(app, diagnose(connect, app.registry_settings, user=user, upload_bytes=upload), verdict)
+    connect = partial(app.registry_as, where)
+    report(app, diagnose(connect, who, upload_bytes=upload), verdict)
