@@ -97,8 +97,8 @@ def test_user_and_password_fields_nuls_and_tokens_are_read(tmp_path: Path) -> No
 
 
 def test_the_file_is_in_docker_config_or_in_the_home_folder(tmp_path: Path) -> None:
-    assert DockerConfig.locate({"DOCKER_CONFIG": "/x", "HOME": "/h"}) == Path("/x/config.json")
-    assert DockerConfig.locate({"HOME": "/h"}) == Path("/h/.docker/config.json")
+    assert DockerConfig.load({"DOCKER_CONFIG": "/x", "HOME": "/h"}).path == Path("/x/config.json")
+    assert DockerConfig.load({"HOME": "/h"}).path == Path("/h/.docker/config.json")
     assert DockerConfig.load({"HOME": str(tmp_path)}).credential_for(FOO) is None
     assert DockerConfig.load({}).credential_for(FOO) is None
 

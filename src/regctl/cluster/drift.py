@@ -5,7 +5,7 @@ Where this says yes and the API server disagrees, the apply leaves the `resource
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from regctl.cluster.ownership import FIELD_MANAGER
@@ -53,31 +53,25 @@ def _holds(there: Any, wanted: Any) -> bool:
 def _drops(fields: Mapping[str, Any], manifest: Any) -> bool:
     """Whether the manifest lacks a field that was applied before."""
     for key, below in fields.items():
-        kind, _, text = key.partition(":")
-        if kind == "f":
-            if not isinstance(manifest, Mapping) or text not in manifest:
+        if key[:2] in {"f:", "k:", "v:"}:
+            part = _part(manifest, key)
+            if part is None or (below and _drops(below, part)):
                 return True
-            part = manifest[text]
-        elif kind == "k":
-            part = _element(manifest, json.loads(text))
-            if part is None:
-                return True
-        elif kind == "v":
-            if json.loads(text) not in manifest:
-                return True
-            continue
-        else:
-            continue
-        if below and _drops(below, part):
-            return True
     return False
 
 
-def _element(elements: Any, key: Mapping[str, Any]) -> Any:
-    """Return the element of a list with these keys; the manifest may omit a key with a default."""
-    if not isinstance(elements, Sequence):
-        return None
-    return next(
-        (one for one in elements if all(one.get(k, v) == v for k, v in key.items())),
-        None,
-    )
+def _part(manifest: Any, key: str) -> Any:
+    """
+    Return the field, the element with these keys, or the value that *key* means, or None.
+
+    An element of the manifest may omit a key with a default.
+    """
+    kind, _, text = key.partition(":")
+    if kind == "f":
+        return manifest.get(text) if isinstance(manifest, Mapping) else None
+    wanted = json.loads(text)
+    elements = manifest if isinstance(manifest, list) else []
+    if kind == "v":
+        return wanted if wanted in elements else None
+    matching = (one for one in elements if all(one.get(k, v) == v for k, v in wanted.items()))
+    return next(matching, None)

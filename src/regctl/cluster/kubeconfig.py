@@ -8,8 +8,10 @@ plug-ins, OIDC) and the connection pool. Only what is the same in versions 29 to
 import contextlib
 import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,17 +159,6 @@ class Kubeconfig:
         return str(path) if path.is_file() else None
 
 
-class _Log(logging.Handler):
-    """Collects messages that would be printed to stderr otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(" ".join(record.getMessage().split())[:300])
-
-
 @contextlib.contextmanager
 def _package_errors(name: str) -> Iterator[None]:
     """
@@ -176,7 +167,8 @@ def _package_errors(name: str) -> Iterator[None]:
     The package only logs that a plug-in for credentials failed, to the root logger. Without this
     the next request would be anonymous.
     """
-    log = _Log()
+    log = BufferingHandler(capacity=sys.maxsize)
+    log.setLevel(logging.ERROR)
     root = logging.getLogger()
     root.addHandler(log)
     try:
@@ -191,8 +183,9 @@ def _package_errors(name: str) -> Iterator[None]:
         ) from error
     finally:
         root.removeHandler(log)
-    if log.lines:
+    if log.buffer:
+        reason = " ".join(log.buffer[0].getMessage().split())[:300]
         raise KubeconfigError(
-            f"cannot get the credentials of {name}: {log.lines[0]}",
+            f"cannot get the credentials of {name}: {reason}",
             hint="log in to the cluster again",
         )

@@ -54,22 +54,18 @@ class DockerConfig:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def locate(cls, environ: Mapping[str, str]) -> Path | None:
-        """Return the file's path: in `$DOCKER_CONFIG`, else in `.docker` of the home folder."""
-        if folder := environ.get("DOCKER_CONFIG"):
-            return Path(folder, "config.json")
-        if home := environ.get("HOME"):
-            return Path(home, ".docker", "config.json")
-        return None
-
-    @classmethod
     def load(cls, environ: Mapping[str, str]) -> "DockerConfig":
         """
-        Read the configuration; a missing file counts as an empty one.
+        Read `config.json` in `$DOCKER_CONFIG`, else in `.docker` of the home folder.
 
+        A missing file counts as an empty one.
         Raises FileAccessError if it cannot be read, MalformedError if it is not docker's.
         """
-        path = cls.locate(environ)
+        path: Path | None = None
+        if folder := environ.get("DOCKER_CONFIG"):
+            path = Path(folder, "config.json")
+        elif home := environ.get("HOME"):
+            path = Path(home, ".docker", "config.json")
         document: dict[str, Any] = {}
         if path is not None:
             try:

@@ -115,8 +115,7 @@ def read_auths(document: Mapping[str, Any], *, source: str) -> dict[str, Any]:
 
 def text_fields(entry: object, names: tuple[str, ...], *, source: str) -> dict[str, str]:
     """Return the fields *names* of a JSON object, empty if absent. Raises MalformedError."""
-    if entry is None:
-        entry = {}
+    entry = {} if entry is None else entry
     if not isinstance(entry, dict):
         raise MalformedError(f"cannot read {source}: not an object")
     fields = {name: "" if entry.get(name) is None else entry[name] for name in names}

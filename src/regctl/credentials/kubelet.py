@@ -93,9 +93,8 @@ def match_image(secrets: Mapping[str, Mapping[str, Credential]], image: str) -> 
 
 def _on_docker_hub(image: str) -> bool:
     host, slash, _ = image.partition("/")
-    if not host:
-        return False
-    return not slash or host in {"docker.io", _DOCKER_HUB_KEY} or not re.search(r"[.:]", host)
+    own = not slash or host in {"docker.io", _DOCKER_HUB_KEY} or not re.search(r"[.:]", host)
+    return bool(host) and own
 
 
 def _split_port(host: str) -> tuple[list[str], str]:

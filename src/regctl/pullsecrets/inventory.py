@@ -53,13 +53,6 @@ class PullSecretUse:
         return tuple(dict.fromkeys(credentials[key].username for key in self.registries))
 
     @property
-    def account_names(self) -> tuple[str, ...] | None:
-        """The names of the accounts that use it."""
-        if self.accounts is None:
-            return None
-        return tuple(account.name for account in self.accounts)
-
-    @property
     def state(self) -> str:
         """`broken`, or its owner: `regctl`, a controller, or the field managers of its data."""
         return "broken" if self.broken else self.secret.ownership.owner

@@ -127,14 +127,13 @@ class Rollout:
                 )
             return self._outcome(change)
 
-        def send(current: Change) -> Outcome:
-            return self._send(current, server_dry_run=dry_run == "server")
-
         def replan() -> Change:
             secret = get_secret(self.cluster, namespace.name, self.desired.name)
             return plan_one(self.desired, namespace, secret, self.policy)
 
-        return self.cluster.retry_on_conflict(send, change, replan)
+        return self.cluster.retry_on_conflict(
+            lambda planned: self._send(planned, server_dry_run=dry_run == "server"), change, replan
+        )
 
     def _send(self, change: Change, *, server_dry_run: bool) -> Outcome:
         if change.action in {"unchanged", "skip", "refuse"}:

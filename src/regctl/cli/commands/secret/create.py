@@ -20,9 +20,6 @@ from regctl.cli.params import (
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from regctl.credentials.credential import Credential
     from regctl.pullsecrets.plan import PullSecret
 
 # More namespaces than this are shown to a person first.
@@ -129,6 +126,7 @@ def _desired(
 ) -> "PullSecret":
     """Return the pull secret that the flags describe; ask for a password last."""
     from regctl.cluster.resource import check_object_name
+    from regctl.pullsecrets.content import read_credentials
     from regctl.pullsecrets.plan import PullSecret, default_name, registry_key
     from regctl.reference import Registry
 
@@ -137,7 +135,15 @@ def _desired(
     server = wanted.server or app.environ.get("REGCTL_REGISTRY")
     if wanted.from_secret is not None:
         default = wanted.from_secret.name
-        credentials = _copied(app, wanted.from_secret, wanted.server, flags)
+        if flags.given:
+            raise InvalidInputError(
+                "cannot take the credential from --from-secret and from flags",
+                hint="pass one of them",
+            )
+        only = registry_key(wanted.server) if wanted.server else None
+        credentials = read_credentials(app.cluster, *wanted.from_secret, only)
+        for credential in credentials.values():
+            app.redact(credential)
     elif not server:
         raise InvalidInputError(
             "no registry was named", hint="pass --server or set $REGCTL_REGISTRY"
@@ -153,22 +159,3 @@ def _desired(
         }
     desired = PullSecret(default if name is None else name, credentials, merge=wanted.merge)
     return desired.with_hash() if wanted.append_hash else desired
-
-
-def _copied(
-    app: App, source: NamespacedName, server: str | None, flags: CredentialFlags
-) -> "Mapping[str, Credential]":
-    """Return the credentials in the Secret *source* for *server*, or all."""
-    from regctl.pullsecrets.content import read_credentials
-    from regctl.pullsecrets.plan import registry_key
-
-    if flags.given:
-        raise InvalidInputError(
-            "cannot take the credential from --from-secret and from flags",
-            hint="pass one of them",
-        )
-    key = registry_key(server) if server else None
-    credentials = read_credentials(app.cluster, source.namespace, source.name, key)
-    for credential in credentials.values():
-        app.redact(credential)
-    return credentials

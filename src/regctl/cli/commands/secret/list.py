@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from regctl.pullsecrets.inventory import PullSecretUse
 
 
-def _accounts(names: "tuple[str, ...] | None") -> str:
-    return "?" if names is None else as_text(names)
+def _account_names(item: "PullSecretUse") -> "tuple[str, ...] | None":
+    return None if item.accounts is None else tuple(one.name for one in item.accounts)
 
 
 def _state_style(item: "PullSecretUse") -> str:
@@ -32,7 +32,7 @@ _SECRETS: "Listing[PullSecretUse]" = Listing(
         Column("REGISTRIES", lambda i: i.registries),
         Column("USER", lambda i: i.users, key="users"),
         Column("AGE", lambda i: i.secret.created, key="created", text=age, exact=as_text),
-        Column("ACCOUNTS", lambda i: i.account_names, text=_accounts),
+        Column("ACCOUNTS", _account_names, text=lambda n: "?" if n is None else as_text(n)),
         Column("STATE", lambda i: i.state, style=_state_style),
         Column(
             "TYPE",
