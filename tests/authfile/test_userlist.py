@@ -82,7 +82,7 @@ def test_every_format_has_the_same_users(text: str, source: str) -> None:
             "name,password\na,b,c\n,x\n",
             "x.csv",
             [
-                "x.csv, line 2: more fields than the header: put a password with a comma in quotes",
+                "x.csv, line 2: the password of a is not one string: put it in quotes",
                 "x.csv, line 3: invalid user name '': it is empty",
             ],
         ),
@@ -90,13 +90,13 @@ def test_every_format_has_the_same_users(text: str, source: str) -> None:
             '[{"name":"a","password":1},{"password":"x"},"b",{"name":true}]',
             "x.json",
             [
-                "x.json, entry 1: the password of a is not text: put it in quotes",
+                "x.json, entry 1: the password of a is not one string: put it in quotes",
                 "x.json, entry 2: there is no name with a password after it",
                 "x.json, entry 3: there is no name with a password after it",
-                "x.json, entry 4: the name is not text: put it in quotes",
+                "x.json, entry 4: the name is not a string: put it in quotes",
             ],
         ),
-        ("on: off", "x.yaml", ["x.yaml, entry 1: the name is not text: put it in quotes"]),
+        ("on: off", "x.yaml", ["x.yaml, entry 1: the name is not a string: put it in quotes"]),
     ],
 )
 def test_every_invalid_entry_is_named(text: str, source: str, problems: list[str]) -> None:

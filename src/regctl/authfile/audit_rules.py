@@ -195,7 +195,7 @@ MODE = Rule(
     "mode",
     "the file's mode is {mode:04o}",
     "other users of this machine can read or change the hashes",
-    "chmod 0640, with the group of its reader",
+    "`chmod 640 FILE`, and the group of its reader",
     "warning",
 )
 
@@ -243,7 +243,7 @@ SET_PASSWORD_REQUIRED = (  # the words when the reader does not read bcrypt
 
 # Costs of bcrypt, with {cost}, {maximum} (of the reader) and {times} (the CPU time)
 
-_LOWER_COST = f"`regctl adduser NAME --cost {hashes.DEFAULT_COST}`"
+_SET_COST = f"`regctl adduser NAME --cost {hashes.DEFAULT_COST}` sets a password of that cost"
 
 COST_LIMIT = Rule(
     "cost-limit",
@@ -256,14 +256,14 @@ COST_LOW = Rule(
     "cost-low",
     "bcrypt of cost {cost}: {users}",
     f"fast to guess; OWASP requires {hashes.DEFAULT_COST}, a generated password needs less",
-    _LOWER_COST,
+    _SET_COST,
     "warning",
 )
 COST_HIGH = Rule(
     "cost-high",
     "bcrypt of cost {cost}: {users}",
     f"each request takes {{times}} times the CPU of cost {hashes.DEFAULT_COST}",
-    f"{_LOWER_COST}; `regctl auth check -o wide` measures the CPU time",
+    f"{_SET_COST}; `regctl auth check -o wide` measures the CPU time",
     "warning",
 )
 # With {costs}.

@@ -72,6 +72,11 @@ class SecretLayout(NamedTuple):
     source: str = ""
 
 
+_MOUNTED = SecretLayout(any_key=True, source="mounted as a folder: any key works")
+_GO_COST = Limit(31, "golang.org/x/crypto/bcrypt, MaxCost")
+_NO_PASSWORD_LIMIT = Limit(4096, "only the limit of a header; bcrypt uses 72")
+
+
 @dataclass(frozen=True)
 class AuthFileReader:
     """
@@ -86,9 +91,9 @@ class AuthFileReader:
     name: str
     schemes: Mapping[str, Behavior] = field(repr=False)
     line_features: Mapping[str, Behavior] = field(repr=False)
-    layout: SecretLayout | None
-    bcrypt_cost: Limit
-    password: Limit
+    layout: SecretLayout | None = _MOUNTED
+    bcrypt_cost: Limit = _GO_COST
+    password: Limit = _NO_PASSWORD_LIMIT
     invalid_name: re.Pattern[str] | None = None
     invalid_name_reason: str = ""
 
@@ -151,16 +156,13 @@ _LINE_FEATURES = (
     *("leading-blank", "third-field", "empty-user", "blank-in-name", "long-line"),
 )
 _CRYPT = "md5-crypt sha256-crypt sha512-crypt des-crypt"
-_MOUNTED = SecretLayout(any_key=True, source="mounted as a folder: any key works")
 
-_GO_COST = Limit(31, "golang.org/x/crypto/bcrypt, MaxCost")
 _GLIBC_COST = Limit(31, "libxcrypt, lib/crypt-bcrypt.c")
 _MUSL_COST = Limit(19, "musl, src/crypt/crypt_blowfish.c")
 _BCRYPT_PASSWORD = Limit(72, "bcrypt uses no more")
 _MUSL_PASSWORD = Limit(256, "musl, src/crypt/crypt_sha512.c, KEY_MAX; bcrypt uses 72")
 _GLIBC_PASSWORD = Limit(511, "libxcrypt, crypt.h, CRYPT_MAX_PASSPHRASE_SIZE; bcrypt uses 72")
 _HTTPD_PASSWORD = Limit(255, "httpd, support/passwd_common.h; bcrypt uses 72")
-_NO_PASSWORD_LIMIT = Limit(4096, "only the limit of a header; bcrypt uses 72")
 
 _NGINX = AuthFileReader(
     "nginx",
@@ -171,9 +173,8 @@ _NGINX = AuthFileReader(
         uses_first="duplicate",
         rejects_user="bom trailing-blank leading-blank",
     ),
-    _MOUNTED,
-    _GLIBC_COST,
-    _GLIBC_PASSWORD,
+    bcrypt_cost=_GLIBC_COST,
+    password=_GLIBC_PASSWORD,
 )
 # With a key for each user there are no lines: `auth push` creates the keys.
 _INGRESS_NGINX_MAP = AuthFileReader(
@@ -231,9 +232,7 @@ _ALL = (
             keeps_old_file="no-colon",
             admits_nameless="empty-user",
         ),
-        _MOUNTED,
-        _GO_COST,
-        _BCRYPT_PASSWORD,
+        password=_BCRYPT_PASSWORD,
     ),
     _INGRESS_NGINX,
     _INGRESS_NGINX_MAP,
@@ -255,8 +254,6 @@ _ALL = (
             single_key=True,
             source="traefik, pkg/provider/kubernetes/crd/kubernetes.go, loadAuthCredentials",
         ),
-        _GO_COST,
-        _NO_PASSWORD_LIMIT,
     ),
     AuthFileReader(
         "envoy-gateway",
@@ -272,8 +269,6 @@ _ALL = (
         SecretLayout(
             key=".htpasswd", source="envoyproxy/gateway, api/v1alpha1, BasicAuthUsersSecretKey"
         ),
-        _GO_COST,
-        _NO_PASSWORD_LIMIT,
     ),
     replace(
         _INGRESS_NGINX,
@@ -317,8 +312,6 @@ _ALL = (
             annotations=(("projectcontour.io/auth-type", "basic"),),
             source="contour-authserver, pkg/auth/htpasswd.go",
         ),
-        _GO_COST,
-        _NO_PASSWORD_LIMIT,
     ),
     AuthFileReader(
         "caddy",
@@ -330,9 +323,8 @@ _ALL = (
             rejects_file="empty duplicate empty-user",
             rejects_user="bom",
         ),
-        None,
-        _GO_COST,
-        _BCRYPT_PASSWORD,
+        layout=None,
+        password=_BCRYPT_PASSWORD,
     ),
     AuthFileReader(
         "httpd",
@@ -345,9 +337,8 @@ _ALL = (
             admits_nameless="empty-user",
             ignores_rest="long-line",
         ),
-        _MOUNTED,
-        _GLIBC_COST,
-        _HTTPD_PASSWORD,
+        bcrypt_cost=_GLIBC_COST,
+        password=_HTTPD_PASSWORD,
     ),
 )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from regctl import atomicfile, documents
 from regctl.atomicfile import WriteOptions
@@ -65,13 +65,8 @@ class UserList:
 # Reading
 
 
-class _Raw(NamedTuple):
-    """An entry as it was read; *problem* says what is wrong with its fields."""
-
-    place: str
-    name: Any
-    value: Any
-    problem: str | None = None
+_Raw = tuple[str, Any, Any]
+"""An entry as it was read: its place, its name and its password or hash."""
 
 
 def read(text: str, *, source: str, form: Format | None = None) -> UserList:
@@ -85,16 +80,16 @@ def read(text: str, *, source: str, form: Format | None = None) -> UserList:
     entries: list[Entry] = []
     problems: list[str] = []
     places: dict[str, str] = {}
-    for raw in _rows(text, source, form):
+    for place, name, value in _rows(text, source, form):
         try:
-            entry = _entry(raw)
+            entry = _entry(place, name, value)
         except (InvalidUserError, MalformedError) as error:
-            problems.append(f"{source}, {raw.place}: {error.message}")
+            problems.append(f"{source}, {place}: {error.message}")
             continue
         if entry.name in places:
             first = places[entry.name]
-            problems.append(f"{source}, {raw.place}: {entry.name} is already in {first}")
-        places[entry.name] = raw.place
+            problems.append(f"{source}, {place}: {entry.name} is already in {first}")
+        places[entry.name] = place
         entries.append(entry)
     _raise_if_any(problems, source)
     return UserList(source, tuple(entries))
@@ -109,19 +104,16 @@ def _raise_if_any(problems: Sequence[str], source: str) -> None:
         )
 
 
-def _entry(raw: _Raw) -> Entry:
-    place, name, value, problem = raw
-    if problem is not None:
-        raise MalformedError(problem)
+def _entry(place: str, name: Any, value: Any) -> Entry:
     if name is None:
         raise MalformedError("there is no name with a password after it")
     if not isinstance(name, str):
-        raise MalformedError("the name is not text: put it in quotes")
+        raise MalformedError("the name is not a string: put it in quotes")
     htpasswd.check_name(name)
     if value is None or value == "":
         return Entry(name, place)
     if not isinstance(value, str):
-        raise MalformedError(f"the password of {name} is not text: put it in quotes")
+        raise MalformedError(f"the password of {name} is not one string: put it in quotes")
     if _HASHED.match(value):
         if hashes.identify(value).name == "unknown":
             raise MalformedError(f"the hash of {name} is invalid: it is cut off or too long")
@@ -155,7 +147,7 @@ def _from_lines(text: str) -> Iterator[_Raw]:
             continue
         name, colon, value = line.partition(":")
         # Text without a colon may be a password: do not show it.
-        yield _Raw(f"line {number}", name if colon else None, value)
+        yield f"line {number}", name if colon else None, value
 
 
 def _from_csv(text: str, source: str) -> Iterator[_Raw]:
@@ -170,10 +162,9 @@ def _from_csv(text: str, source: str) -> Iterator[_Raw]:
         )
     try:
         for row in reader:
-            problem = None
-            if None in row:
-                problem = "more fields than the header: put a password with a comma in quotes"
-            yield _Raw(f"line {reader.line_num}", row[name], row.get(password or ""), problem)
+            # More fields than the header are a list; they may be a password that has a comma.
+            value = row.get(None, row.get(password or ""))
+            yield f"line {reader.line_num}", row[name], value
     except csv.Error as error:
         raise MalformedError(f"cannot read {source}, line {reader.line_num}: {error}") from error
 
@@ -184,12 +175,12 @@ def _from_data(data: Any, source: str) -> Iterator[_Raw]:
         data = data["users"]
     if isinstance(data, dict):
         for number, (name, value) in enumerate(data.items(), 1):
-            yield _Raw(f"entry {number}", name, value)
+            yield f"entry {number}", name, value
     elif isinstance(data, list):
         for number, item in enumerate(data, 1):
             item = item if isinstance(item, dict) else {}  # noqa: PLW2901 - nothing else is usable
             name = next((item[key] for key in _NAME_KEYS if key in item), None)
-            yield _Raw(f"entry {number}", name, item.get(_PASSWORD_KEY))
+            yield f"entry {number}", name, item.get(_PASSWORD_KEY)
     else:
         raise MalformedError(
             f"cannot read {source}: it is neither a map of names nor a list of users",

@@ -390,7 +390,9 @@ def test_setting_the_password_of_a_locked_user_keeps_it_locked() -> None:
 
 def test_scheme_and_cost_are_used_and_a_weak_scheme_gives_a_warning() -> None:
     result = run("adduser", "a", "--scheme", "sha1", "--password-stdin", stdin="secret")
-    assert "warning: a password hashed with sha1 is easy to find" in result.stderr
+    assert (
+        "warning: a password hashed with sha1 is easy to guess if the file leaks" in result.stderr
+    )
     assert "a\tsha1\t\tactive\t\tweak scheme\n" in run("users").stdout
     assert "warning" not in run("adduser", "b", "--scheme", "sha1", "--generate").stderr
     assert run("adduser", "a", "pw", "--scheme", "apr1", "--cost", "5").exit_code == 2

@@ -77,8 +77,8 @@ def adduser(
     new = app.new_password(password_flags, name, argument=password)
     if hashes.Scheme(hashing.scheme or "").weak and not password_flags.generate:
         app.output.warning(
-            f"a password hashed with {hashing.scheme} is easy to find when the file leaks; "
-            "--generate makes one that is not"
+            f"a password hashed with {hashing.scheme} is easy to guess if the file leaks; "
+            "--generate creates a strong one"
         )
 
     def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":

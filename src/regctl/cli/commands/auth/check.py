@@ -73,8 +73,8 @@ def check(
     The empty password is tried for every user, which takes as long as that many logins. Exit code 1
     means that there is an error, or a warning with --strict.
 
-    --fix shows its changes and asks. Of a user's different lines it keeps the one that the reader
-    uses; without --for it leaves them alone. No other line changes.
+    --fix lists its changes and asks. If a user has several different lines, it keeps the one that
+    the reader uses; without --for it keeps them all. What needs no repair stays byte for byte.
     """
     from regctl.authfile import readers
 

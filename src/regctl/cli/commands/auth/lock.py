@@ -39,8 +39,8 @@ def lock(
     """
     Lock users: they cannot log in, and their hash is kept.
 
-    The line becomes a comment, which every reader of auth files ignores. With --expired the users
-    are those whose day, set by `adduser --expires`, has come: run that from a timer.
+    The user's line becomes a comment, which every reader of auth files ignores. --expired locks the
+    users whose day, set by `regctl adduser --expires`, has come. Run it from a timer.
     """
     from regctl.authfile import edit
 
