@@ -75,7 +75,8 @@ class Authenticator:
     ) -> None:
         self._origin = origin
         self._name = name
-        self._credential = credential
+        self._is_anonymous = credential is None
+        self._credential = credential or Credential("", "")
         self._send = send
         self._clock = clock
         self._lock = threading.Lock()
@@ -94,7 +95,7 @@ class Authenticator:
             server = self._servers.get(request.part)
         if server is not None:
             return self._token_header(server, request.scope, request.attempt)
-        if self._credential is not None and self._credential.registry_token:
+        if self._credential.registry_token:
             return f"Bearer {self._credential.registry_token}"
         return self._basic_header()
 
@@ -124,7 +125,7 @@ class Authenticator:
 
     def _basic_header(self) -> str | None:
         credential = self._credential
-        if credential is None or not credential.password:
+        if not credential.password:
             return None
         return f"Basic {encode_auth(credential.username, credential.password)}"
 
@@ -185,8 +186,7 @@ class Authenticator:
     def _request_token(self, server: TokenServer, scope: str, attempt: str) -> tuple[str, float]:
         """Return a header with a new token, and the time when it expires, by our clock."""
         started = self._clock()
-        refreshes = self._credential is not None and self._credential.identity_token
-        send = self._post_refresh_token if refreshes else self._get_token
+        send = self._post_refresh_token if self._credential.identity_token else self._get_token
         reply = send(server, scope, attempt)
         if reply.status == HTTPStatus.BAD_REQUEST and (fewer := _scope_for_quay(scope)) != scope:
             reply = send(server, fewer, attempt)
@@ -206,7 +206,7 @@ class Authenticator:
         query = [("service", server.service)] if server.service else []
         query += [("scope", one) for one in scope.split()]
         headers = {}
-        if self._credential is not None and (basic := self._basic_header()) is not None:
+        if basic := self._basic_header():
             query.append(("account", self._credential.username))
             headers["Authorization"] = basic
         url = server.realm
@@ -217,7 +217,7 @@ class Authenticator:
     def _post_refresh_token(self, server: TokenServer, scope: str, attempt: str) -> Response:
         form = {
             "grant_type": "refresh_token",
-            "refresh_token": self._credential.identity_token if self._credential else None,
+            "refresh_token": self._credential.identity_token,
             "client_id": _CLIENT_ID,
             "service": server.service,
             "scope": scope,
@@ -237,7 +237,7 @@ class Authenticator:
     def _token_error(self, reply: Response, attempt: str) -> RegctlError:
         server = f"the token server {host_of(reply.url)}"
         match reply.status:
-            case HTTPStatus.UNAUTHORIZED if self._credential is None:
+            case HTTPStatus.UNAUTHORIZED if self._is_anonymous:
                 return NotAuthenticatedError(
                     f"{attempt}: {server} asks for a user and password",
                     hint="pass --username and --password-stdin",
@@ -254,7 +254,7 @@ class Authenticator:
 
     @property
     def _username(self) -> str:
-        return "anonymous clients" if self._credential is None else self._credential.user
+        return "anonymous clients" if self._is_anonymous else self._credential.user
 
 
 def _scope_for_quay(scope: str) -> str:

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's name for a word
-_SCHEME = re.compile(rf"({_TOKEN})(?=[\s,]|$)")
-_TOKEN68 = re.compile(r"[ \t]+([A-Za-z0-9._~+/-]+=*)[ \t]*(?=,|$)")
 # Some servers send a URL without the quotes that it needs.
-_PARAMETER = re.compile(
-    rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))', re.DOTALL
-)
+_PARAMETER = rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))'
+_TOKEN68 = r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)"
+_SCHEME = rf"({_TOKEN})(?=[\s,]|$)(?:{_TOKEN68})?"
+# What is neither a parameter nor a scheme is skipped up to the next comma.
+_ITEM = re.compile(rf"{_PARAMETER}|{_SCHEME}|[^\s,][^,]*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_BETWEEN = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -39,26 +38,11 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     return tuple(challenge for header in headers for challenge in _parse(header))
 
 
-def _parse(value: str) -> list[Challenge]:
+def _parse(header: str) -> list[Challenge]:
     found: list[tuple[str, dict[str, str]]] = []
-    position = 0
-    while True:
-        between = _BETWEEN.match(value, position)
-        position = between.end() if between else position
-        if position >= len(value):
-            return [Challenge(scheme, parameters) for scheme, parameters in found]
-        if match := _PARAMETER.match(value, position):
-            name, quoted, bare = match.groups()
-            text = bare if quoted is None else _ESCAPE.sub(r"\1", quoted)
-            if found:
-                found[-1][1].setdefault(name.lower(), text)
-        elif match := _SCHEME.match(value, position):
-            found.append((match[1].lower(), {}))
-            if token68 := _TOKEN68.match(value, match.end()):
-                match = token68
-        position = match.end() if match else _next_comma(value, position)
-
-
-def _next_comma(value: str, position: int) -> int:
-    comma = value.find(",", position)
-    return len(value) if comma < 0 else comma
+    for name, quoted, bare, scheme in _ITEM.findall(header):
+        if scheme:
+            found.append((scheme.lower(), {}))
+        elif name and found:
+            found[-1][1].setdefault(name.lower(), _ESCAPE.sub(r"\1", quoted) or bare)
+    return [Challenge(scheme, parameters) for scheme, parameters in found]

@@ -35,10 +35,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WARNING = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 
 
-def _ignore(_event: object) -> None:
-    """Do nothing."""
-
-
 @dataclass(frozen=True)
 class Callbacks:
     """
@@ -49,8 +45,8 @@ class Callbacks:
     """
 
     on_request: OnRequest = ignore_request
-    on_wait: Callable[[float], None] = _ignore
-    on_notice: Callable[[str], None] = _ignore
+    on_wait: Callable[[float], None] = lambda _seconds: None
+    on_notice: Callable[[str], None] = lambda _text: None
 
 
 class Session:

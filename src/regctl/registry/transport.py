@@ -85,8 +85,7 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
     """
     what, defect = f"the CA file {settings.ca_file}", "no certificate in PEM form"
     try:
-        ca_file = None if settings.ca_file is None else str(settings.ca_file)
-        context = ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=settings.ca_file)
         if settings.client_cert is not None:
             what = f"the client certificate {settings.client_cert}"
             defect = "not PEM, encrypted, or of another key"
@@ -164,15 +163,13 @@ class HttpTransport:
             raise self._error_for(error, url, request.attempt) from error
         finally:
             seconds = time.monotonic() - started
-            self._on_request(RequestTrace(request.method, self._shown(url), status, seconds))
+            # The query of another origin may be a signature.
+            shown = url if same_origin(url, self.origin) else url.partition("?")[0]
+            self._on_request(RequestTrace(request.method, shown, status, seconds))
             if body is not None and not isinstance(body, bytes):
                 body.seek(start)
         challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
         return Response(request.method, url, status, response.headers, content, challenges)
-
-    def _shown(self, url: str) -> str:
-        """Return a URL for the log: the query of another origin may be a signature."""
-        return url if same_origin(url, self.origin) else url.partition("?")[0]
 
     def _session(self, url: str) -> requests.Session:
         origin = origin_of(url)
