@@ -121,7 +121,7 @@ def each_once(pages: Iterable[list[str]], query: ListQuery) -> Iterator[str]:
     bring no new name.
     """
     seen = set[str]()
-    newest, barren = "", 0
+    newest, stale_pages = "", 0
     last = query.last
     # A registry that ignores `last` sends the whole list.
     before_last = last is not None
@@ -138,10 +138,10 @@ def each_once(pages: Iterable[list[str]], query: ListQuery) -> Iterator[str]:
                     yield name
                     if len(seen) == query.limit:
                         return
-            barren = 0 if len(seen) > known or before_last else barren + 1
-            if barren > _MAX_PAGES_WITHOUT_A_NEW_NAME:
+            stale_pages = 0 if len(seen) > known or before_last else stale_pages + 1
+            if stale_pages > _MAX_PAGES_WITHOUT_A_NEW_NAME:
                 raise RegistryError(
-                    f"{query.attempt_on(number)}: no new name in the last {barren} pages"
+                    f"{query.attempt_on(number)}: no new name in the last {stale_pages} pages"
                 )
     except RegctlError as error:
         if not seen:

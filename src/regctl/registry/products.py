@@ -1,8 +1,7 @@
 """
-What registry products do in a way of their own: a row for each in PRODUCTS.
+What only some registry products do, and how to recognize a product.
 
-A peculiarity that needs no product's name to be handled is handled where it shows: several
-products send it.
+What several products do is handled where the response is read, whichever product sends it.
 """
 
 import itertools
@@ -42,7 +41,7 @@ class Product:
 _WEB_SITE = "its web site lists the repositories"
 _GITLAB_API = "GitLab's own API lists the repositories of a project or a group"
 
-# In the order in which their marks are looked for.
+# The first product whose mark is found is the one: the order matters.
 PRODUCTS = (
     Product("Harbor", "harbor"),
     Product("GitLab", "/jwt/auth", "registry.gitlab.com", _GITLAB_API),

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     type=click.Choice(["name", "none"]),
     default="none",
     show_default=True,
-    help="'none' keeps the registry's order and prints each page at once.",
+    help="'none' keeps the registry's order and prints each page as it arrives.",
 )
 @image_list_options
 @pass_app
