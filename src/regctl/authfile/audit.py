@@ -181,7 +181,7 @@ class _Audit:
         )
 
     def _in_words(self, effects: Effects) -> str:
-        """Return what the readers do, the commonest effect in few words."""
+        """Return in words what the readers do."""
         if self.reader is not None:
             return "; ".join(f"{self.reader.name} {rules.EFFECT_WORDS[one]}" for one in effects)
         parts = []
@@ -194,7 +194,7 @@ class _Audit:
         return "; ".join(parts) or "no reader is affected"
 
     def line_findings(self) -> Iterator[Finding]:
-        """Yield what single lines do."""
+        """Yield the findings about single lines."""
         for rule in rules.LINE_RULES:
             lines = [line for line in self.lines if rule.matches(line)]
             if lines and not (rule.only_in_secret and self.reader is None):
@@ -202,7 +202,7 @@ class _Audit:
                 yield from self.finding(rule, lines, effects)
 
     def file_findings(self, mode: int | None) -> Iterator[Finding]:
-        """Yield what concerns the file as a whole."""
+        """Yield the findings about the file as a whole."""
         if self.file.content and not self.file.content.endswith(b"\n"):
             yield from self.finding(rules.NO_FINAL_NEWLINE, self.lines[-1:])
         if not self.active:
@@ -215,7 +215,7 @@ class _Audit:
             yield from self.finding(rules.MODE, mode=mode)
 
     def duplicate_findings(self) -> Iterator[Finding]:
-        """Yield the users that have several lines."""
+        """Yield a finding for each user that has several lines."""
         effects = by_effect("duplicate", self.readers)
         for name, lines in grouped(self.active, attrgetter("name")).items():
             if len(lines) == 1 or not name:
@@ -229,7 +229,7 @@ class _Audit:
             yield from self.finding(rule, lines, effects, name=name, count=len(lines))
 
     def name_findings(self) -> Iterator[Finding]:
-        """Yield the names that readers do not agree on, or that this reader rejects."""
+        """Yield the findings about names: readers differ on them, or this reader rejects them."""
         odd: dict[tuple[Severity, str], list[Line]] = defaultdict(list)
         for line in self.active:
             # The byte order mark has a finding of its own, as has a name that is not UTF-8.
@@ -245,7 +245,7 @@ class _Audit:
             yield from self.finding(rules.INVALID_NAME, lines, severity=severity, reason=reason)
 
     def scheme_findings(self) -> Iterator[Finding]:
-        """Yield the schemes that are weak, or that a reader does not read."""
+        """Yield the findings about schemes: weak ones, and those that a reader does not read."""
         by_scheme = grouped(self.active, lambda line: hashes.identify(line.value).name)
         for scheme, lines in by_scheme.items():
             if scheme == "bcrypt" and self.reader is None:
@@ -274,7 +274,7 @@ class _Audit:
         return rules.SET_PASSWORD_REQUIRED.format(scheme=scheme, reader=self.reader.name)
 
     def cost_findings(self) -> Iterator[Finding]:
-        """Yield the costs of bcrypt that are too low or too high, and differing costs."""
+        """Yield the findings about costs: too low, too high or differing ones."""
         by_cost: dict[tuple[str, int | None], list[Line]] = defaultdict(list)
         for line in self.active:
             scheme = hashes.identify(line.value)
@@ -289,7 +289,7 @@ class _Audit:
             yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
 
     def user_findings(self, today: date | None, empty: Collection[str]) -> Iterator[Finding]:
-        """Yield the users with the empty password, and the expired ones."""
+        """Yield the findings about users: those with the empty password, and expired ones."""
         open_ = [line for line in self.active if line.name in empty]
         if open_:
             yield from self.finding(rules.EMPTY_PASSWORD, open_)

@@ -49,8 +49,8 @@ class Rule:
 
     A *severity* of None depends on what the readers do. It is *harmless* if no reader is affected;
     None: such a finding is not reported. A rule about single lines *matches* them. Without a
-    severity its name is a feature in the table of readers. *only_in_secret*: what is wrong only in
-    a Secret, where regctl omits it, is an info for the one reader that is affected.
+    severity its name is a feature in the table of readers. With *only_in_secret* the lines are
+    wrong in a Secret only, and regctl omits them there: they are an info for an affected reader.
     """
 
     name: str

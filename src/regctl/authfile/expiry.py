@@ -1,4 +1,4 @@
-"""When a user expires: as people type it."""
+"""The day on which a user expires, parsed from what people type."""
 
 import re
 from datetime import date, timedelta
@@ -7,7 +7,6 @@ from typing import NamedTuple
 from regctl.errors import InvalidInputError
 
 _SPAN = re.compile(r"(\d{1,6})([dw])", re.ASCII)
-_UNITS = {"d": "days", "w": "weeks"}
 
 
 class Expiry(NamedTuple):
@@ -27,7 +26,7 @@ class Expiry(NamedTuple):
         span = _SPAN.fullmatch(text)
         try:
             if span:
-                day = today + timedelta(**{_UNITS[span[2]]: int(span[1])})
+                day = today + int(span[1]) * timedelta(days=7 if span[2] == "w" else 1)
             else:
                 day = date.fromisoformat(text)
         except (ValueError, OverflowError) as error:

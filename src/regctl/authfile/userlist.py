@@ -162,7 +162,7 @@ def _from_csv(text: str, source: str) -> Iterator[_Raw]:
         )
     try:
         for row in reader:
-            # More fields than the header are a list; they may be a password that has a comma.
+            # csv has the fields beyond the header in a list: probably a password with a comma.
             value = row.get(None, row.get(password or ""))
             yield f"line {reader.line_num}", row[name], value
     except csv.Error as error:
