@@ -8,7 +8,6 @@ are requested as in distribution's specification (docs/spec/auth/token.md and oa
 
 import re
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -71,7 +70,7 @@ class Authenticator:
         name: str,
         credential: Credential | None,
         send: Callable[[Request], Response],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._origin = origin
         self._name = name

@@ -33,7 +33,7 @@ from regctl.parallel import MAX_WORKERS
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.urls import host_of, origin_of, same_origin
-from regctl.retry import Backoff, OnRequest, RequestTrace, ignore_request
+from regctl.retry import Backoff, OnRequest, RequestTrace
 
 _CHUNK_BYTES = 64 * 1024
 _ANY_FORMAT = 32 + zlib.MAX_WBITS  # zlib's number for gzip or deflate, as the header says
@@ -118,7 +118,7 @@ class HttpTransport:
         settings: ConnectionSettings,
         *,
         name: str,
-        on_request: OnRequest = ignore_request,
+        on_request: OnRequest,
     ) -> None:
         self.origin = origin
         self._settings = settings

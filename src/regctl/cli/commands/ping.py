@@ -48,6 +48,5 @@ def ping(
 
     where = app.named_registry(registry)
     who = app.credential(credential, where)
-
     connect = partial(app.registry_as, where)
     report(app, diagnose(connect, who, upload_bytes=upload), verdict)
