@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.side_by_side import Row, command, compare, peak
 from regctl import parallel
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import NAMESPACES, SECRETS
 from tests.servers.kubernetes import ApiServer, api_server
 from tests.servers.process import on_free_port
@@ -41,7 +42,7 @@ def filled_server() -> Iterator[ApiServer]:
 
 def fill(server: ApiServer, first: int, last: int) -> None:
     """Create namespaces by number."""
-    cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
+    cluster = Cluster(Kubeconfig({}, server.kubeconfig))
 
     def create(number: int) -> None:
         metadata = {"name": f"team-{number:05d}"}
@@ -52,7 +53,7 @@ def fill(server: ApiServer, first: int, last: int) -> None:
 
 def empty(server: ApiServer) -> None:
     """Delete every Secret that a run created."""
-    cluster = Cluster.from_environment({}, kubeconfig=server.kubeconfig)
+    cluster = Cluster(Kubeconfig({}, server.kubeconfig))
     found = [
         item["metadata"]["namespace"]
         for item in cluster.list(SECRETS, field_selector=f"metadata.name={NAME}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regctl.authfile.htpasswd import HtpasswdFile as HtpasswdFile
     from regctl.authsecret.secret import AuthSecret as AuthSecret
     from regctl.cluster.client import Cluster as Cluster
+    from regctl.cluster.kubeconfig import Kubeconfig as Kubeconfig
     from regctl.cluster.resource import Namespace as Namespace
     from regctl.credentials.credential import Credential as Credential
     from regctl.credentials.dockerconfig import DockerConfig as DockerConfig
@@ -44,6 +45,7 @@ _MODULES = {
     "ImageReader": "images.reader",
     "ImageReference": "reference",
     "Ingress": "provisioning.spec",
+    "Kubeconfig": "cluster.kubeconfig",
     "Namespace": "cluster.resource",
     "PullSecret": "pullsecrets.plan",
     "RegctlError": "errors",

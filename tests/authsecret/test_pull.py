@@ -8,6 +8,7 @@ from regctl.atomicfile import WriteOptions
 from regctl.authfile.readers import DEFAULT_READER
 from regctl.authsecret.pull import Pull, prepare
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.errors import FileAccessError, MalformedError, ObjectNotFoundError
 from tests.authsecret.files import NAME, A, B, desired
 from tests.servers.kubernetes import ApiServer
@@ -15,7 +16,7 @@ from tests.servers.kubernetes import ApiServer
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
-    return Cluster.from_environment({"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig))
 
 
 def pull(kubernetes: ApiServer, cluster: Cluster, namespace: str, path: Path) -> Pull:

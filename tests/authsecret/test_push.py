@@ -11,6 +11,7 @@ from regctl.authsecret.compare import UserChange
 from regctl.authsecret.push import prepare
 from regctl.authsecret.secret import AuthSecret, fetch, read
 from regctl.cluster.client import ApiResponse, Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import SECRETS, Resource
 from regctl.errors import ConflictError
 from regctl.outcome import Outcome
@@ -46,7 +47,7 @@ class Racing(Cluster):
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer, tmp_path: Path) -> Racing:
-    made = Racing.from_environment({"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig)
+    made = Racing(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig))
     assert isinstance(made, Racing)
     return made
 
@@ -65,7 +66,7 @@ def content(cluster: Cluster, namespace: str) -> bytes:
 
 
 def other(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
-    return Cluster.from_environment({"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig))
 
 
 def test_a_push_plans_again_after_a_conflict(

@@ -11,6 +11,7 @@ from regctl.authsecret.push import prepare
 from regctl.authsecret.secret import AuthSecret, fetch, read
 from regctl.authsecret.store import FileStore, SecretStore, UserStore
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.errors import ForeignObjectError, ObjectNotFoundError
 from tests.servers.kubernetes import ApiServer
 
@@ -28,7 +29,7 @@ def file(tmp_path: Path) -> FileStore:
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({}, kubernetes.kubeconfig))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.errors import RegctlError
 from tests.servers.kubernetes import ApiServer
 
@@ -14,7 +15,7 @@ TYPE = "kubernetes.io/dockerconfigjson"
 
 
 def connect(server: ApiServer, user: str = "admin", **options: Any) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=server.kubeconfig_for(user), **options)
+    return Cluster(Kubeconfig({}, server.kubeconfig_for(user)), **options)
 
 
 def manifest(namespace: str, name: str = "pull", **changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import (
     NAMESPACES,
     SECRETS,
@@ -102,7 +103,7 @@ def test_a_stopped_server_is_unreachable(kubernetes: ApiServer, tmp_path: Path) 
     document = json.loads(kubernetes.kubeconfig.read_text())
     document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "config").write_text(json.dumps(document))
-    cluster = Cluster.from_environment({}, kubeconfig=tmp_path / "config", timeout=0.05)
+    cluster = Cluster(Kubeconfig({}, tmp_path / "config"), timeout=0.05)
     error = refused(ClusterUnreachableError, lambda: cluster.get(SECRETS, "default", "x"))
     assert "https://127.0.0.1:1" in error.message
     assert "refused" in error.message
@@ -114,7 +115,7 @@ def test_an_untrusted_certificate_is_an_error_without_retries(
     document = json.loads(kubernetes.kubeconfig.read_text())
     del document["clusters"][0]["cluster"]["certificate-authority"]
     (tmp_path / "config").write_text(json.dumps(document))
-    cluster = Cluster.from_environment({}, kubeconfig=tmp_path / "config")
+    cluster = Cluster(Kubeconfig({}, tmp_path / "config"))
     error = refused(ClusterUnreachableError, lambda: cluster.get(SECRETS, "default", "x"))
     assert "certificate" in error.message
     assert "certificate-authority" in (error.hint or "")

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import (
     NAMESPACES,
     SECRETS,
@@ -29,7 +30,7 @@ def kubeconfig(path: Path, server: ApiServer, user: dict[str, Any]) -> Path:
 
 def test_a_wrong_token_is_not_authenticated(kubernetes: ApiServer, tmp_path: Path) -> None:
     path = kubeconfig(tmp_path / "config", kubernetes, {"token": "wrong"})
-    cluster = Cluster.from_environment({}, kubeconfig=path)
+    cluster = Cluster(Kubeconfig({}, path))
     error = refused(NotAuthenticatedError, lambda: cluster.get(SECRETS, "default", "x"))
     assert error.exit_code == 4
 
@@ -49,13 +50,13 @@ def test_a_plug_in_runs_once_more_for_an_expired_token(
     plugin.chmod(0o755)
     api = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     path = kubeconfig(tmp_path / "config", kubernetes, {"exec": {"command": str(plugin), **api}})
-    cluster = Cluster.from_environment({}, kubeconfig=path)
+    cluster = Cluster(Kubeconfig({}, path))
     (tmp_path / "valid").touch()
     assert cluster.get(NAMESPACES, None, namespace) is not None
     assert cluster.get(NAMESPACES, None, namespace) is not None
     assert (tmp_path / "runs").read_text().count("run") == 2
     (tmp_path / "valid").unlink()
-    never = Cluster.from_environment({}, kubeconfig=path)
+    never = Cluster(Kubeconfig({}, path))
     refused(NotAuthenticatedError, lambda: never.get(NAMESPACES, None, namespace))
     assert (tmp_path / "runs").read_text().count("run") == 4
 
@@ -69,7 +70,7 @@ def test_a_failing_plug_in_is_an_error(
     api = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     path = kubeconfig(tmp_path / "config", kubernetes, {"exec": {"command": str(plugin), **api}})
     with pytest.raises(KubeconfigError, match="please log in"):
-        Cluster.from_environment({}, kubeconfig=path)
+        Cluster(Kubeconfig({}, path))
     assert capfd.readouterr().err == ""
 
 
@@ -78,21 +79,21 @@ def test_impersonation_is_refused(kubernetes: ApiServer, tmp_path: Path) -> None
     token = token_of("admin")
     path = kubeconfig(tmp_path / "config", kubernetes, {"token": token, "as": "alice"})
     with pytest.raises(KubeconfigError, match="impersonates another"):
-        Cluster.from_environment({}, kubeconfig=path)
+        Cluster(Kubeconfig({}, path))
 
 
 def test_the_context_names_cluster_and_namespace(kubernetes: ApiServer) -> None:
     path = kubernetes.kubeconfig_for("admin", namespace="elsewhere")
-    assert Cluster.from_environment({}, kubeconfig=path).context_namespace == "elsewhere"
-    assert Cluster.from_environment({"KUBECONFIG": f"/none:{path}"}).server == kubernetes.url
+    assert Cluster(Kubeconfig({}, path)).context_namespace == "elsewhere"
+    assert Cluster(Kubeconfig({"KUBECONFIG": f"/none:{path}"})).server == kubernetes.url
     with pytest.raises(KubeconfigError, match="the context other"):
-        Cluster.from_environment({}, kubeconfig=path, context="other")
+        Cluster(Kubeconfig({}, path, context="other"))
 
 
 def test_the_file_in_the_home_folder_is_used_last(kubernetes: ApiServer, tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(kubernetes.kubeconfig.read_text())
-    assert Cluster.from_environment({"HOME": str(tmp_path)}).server == kubernetes.url
+    assert Cluster(Kubeconfig({"HOME": str(tmp_path)})).server == kubernetes.url
 
 
 def test_a_pod_uses_its_service_account(
@@ -106,19 +107,19 @@ def test_a_pod_uses_its_service_account(
     monkeypatch.setattr(f"{module}.SERVICE_CERT_FILENAME", str(kubernetes.ca_file))
     host, _, port = kubernetes.url.removeprefix("https://").partition(":")
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-    cluster = Cluster.from_environment(environ)
+    cluster = Cluster(Kubeconfig(environ))
     assert cluster.context_namespace == "infra"
     assert cluster.get(NAMESPACES, None, namespace) is not None
 
 
 def test_a_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match="no kubeconfig") as caught:
-        Cluster.from_environment({"HOME": str(tmp_path)})
+        Cluster(Kubeconfig({"HOME": str(tmp_path)}))
     assert "--kubeconfig" in (caught.value.hint or "")
     with pytest.raises(KubeconfigError, match="no such file"):
-        Cluster.from_environment({"KUBECONFIG": str(tmp_path / "none")})
+        Cluster(Kubeconfig({"KUBECONFIG": str(tmp_path / "none")}))
     with pytest.raises(KubeconfigError, match="no such file"):
-        Cluster.from_environment({}, kubeconfig=tmp_path / "none")
+        Cluster(Kubeconfig({}, tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -128,4 +129,4 @@ def test_a_malformed_kubeconfig_is_an_error(tmp_path: Path, content: str) -> Non
     path = tmp_path / "config"
     path.write_text(content)
     with pytest.raises(KubeconfigError):
-        Cluster.from_environment({}, kubeconfig=path)
+        Cluster(Kubeconfig({}, path))

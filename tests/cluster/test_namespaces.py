@@ -3,6 +3,7 @@
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets, require_namespace
 from regctl.cluster.resource import NAMESPACES, Namespace
 from regctl.errors import (
@@ -18,7 +19,7 @@ def cluster(kubernetes: ApiServer, namespace: str) -> Cluster:
     """A cluster with three more namespaces: NS-a and NS-b are blue, NS-kube is red."""
     for suffix, team in (("a", "blue"), ("b", "blue"), ("kube", "red")):
         kubernetes.create_namespace(f"{namespace}-{suffix}", {"team": f"{team}-{namespace}"})
-    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({}, kubernetes.kubeconfig))
 
 
 def names(cluster: Cluster, targets: Targets) -> list[str]:
@@ -68,7 +69,7 @@ def test_a_listed_namespace_is_marked_as_terminating(
 
 
 def test_a_user_who_may_not_list_gets_a_hint_to_name_them(kubernetes: ApiServer) -> None:
-    alice = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("alice"))
+    alice = Cluster(Kubeconfig({}, kubernetes.kubeconfig_for("alice")))
     with pytest.raises(NotPermittedError) as caught:
         Targets(everywhere=True).resolve(alice)
     assert "--namespaces-from" in (caught.value.hint or "")
@@ -93,5 +94,5 @@ def test_a_missing_namespace_is_an_error_that_begins_with_the_attempt(
     with pytest.raises(NamespaceMissingError, match=r"^cannot create it: no such namespace$"):
         require_namespace(cluster, "nowhere", "cannot create it")
     # A user who may not read namespaces gets the error of the next request.
-    alice = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("alice"))
+    alice = Cluster(Kubeconfig({}, kubernetes.kubeconfig_for("alice")))
     require_namespace(alice, "nowhere", "cannot create it")

@@ -130,7 +130,7 @@ def test_a_slow_answer_times_out(api: StandinApi, tmp_path: Path) -> None:
     released = threading.Event()
     api.before = lambda _method, _path: [released.wait()].clear()
     file = api.kubeconfig(tmp_path / "kubeconfig")
-    cluster = Cluster.from_environment({}, kubeconfig=file, timeout=0.2)
+    cluster = Cluster(Kubeconfig({}, file), timeout=0.2)
     try:
         with pytest.raises(ClusterUnreachableError, match="timed out"):
             cluster.get(SECRETS, "a", "x")
@@ -165,9 +165,8 @@ def test_a_busy_server_serves_all_requests_in_the_end(serve: Servers, tmp_path: 
     server.grant_cluster("bob", [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}])
     namespace = server.create_namespace("busy")
     seen: list[int | None] = []
-    cluster = Cluster.from_environment(
-        {},
-        kubeconfig=server.kubeconfig_for("bob"),
+    cluster = Cluster(
+        Kubeconfig({}, server.kubeconfig_for("bob")),
         on_request=lambda trace: seen.append(trace.status),
     )
     wanted = PullSecret("x", {"r.io": Credential("alice", "secret")})

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.provisioning.spec import RegistrySpec
 from tests.provisioning.specs import registry
 from tests.servers.kubernetes import ApiServer
@@ -12,7 +13,7 @@ from tests.servers.kubernetes import ApiServer
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
-    return Cluster.from_environment({"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig))
 
 
 @pytest.fixture

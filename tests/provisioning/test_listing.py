@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets
 from regctl.credentials.credential import Credential
 from regctl.provisioning import install
@@ -39,8 +40,6 @@ def test_a_namespace_that_cannot_be_listed_is_an_error_beside_the_others(
 ) -> None:
     rule = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]}
     kubernetes.grant("bob", namespace, [rule])
-    bob = Cluster.from_environment(
-        {"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig_for("bob")
-    )
+    bob = Cluster(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig_for("bob")))
     found = installed_registries(bob, Targets((namespace, "default")))
     assert (found.items, list(found.errors)) == ((), ["default"])

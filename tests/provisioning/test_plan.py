@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import NAMESPACES
 from regctl.errors import ForeignObjectError, NotPermittedError
 from regctl.provisioning.objects import SERVICES
@@ -23,9 +24,7 @@ def no_cluster(kubernetes: ApiServer, tmp_path: Path) -> Cluster:
     def fail(_request: object) -> None:
         pytest.fail("a request was sent")
 
-    return Cluster.from_environment(
-        {"HOME": str(tmp_path)}, kubeconfig=kubernetes.kubeconfig, on_request=fail
-    )
+    return Cluster(Kubeconfig({"HOME": str(tmp_path)}, kubernetes.kubeconfig), on_request=fail)
 
 
 def test_one_refused_change_prevents_all_others(no_cluster: Cluster) -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from tests.servers.kubernetes import ApiServer
 
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({}, kubernetes.kubeconfig))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import Manager, Ownership
 from regctl.cluster.resource import SECRETS
@@ -51,7 +52,7 @@ def test_a_namespace_that_cannot_be_read_is_an_error_beside_the_others(
     cluster.apply(SECRETS, WANTED.manifest(namespace))
     rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
     kubernetes.grant("bob", namespace, [rule])
-    bob = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("bob"))
+    bob = Cluster(Kubeconfig({}, kubernetes.kubeconfig_for("bob")))
     found = find_pull_secrets(bob, Targets((namespace, "default")))
     assert [use.accounts for use in found.items] == [None]
     assert found.accounts is None

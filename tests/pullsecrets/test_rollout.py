@@ -13,6 +13,7 @@ import pytest
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Namespace
 from regctl.cluster.secret import read_secret
@@ -38,7 +39,7 @@ OTHER = PullSecret("regcred", {"r.io": Credential("alice", "other")})
 
 
 def connect(server: ApiServer, user: str = "admin", **options: Any) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=server.kubeconfig_for(user), **options)
+    return Cluster(Kubeconfig({}, server.kubeconfig_for(user)), **options)
 
 
 def prepare(server: ApiServer, names: Sequence[str], wanted: PullSecret = WANTED) -> Rollout:
@@ -412,7 +413,7 @@ def test_an_interrupted_run_names_what_was_not_started(
         raise KeyboardInterrupt
 
     task = everywhere(fleet, PullSecret("interrupted", WANTED.credentials))
-    monkeypatch.setattr("regctl.parallel.wait", interrupted)
+    monkeypatch.setattr("regctl.parallel.as_completed", interrupted)
     seen: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
         seen.extend(outcome for some in task.run() for outcome in some)

@@ -13,6 +13,7 @@ from regctl.authsecret.push import prepare as prepare_push
 from regctl.authsecret.secret import AuthSecret
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import Namespace
 from regctl.credentials.credential import Credential
@@ -37,7 +38,7 @@ BCRYPT = hashes.make("secret", cost=4)
 
 @pytest.fixture
 def cluster(kubernetes: ApiServer) -> Cluster:
-    return Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    return Cluster(Kubeconfig({}, kubernetes.kubeconfig))
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_missing_rights_are_a_warning(
     if verbs:
         rule: dict[str, Any] = {"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}
         kubernetes.grant("bob", namespace, [rule])
-    bob = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("bob"))
+    bob = Cluster(Kubeconfig({}, kubernetes.kubeconfig_for("bob")))
     [check] = check_rights(bob, [Namespace(namespace)])
     assert check.state == state
     assert check.message.startswith(message)
@@ -221,7 +222,7 @@ def test_parts_that_do_not_exist_are_skipped() -> None:
 
 def test_a_cluster_that_rejects_the_user_is_a_failure(kubernetes: ApiServer) -> None:
     """Without a right to list namespaces nothing else can be checked."""
-    bob = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig_for("bob"))
+    bob = Cluster(Kubeconfig({}, kubernetes.kubeconfig_for("bob")))
     checks = list(doctor(lambda: bob).checks())
     assert states(checks) == [("auth file", "skipped"), ("cluster", "failure")]
 

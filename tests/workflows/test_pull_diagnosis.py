@@ -12,6 +12,7 @@ import pytest
 from regctl.authfile import hashes
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.credentials.credential import Credential
 from regctl.errors import ObjectNotFoundError
 from regctl.images.manifests import Platform
@@ -71,7 +72,7 @@ class Namespace:
 
 @pytest.fixture
 def space(kubernetes: ApiServer, namespace: str) -> Namespace:
-    cluster = Cluster.from_environment({}, kubeconfig=kubernetes.kubeconfig)
+    cluster = Cluster(Kubeconfig({}, kubernetes.kubeconfig))
     return Namespace(kubernetes, namespace, cluster)
 
 
@@ -205,7 +206,7 @@ def test_a_namespace_whose_secrets_may_not_be_listed_is_diagnosed_without_them(
     space.kubernetes.grant(
         "bob", space.name, [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     )
-    space.cluster = Cluster.from_environment({}, kubeconfig=space.kubernetes.kubeconfig_for("bob"))
+    space.cluster = Cluster(Kubeconfig({}, space.kubernetes.kubeconfig_for("bob")))
     checks = space.diagnose(private.host)
     assert states(checks) == [("credential", "failure")]
     assert (

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeVar
 
 import urllib3
@@ -68,9 +67,10 @@ class Cluster:
     """
     One API server, as one user.
 
-    *timeout* is how many seconds a request is retried. If the API server gives no useful response
-    for as long, later requests fail at once. *workers* is how many requests run in parallel.
-    *clock* and *sleep* are for tests. Raises KubeconfigError; nothing is sent yet.
+    `Cluster(Kubeconfig(os.environ))` is the cluster that kubectl would use. *timeout* is how many
+    seconds a request is retried. If the API server gives no useful response for as long, later
+    requests fail at once. *workers* is how many requests run in parallel. *clock* and *sleep* are
+    for tests. Raises KubeconfigError; nothing is sent yet.
     """
 
     kubeconfig: Kubeconfig = field(repr=False)
@@ -87,25 +87,6 @@ class Cluster:
         self._connection = self.kubeconfig.connect()
         self._useful_at = self.clock()
         self._given_up: RegctlError | None = None
-
-    @classmethod
-    def from_environment(
-        cls,
-        environ: Mapping[str, str],
-        *,
-        kubeconfig: Path | None = None,
-        context: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        on_request: OnRequest = ignore_request,
-    ) -> "Cluster":
-        """
-        Return the cluster that kubectl would use.
-
-        The first that exists decides: *kubeconfig*, `$KUBECONFIG`, `~/.kube/config`, and in a Pod
-        its service account. Raises KubeconfigError; nothing is sent yet.
-        """
-        chosen = Kubeconfig(environ, kubeconfig, context)
-        return cls(chosen, timeout=timeout, on_request=on_request)
 
     @property
     def server(self) -> str:
@@ -190,9 +171,8 @@ class Cluster:
             query |= {"continue": token}
 
     def namespaces(self, label_selector: str | None = None) -> Iterator[Namespace]:
-        """Yield the cluster's namespaces, or those that match *label_selector*."""
-        for item in self.list(NAMESPACES, label_selector=label_selector):
-            yield read_namespace(item)
+        """Return the cluster's namespaces, or those that match *label_selector*."""
+        return map(read_namespace, self.list(NAMESPACES, label_selector=label_selector))
 
     def apply(
         self,
@@ -391,9 +371,8 @@ def _reason(error: Exception) -> str:
     """Return in a few words why there is no answer."""
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "its name does not resolve"
-    if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
-        error, urllib3.exceptions.NewConnectionError
-    ):
+    # A NewConnectionError is a ConnectTimeoutError too, although nothing timed out.
+    if type(error) in {urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ReadTimeoutError}:
         return "timed out"
     for cause in (error.__cause__, error.__context__, *error.args):
         if isinstance(cause, OSError) and cause.strerror:

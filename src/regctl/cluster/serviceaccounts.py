@@ -85,10 +85,10 @@ def read_service_account(item: Mapping[str, Any]) -> ServiceAccount:
 def list_service_accounts(
     cluster: Cluster, *, namespace: str | None = None, name: str | None = None
 ) -> Iterator[ServiceAccount]:
-    """Yield the service accounts of a namespace or of all, with this name or with any."""
+    """Return the service accounts of a namespace or of all, with this name or with any."""
     selector = f"metadata.name={name}" if name else None
-    for item in cluster.list(SERVICE_ACCOUNTS, namespace=namespace, field_selector=selector):
-        yield read_service_account(item)
+    items = cluster.list(SERVICE_ACCOUNTS, namespace=namespace, field_selector=selector)
+    return map(read_service_account, items)
 
 
 def attach(

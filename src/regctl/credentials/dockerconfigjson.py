@@ -15,18 +15,25 @@ DOCKERCFG = "kubernetes.io/dockercfg"
 DOCKERCFG_KEY = ".dockercfg"
 
 
-def encode_dockerconfigjson(credentials: Mapping[str, Credential]) -> bytes:
+def encode_dockerconfigjson(
+    credentials: Mapping[str, Credential], others: Mapping[str, Any] | None = None
+) -> bytes:
     """
     Return the `.dockerconfigjson` of *credentials* by registry key, with kubectl's fields.
 
+    *others* are entries to keep as they are.
     Raises InvalidInputError for text that is not UTF-8, and for a token: the kubelet uses only a
     user and password.
     """
-    entries = {key: dockerconfigjson_entry(credentials[key]) for key in sorted(credentials)}
-    return json.dumps({"auths": entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    entries = {
+        **(others or {}),
+        **{key: _encode_entry(value) for key, value in credentials.items()},
+    }
+    auths = dict(sorted(entries.items()))
+    return json.dumps({"auths": auths}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def dockerconfigjson_entry(credential: Credential) -> dict[str, str]:
+def _encode_entry(credential: Credential) -> dict[str, str]:
     """Return one registry's entry: username, password, auth, and email if there is one."""
     if credential.identity_token or credential.registry_token:
         raise InvalidInputError(

@@ -189,8 +189,8 @@ def delete(
     """
     Detach Secrets from the accounts that use them, then delete them.
 
-    An account that lists a missing Secret makes the kubelet report an error at every pull. An
-    object that was recreated since *uses* were read is kept. Yields the outcomes of each Secret,
+    The kubelet would report an error at every pull for an account that lists a missing Secret. A
+    Secret that was recreated since *uses* were read is kept. Yields the outcomes of each Secret,
     in the order they finish.
     """
 

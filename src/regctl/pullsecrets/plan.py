@@ -22,7 +22,6 @@ from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
-    dockerconfigjson_entry,
     encode_dockerconfigjson,
     read_entries,
 )
@@ -275,9 +274,7 @@ def _content(desired: PullSecret, secret: Secret) -> bytes:
             hint="without --merge its content is replaced",
         ) from error
     kept = {k: entry for k, entry in entries.items() if kubelet_key(k) not in desired.kubelet_keys}
-    new = {key: dockerconfigjson_entry(value) for key, value in desired.credentials.items()}
-    merged = dict(sorted((kept | new).items()))
-    return json.dumps({"auths": merged}, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode_dockerconfigjson(desired.credentials, kept)
 
 
 def _differences(desired: PullSecret, secret: Secret) -> Iterator[str]:

@@ -62,12 +62,10 @@ class Rollout:
         still gets an outcome, NotStartedError if it was not started, before KeyboardInterrupt.
         """
         spaces = {namespace.name: namespace for namespace in self.observed}
-        work = []
-        for change in self.changes:
-            if self._needs_requests(change, dry_run):
-                work.append(change)
-            else:
-                yield (self._outcome(change),)
+        idle = {"skip", "refuse"} if self.accounts else {"skip", "refuse", "unchanged"}
+        changes = self.changes
+        work = [change for change in changes if change.action not in idle]
+        yield from ((self._outcome(change),) for change in changes if change.action in idle)
 
         def carry_out(change: Change) -> tuple[Outcome, ...]:
             return self._carry_out(spaces[change.namespace], change, dry_run)
@@ -77,15 +75,6 @@ class Rollout:
                 yield (self._outcome(change, error=not_started(self._subject(change))),)
             else:
                 yield outcomes
-
-    def _needs_requests(self, change: Change, dry_run: DryRun | None) -> bool:
-        if change.action in {"skip", "refuse"}:
-            return False
-        if self.accounts:
-            return True
-        if dry_run == "client":
-            return change.action == "create"
-        return change.action != "unchanged"
 
     def _subject(self, change: Change) -> str:
         return f"secret {self.desired.name} in namespace {change.namespace}"
