@@ -55,7 +55,12 @@ def read_ownership(metadata: Mapping[str, Any]) -> Ownership:
     return Ownership(
         managed=labels.get(MANAGED_BY) == OUR_LABELS[MANAGED_BY],
         controller=next(_controllers(metadata), None),
-        data_managers=tuple(_data_managers(metadata)),
+        data_managers=tuple(
+            Manager(str(entry.get("manager") or "?"), entry.get("time"))
+            for entry in metadata.get("managedFields") or ()
+            if entry.get("manager") != FIELD_MANAGER
+            and {"f:data", "f:spec"} & set(entry.get("fieldsV1") or ())
+        ),
     )
 
 
@@ -140,10 +145,3 @@ _REPLICATOR_SOURCE = frozenset(
         "keep-owner-references",
     }
 )
-
-
-def _data_managers(metadata: Mapping[str, Any]) -> Iterator[Manager]:
-    for entry in metadata.get("managedFields") or ():
-        fields = entry.get("fieldsV1") or {}
-        if entry.get("manager") != FIELD_MANAGER and ("f:data" in fields or "f:spec" in fields):
-            yield Manager(str(entry.get("manager") or "?"), entry.get("time"))

@@ -42,9 +42,7 @@ class Request:
     @property
     def data(self) -> bytes | None:
         """The body as JSON, or None."""
-        if self.body is None:
-            return None
-        return json.dumps(self.body, separators=(",", ":")).encode()
+        return None if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
 
 
 def cannot(verb: str, resource: Resource, namespace: str | None, name: str) -> str:

@@ -100,8 +100,7 @@ class DockerConfig:
     def registries(self) -> list[Registry]:
         """Return the registries that the file names, sorted. A common helper's are unknown."""
         named = [*(self.document.get("auths") or ()), *(self.document.get("credHelpers") or ())]
-        found = {registry for key in named if (registry := Registry.find(key))}
-        return sorted(found, key=str)
+        return sorted({found for key in named if (found := Registry.find(key))}, key=str)
 
     def _helper_for(self, registry: Registry) -> str | None:
         helper = _entry_for(registry, self.document.get("credHelpers"))
@@ -249,12 +248,11 @@ def _docker_credential(entry: object, source: str) -> Credential | None:
     """Decode an entry of `auths`; `{}` is docker's mark for a credential in a helper."""
     if not entry:
         return None
-    identity, registry = text_fields(
-        entry, ("identitytoken", "registrytoken"), source=source
-    ).values()
     credential = decode_entry(entry, source=source)
-    if identity or registry:
-        return Credential("", "", identity_token=identity or None, registry_token=registry or None)
+    tokens = text_fields(entry, ("identitytoken", "registrytoken"), source=source)
+    if any(tokens.values()):
+        identity, registry = (token or None for token in tokens.values())
+        return Credential("", "", identity_token=identity, registry_token=registry)
     # docker/cli, cli/config/configfile/file.go removes NUL bytes at both ends.
     credential = replace(credential, password=credential.password.strip("\0"))
     return credential if credential.username and credential.password else None

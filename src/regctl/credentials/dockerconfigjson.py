@@ -25,12 +25,10 @@ def encode_dockerconfigjson(
     Raises InvalidInputError for text that is not UTF-8, and for a token: the kubelet uses only a
     user and password.
     """
-    entries = {
-        **(others or {}),
-        **{key: _encode_entry(value) for key, value in credentials.items()},
-    }
-    auths = dict(sorted(entries.items()))
-    return json.dumps({"auths": auths}, ensure_ascii=False, separators=(",", ":")).encode()
+    entries = dict(others or {})
+    entries |= {key: _encode_entry(value) for key, value in credentials.items()}
+    document = {"auths": dict(sorted(entries.items()))}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _encode_entry(credential: Credential) -> dict[str, str]:

@@ -2,8 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 
-from tests.cli.commands.secret import KEY, PASSWORD, create, run
+import pytest
+
+from tests.cli.commands.secret import KEY, PASSWORD, create, refused, run
 from tests.servers.kubernetes import ApiServer
 
 
@@ -26,3 +29,22 @@ def test_list_shows_registries_users_accounts_and_state(
     record = json.loads(run("secret", "list", "-n", namespace, "-o", "json").stdout)["secrets"][0]
     assert "auths" in record["problem"]
     assert PASSWORD not in run("secret", "list", "-n", namespace, "-o", "yaml").stdout
+
+
+@pytest.mark.parametrize("command", [("list",), ("check", "--offline")])
+def test_a_namespace_that_is_named_twice_is_read_once(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    file = tmp_path / "namespaces"
+    file.write_text(f"{namespace}\nnamespace/{namespace}\n")
+    twice = ["-n", f"{namespace},{namespace}", "--namespaces-from", str(file)]
+    mark = kubernetes.audit_mark()
+    assert run("secret", *command, *twice).exit_code == 0
+    # Secrets of two types, and service accounts.
+    reads = [(event.verb, event.resource) for event in kubernetes.audit(mark)]
+    assert reads == [("list", "secrets"), ("list", "secrets"), ("list", "serviceaccounts")]
+
+
+def test_a_file_of_namespaces_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none")
+    refused(run("secret", "list", "--namespaces-from", missing), 1, missing, "No such file")

@@ -46,7 +46,7 @@ def sync(app: App, *, file: Path, prune: bool, change: ChangeFlags) -> None:
     from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.pullsecrets.sync import Sync, parse
 
-    text = app.read_text(str(file), "the declared pull secrets")
+    text = app.read_text(str(file), "the file")
     task = Sync(
         parse(text, source=str(file), folder=file.parent),
         app.cluster,
