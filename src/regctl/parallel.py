@@ -43,7 +43,7 @@ def run(
     try:
         for index, item in enumerate(items):
             futures[executor.submit(function, item)] = index
-        # Not `wait`: that looks at all futures again after each, quadratic for 10,000 users.
+        # Not `wait`, which checks all futures again after each: too slow for 10,000 items.
         for future in as_completed(futures):
             yield unanswered.pop(futures[future]), future.result()
     except KeyboardInterrupt:

@@ -179,7 +179,7 @@ class App:
         """
         Return the registry of that name, or of `$REGCTL_REGISTRY`.
 
-        Raises InvalidInputError if there is none; *source* is where a name would be typed.
+        Raises InvalidInputError without a name. *source* is the argument or flag for one.
         """
         from regctl.reference import Registry
 
@@ -363,8 +363,8 @@ class App:
             if not self.interactive:
                 raise NoCredentialError(
                     f"no credential for {registry}: none was given and docker's config has none",
-                    hint=f"`regctl login {registry}` saves one; or pass --username with "
-                    "--password-stdin",
+                    hint="pass --username with --password-stdin, or run `regctl login "
+                    f"{registry}` on a terminal",
                 )
             username = check_username(click.prompt(f"User at {registry}", err=True))
             found = Credential(username, self.ask_password(f"Password of {username} at {registry}"))
