@@ -26,11 +26,7 @@ from regctl.wording import count
     ],
 )
 @click.argument("file", type=FilePath())
-@option(
-    "--prune",
-    is_flag=True,
-    help="Delete Secrets that the file no longer declares.",
-)
+@option("--prune", is_flag=True, help="Delete Secrets that the file no longer declares.")
 @change_options("check", "yes", "adopt", "replace", server=True)
 @output_option("json", "yaml", "name")
 @workers_option
