@@ -17,7 +17,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
 from regctl.cluster.resource import SECRETS
-from regctl.cluster.secret import find_secret
+from regctl.cluster.secret import get_secret
 from regctl.errors import ConflictError, RegctlError
 from regctl.outcome import DryRun, Outcome
 from regctl.wording import some_of
@@ -123,7 +123,7 @@ def prepare(
 def _observe(
     cluster: Cluster, desired: AuthSecret, namespace: str, name: str, *, adopt: bool
 ) -> Change:
-    secret = find_secret(cluster, namespace, name)
+    secret = get_secret(cluster, namespace, name)
     if secret is None:
         attempt = f"cannot create secret {name} in namespace {namespace}"
         require_namespace(cluster, namespace, attempt)

@@ -13,7 +13,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
 from regctl.cluster.resource import check_namespace, check_object_name
-from regctl.cluster.secret import Secret, find_secret
+from regctl.cluster.secret import Secret, get_secret
 from regctl.errors import (
     InvalidInputError,
     MalformedError,
@@ -163,7 +163,7 @@ def fetch(cluster: Cluster, namespace: str, name: str) -> Secret:
     Raises ObjectNotFoundError, NamespaceMissingError, errors of `check_names` and of the cluster.
     """
     check_names(namespace, name)
-    secret = find_secret(cluster, namespace, name)
+    secret = get_secret(cluster, namespace, name)
     if secret is None:
         attempt = f"cannot read secret {name} in namespace {namespace}"
         require_namespace(cluster, namespace, attempt)

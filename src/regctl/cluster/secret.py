@@ -44,12 +44,6 @@ def get_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
     return None if item is None else read_secret(item)
 
 
-def find_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
-    """Return the Secret, or None if it or its namespace does not exist."""
-    item = cluster.get(SECRETS, namespace, name)
-    return None if item is None else read_secret(item)
-
-
 def read_secret(item: Mapping[str, Any]) -> Secret:
     """Return the Secret that the API server's object describes."""
     metadata = item["metadata"]

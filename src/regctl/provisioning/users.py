@@ -9,7 +9,7 @@ from regctl.authsecret.plan import plan
 from regctl.authsecret.push import Push
 from regctl.authsecret.secret import AuthSecret, read
 from regctl.cluster.client import Cluster
-from regctl.cluster.secret import Secret, find_secret
+from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
 from regctl.provisioning.spec import RegistrySpec
 
@@ -42,4 +42,4 @@ class AuthUsers:
 
 def read_users(cluster: Cluster, spec: RegistrySpec) -> AuthUsers:
     """Return the users in the auth Secret of *spec*."""
-    return AuthUsers(spec, find_secret(cluster, spec.namespace, spec.auth_secret))
+    return AuthUsers(spec, get_secret(cluster, spec.namespace, spec.auth_secret))

@@ -7,8 +7,8 @@ from typing import Literal
 
 from regctl.authsecret.store import UserStore
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import SECRETS, Namespace
-from regctl.cluster.secret import Secret, read_secret
+from regctl.cluster.resource import Namespace
+from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     ConflictError,
@@ -171,8 +171,8 @@ class RotationSteps:
             yield StepResult("check", holder.subject, "works")
 
     def _verify(self, holder: Holder, user: str) -> None:
-        item = self.cluster.get(SECRETS, holder.secret.namespace, holder.secret.name)
-        entry = credentials_of(read_secret(item)).get(holder.key) if item is not None else None
+        secret = get_secret(self.cluster, holder.secret.namespace, holder.secret.name)
+        entry = credentials_of(secret).get(holder.key) if secret is not None else None
         if entry is None or entry.username != user:
             raise ConflictError(f"{holder.subject} lost user {user}: somebody changed it")
         try:
