@@ -417,9 +417,9 @@ class App:
                 self.output.preview([outcome for some in run("client") for outcome in some])
             self.confirm(question, yes=change.yes)
         outcomes: list[Outcome] = []
-        description, total = progress or ("", 0)
+        description, total = progress or (None, 0)
         try:
-            with self.output.progress(description, total, shown=progress is not None) as advance:
+            with self.output.progress(description, total) as advance:
                 for some in run(dry_run):
                     outcomes += some
                     advance()

@@ -427,12 +427,7 @@ class Output:
 
     @contextmanager
     def progress(
-        self,
-        description: str,
-        total: int | None,
-        *,
-        of_bytes: bool = False,
-        shown: bool = True,
+        self, description: str | None, total: int | None, *, of_bytes: bool = False
     ) -> "Iterator[Advance]":
         """
         Show a progress bar on stderr while the block runs, if that is a terminal.
@@ -440,16 +435,13 @@ class Output:
         Yields a function to call for each finished piece, or with a number of them; a call is
         cheap and thread-safe.
         """
-        if not shown or self.quiet or not sys.stderr.isatty():
+        if description is None or self.quiet or not sys.stderr.isatty():
             yield _no_bar
             return
         from regctl.cli import terminal
 
+        shown = escape_controls(description)
         with terminal.progress_bar(
-            sys.stderr,
-            escape_controls(description),
-            total,
-            of_bytes=of_bytes,
-            color=self.color,
+            sys.stderr, shown, total, of_bytes=of_bytes, color=self.color
         ) as advance:
             yield lambda count=1: advance(count)

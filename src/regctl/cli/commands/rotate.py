@@ -164,7 +164,8 @@ def _store(
 
 def _sleep(app: App, seconds: float) -> None:
     """Sleep, with a progress bar if it takes a second or more."""
-    with app.output.progress("seconds waited", ceil(seconds), shown=seconds >= 1) as advance:
+    description = "seconds waited" if seconds >= 1 else None
+    with app.output.progress(description, ceil(seconds)) as advance:
         while seconds > 0:
             time.sleep(min(1, seconds))
             seconds -= 1
