@@ -26,7 +26,8 @@ DOCUMENT = Path(__file__).with_name("output.md")
 HOST = "registry.foo.com"
 NAMESPACES = {"infra": "registry", "a": "team-a", "b": "team-b"}
 
-# The command lines in their order. `{host}` is the registry; the others are namespaces.
+# The command lines in their order. `{host}` is the registry; the others are namespaces. No other test
+# has a pull secret for hub.foo.com, which `registry list` would find in the shared cluster.
 SCENE = (
     "regctl adduser ci --generate",
     "regctl adduser alice",
@@ -62,8 +63,8 @@ SCENE = (
     "regctl rotate alice --server {host} -n {a} --grace 0",
     "regctl secret delete regcred -n {a} --yes",
     "regctl logout {host}",
-    "regctl registry apply foo --host registry.foo.com -n {infra} --tls-secret foo-tls --dry-run",
-    "regctl registry apply foo --host registry.foo.com -n {infra} --tls-secret foo-tls",
+    "regctl registry apply foo --host hub.foo.com -n {infra} --tls-secret foo-tls --dry-run",
+    "regctl registry apply foo --host hub.foo.com -n {infra} --tls-secret foo-tls",
     "regctl registry list -n {infra}",
     "regctl registry delete foo -n {infra} --yes",
     "regctl rbac secret create --name regcred -n {a} --to user:ci",
