@@ -26,8 +26,8 @@ DOCUMENT = Path(__file__).with_name("output.md")
 HOST = "registry.foo.com"
 NAMESPACES = {"infra": "registry", "a": "team-a", "b": "team-b"}
 
-# The command lines in their order. `{host}` is the registry; the others are namespaces. No other test
-# has a pull secret for hub.foo.com, which `registry list` would find in the shared cluster.
+# The command lines in their order. `{host}` is the registry; the others are namespaces. The cluster
+# is shared, and `registry list` finds pull secrets of other tests, but none for hub.foo.com.
 SCENE = (
     "regctl adduser ci --generate",
     "regctl adduser alice",
