@@ -30,7 +30,7 @@ def test_every_document_has_the_documented_keys(
     names = {key: f"{namespace}-{key}" for key in NAMESPACES}
     for line, printed in play(kubernetes, names):
         if not prints_objects(line):
-            assert shape(printed) == shape(known[line]), line
+            assert shape(printed) == shape(known[line]), f"{line}: run `make output`"
 
 
 def test_a_command_that_fails_prints_a_document_too() -> None:

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+# The server did nothing with the request: any request may be repeated.
+NOT_PROCESSED = frozenset({429})
+# Another try may help. The server may have done its work: only a safe request may be repeated.
+UNAVAILABLE = frozenset({502, 503, 504})
+RETRIED_STATUSES = NOT_PROCESSED | UNAVAILABLE
 
 
 @dataclass(frozen=True)

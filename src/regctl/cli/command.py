@@ -171,8 +171,9 @@ class CommandGroup(click.Group):
 
 
 def command_group(summary: str, **places: str) -> CommandGroup:
-    """Return a group with its one-sentence help and the places of its commands."""
-    return CommandGroup(help=summary, commands=LazyCommands(places))
+    """Return a group of the commands at these *places*. Its help is the summary and their names."""
+    help_text = f"{summary}: {', '.join(places)}."
+    return CommandGroup(help=help_text, commands=LazyCommands(places))
 
 
 def option(*names: str, **attributes: Any) -> Decorator:

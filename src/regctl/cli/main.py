@@ -33,7 +33,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "users": "users:users",
         "verify": "users:verify",
         "auth": command_group(
-            "Manage the auth file: write, check, lock, push and pull.",
+            "Manage the auth file",
             write="auth.write:write",
             check="auth.check:check",
             lock="auth.lock:lock",
@@ -44,7 +44,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
     },
     "Pull secrets in the cluster": {
         "secret": command_group(
-            "Create, list, check and delete pull secrets in the cluster.",
+            "Manage pull secrets",
             create="secret.create:create",
             list="secret.list:list_",
             check="secret.check:check",
@@ -55,7 +55,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
     },
     "The registry and its images": {
         "registry": command_group(
-            "Install, list and delete registries in the cluster.",
+            "Manage registries in the cluster",
             apply="registry.apply:apply",
             list="registry.list:list_",
             delete="registry.delete:delete",
@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
         "login": "login:login",
         "logout": "login:logout",
         "image": command_group(
-            "Inspect, push, tag, delete and prune images.",
+            "Manage images",
             inspect="image.inspect:inspect",
             push="image.push:push",
             tag="image.tag:tag",

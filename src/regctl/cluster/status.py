@@ -20,6 +20,7 @@ from regctl.errors import (
     UnknownKindError,
 )
 from regctl.jsontext import json_object_or_empty
+from regctl.retry import UNAVAILABLE
 
 _FORBIDDEN_USER = re.compile(r'User ("(?:[^"\\]|\\.)*") cannot')
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -146,9 +147,13 @@ _PLAIN: dict[int, tuple[type[RegctlError], str, str | None]] = {
     ),
     429: (ClusterError, "gets too many requests", "run the same command again later"),
 }
-_UNAVAILABLE = "run the same command again when it is available"
 _PLAIN |= {
-    code: (ClusterUnreachableError, f"answers {code}", _UNAVAILABLE) for code in (502, 503, 504)
+    code: (
+        ClusterUnreachableError,
+        f"answers {code}",
+        "run the same command again when it is available",
+    )
+    for code in UNAVAILABLE
 }
 
 _DETAILED: dict[int, Callable[[Status, str], RegctlError]] = {

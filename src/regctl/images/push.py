@@ -29,7 +29,7 @@ from regctl.registry.client import RegistryClient
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.urls import resolve_location
-from regctl.retry import RETRIED_STATUSES, Backoff
+from regctl.retry import UNAVAILABLE, Backoff
 
 BlobResult = Literal["uploaded", "mounted", "unchanged"]
 OnProgress = Callable[[int], object]
@@ -44,8 +44,8 @@ _CHUNK_SIZES = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
 _CHUNK_SIZE_AFTER_LOSS = 16 * _MIB
 # The registry no longer accepts the upload as it is: BLOB_UPLOAD_INVALID and others.
 _LOST_UPLOAD_CODES = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
-# The client has already tried again after a 429.
-_BUSY_STATUSES = frozenset({500, *RETRIED_STATUSES}) - {HTTPStatus.TOO_MANY_REQUESTS}
+# The client itself repeats the requests that were not processed.
+_BUSY_STATUSES = UNAVAILABLE | {HTTPStatus.INTERNAL_SERVER_ERROR}
 _RECEIVED = frozenset({HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 _BACKOFF = Backoff(tries=12, base=0.2, cap=10.0)
 

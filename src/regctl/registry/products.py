@@ -61,7 +61,12 @@ def identify(words: str) -> Product | None:
 
 
 def catalog_error(registry: Registry, error: RegctlError) -> RegctlError | None:
-    """Return why this registry has no catalog, if that is what *error* means, or None."""
+    """
+    Return why this registry has no catalog, if that is what *error* means, or None.
+
+    A response whose status or codes mean this is recognized in `error_responses.error_for`, which
+    sees the whole response and may return NoCatalogError itself.
+    """
     for product in PRODUCTS:
         if product.host == registry.host:
             return NoCatalogError(

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import parse_qs
 
-from regctl.retry import RETRIED_STATUSES
+from regctl.retry import NOT_PROCESSED, UNAVAILABLE
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """How long a list may be; counted after decompression."""
@@ -54,9 +53,7 @@ class Request:
 
     def may_repeat_after(self, status: int) -> bool:
         """Return whether another try may help, and does no harm if this one had an effect."""
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return True
-        return status in RETRIED_STATUSES and self.may_repeat
+        return status in NOT_PROCESSED or (status in UNAVAILABLE and self.may_repeat)
 
     @property
     def may_repeat(self) -> bool:

@@ -113,9 +113,9 @@ class Session:
         """
         Send a request with the authentication that its responses ask for.
 
-        Follows redirects of GET and HEAD, to another origin without credentials. Tries again if
-        that may help: after 429 always, after 502, 503, 504 or a lost connection if the request is
-        safe to repeat.
+        Follows redirects of GET and HEAD, to another origin without credentials. Repeats any
+        request that the registry did not process (`retry.NOT_PROCESSED`). Repeats a request that
+        may be sent twice after `retry.UNAVAILABLE` or a lost connection, too.
         """
         reply = self._send_with_retries(request)
         if request.expect and reply.status not in request.expect:
