@@ -33,6 +33,7 @@ SCHEMES = [
     ("{SSHA}" + "a" * 32, ("ssha", "SSHA", None)),
     ("{PLAIN}text", ("plain", "PLAIN", None)),
     ("$y$j9T$salt$" + "a" * 43, ("yescrypt", "y", None)),
+    ("$7$1/..../....salt$" + "a" * 43, ("scrypt", "7", None)),
     ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", ("argon2id", "argon2id", None)),
     ("ab01FAX.bQRSU", ("des-crypt", "", None)),
     ("", ("empty", "", None)),
@@ -40,6 +41,10 @@ SCHEMES = [
     ("$2y$10$tooshort", ("unknown", "", None)),
     ("plain text", ("unknown", "", None)),
 ]
+
+
+def test_every_scheme_is_in_the_table_above() -> None:
+    assert {name for _, (name, _, _) in SCHEMES} == set(hashes.SCHEMES)
 
 
 @pytest.mark.parametrize(("secret", "expected"), SCHEMES)
@@ -112,6 +117,18 @@ def test_verify_never_crashes(password: str, secret: str) -> None:
 )
 def test_an_invalid_hash_matches_nothing(secret: str) -> None:
     assert not hashes.verify("secret", secret)
+
+
+@pytest.mark.parametrize(
+    "secret", [secret for secret, (name, _, _) in SCHEMES if name != "unknown"]
+)
+def test_a_hash_of_every_scheme_is_verified_or_an_error(secret: str) -> None:
+    form = hashes._FORMS[hashes.identify(secret).name]
+    if form.verify is None:
+        with pytest.raises(UnreadableHashError, match=f"{form.name} is not supported"):
+            hashes.verify("secret", secret)
+    else:
+        assert not hashes.verify("secret", secret)
 
 
 @pytest.mark.parametrize("secret", ["$y$j9T$s$" + "a" * 43, "$argon2id$v=19$x$y$z", "nonsense!"])

@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 from regctl import atomicfile
+from regctl.authfile.hashes import SCHEMES
 from regctl.authfile.readers import (
     DEFAULT_READER,
     LONG_LINE,
@@ -251,10 +252,18 @@ def test_other_names_are_accepted_by_haproxy(serve: Servers, tmp_path: Path) -> 
 # The table itself
 
 
+def test_every_scheme_was_considered_for_every_reader() -> None:
+    changed = set(SCHEMES) ^ set(HASHES)
+    assert not changed, (
+        f"{changed}: without a word in authfile/readers.py, every reader rejects the user. "
+        "Check each reader there, then add a hash to HASHES in this file."
+    )
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_cell_has_a_source(name: str) -> None:
     reader = READERS[name]
-    assert set(reader.schemes) == set(HASHES)
+    assert set(reader.schemes) == set(SCHEMES)
     assert set(reader.line_features) == {*FEATURES, "duplicate"}
     for cell in (*reader.schemes.values(), *reader.line_features.values()):
         assert cell.effect in get_args(Effect)

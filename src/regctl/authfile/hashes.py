@@ -12,7 +12,8 @@ import re
 import string
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from regctl.errors import InvalidInputError, InvalidPasswordError, UnreadableHashError
@@ -56,50 +57,183 @@ class Scheme(NamedTuple):
         return self.name in _WEAK
 
 
-_WEAK = frozenset({"apr1", "md5-crypt", "sha1", "ssha", "des-crypt", "plain"})
+# Verifying: each function returns whether the password, in bytes, matches the hash
 
-_BCRYPT = re.compile(r"\$(2[abxy]?)\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
+
+def _verify_bcrypt(data: bytes, hash_: str) -> bool:
+    import bcrypt
+
+    try:
+        return bcrypt.checkpw(data[:BCRYPT_LIMIT], hash_.encode("ascii"))
+    except ValueError:
+        # A cost or a tag that servers reject too.
+        return False
+
+
+def _verify_sha1(data: bytes, hash_: str) -> bool:
+    return hmac.compare_digest(_sha1(data).encode(), hash_.encode(*_RAW))
+
+
+def _verify_ssha(data: bytes, hash_: str) -> bool:
+    try:
+        raw = base64.b64decode(hash_.removeprefix("{SSHA}"), validate=True)
+    except ValueError:
+        return False
+    digest, salt = raw[:20], raw[20:]
+    made = hashlib.sha1(data + salt, usedforsecurity=False).digest()
+    return hmac.compare_digest(made, digest)
+
+
+def _verify_plain(data: bytes, hash_: str) -> bool:
+    return hmac.compare_digest(data, hash_.removeprefix("{PLAIN}").encode(*_RAW))
+
+
+def _verify_empty(_data: bytes, _hash: str) -> bool:
+    return False
+
+
+def _verify_libpass(handler: str, data: bytes, hash_: str) -> bool:
+    try:
+        return bool(_libpass(handler).verify(data, hash_))
+    except ValueError:
+        # A NUL in the password, over 4096 bytes of it, or rounds out of range.
+        return False
+
+
+def _libpass(handler: str) -> Any:
+    """Return libpass's handler of that name."""
+    from passlib.registry import get_crypt_handler
+
+    return get_crypt_handler(handler)
+
+
+# The schemes
+
+
+@dataclass(frozen=True)
+class _Form:
+    """
+    A row of the table of schemes: how to recognise a hash of scheme *name*, and how to verify it.
+
+    The groups `ident` and `cost` of *pattern* are the Scheme's. Without them, it has the *ident*
+    and the *cost* of the row. *verify* is None if the hash cannot be verified here.
+    """
+
+    name: str
+    ident: str
+    pattern: str
+    verify: Callable[[bytes, str], bool] | None
+    _: KW_ONLY
+    weak: bool = False
+    cost: int | None = None
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The pattern, compiled when the first hash needs it."""
+        return re.compile(self.pattern)
+
+
 _CRYPT64 = "[./0-9A-Za-z]"
-_FORMS = [
-    ("apr1", "apr1", rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
-    ("md5-crypt", "1", rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}"),
-    ("sha256-crypt", "5", rf"\$5\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{43}}"),
-    ("sha512-crypt", "6", rf"\$6\$(?:rounds=(\d+)\$)?[^$:]{{0,16}}\${_CRYPT64}{{86}}"),
-    ("sha1", "SHA", r"\{SHA\}[A-Za-z0-9+/]{27}="),
-    ("ssha", "SSHA", r"\{SSHA\}[A-Za-z0-9+/]{28,}={0,2}"),
-    ("plain", "PLAIN", r"\{PLAIN\}.*"),
-    ("yescrypt", "y", r"\$g?y\$[./0-9A-Za-z$]+"),
-    ("scrypt", "7", r"\$7\$[./0-9A-Za-z$]+"),
-    ("argon2id", "argon2id", r"\$argon2id\$.+"),
-    ("des-crypt", "", rf"{_CRYPT64}{{13}}"),
-    ("empty", "", ""),
-]
-SCHEMES = ("bcrypt", *(name for name, _, _ in _FORMS), "unknown")
+_ROUNDS = r"(?:rounds=(?P<cost>\d+)\$)?"
+_FORMS = {
+    form.name: form
+    for form in (
+        _Form(
+            "bcrypt",
+            "",
+            r"\$(?P<ident>2[abxy]?)\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}",
+            _verify_bcrypt,
+        ),
+        _Form(
+            "apr1",
+            "apr1",
+            rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}",
+            partial(_verify_libpass, "apr_md5_crypt"),
+            weak=True,
+        ),
+        _Form(
+            "md5-crypt",
+            "1",
+            rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}",
+            partial(_verify_libpass, "md5_crypt"),
+            weak=True,
+        ),
+        _Form(
+            "sha256-crypt",
+            "5",
+            rf"\$5\${_ROUNDS}[^$:]{{0,16}}\${_CRYPT64}{{43}}",
+            partial(_verify_libpass, "sha256_crypt"),
+            cost=_DEFAULT_ROUNDS,
+        ),
+        _Form(
+            "sha512-crypt",
+            "6",
+            rf"\$6\${_ROUNDS}[^$:]{{0,16}}\${_CRYPT64}{{86}}",
+            partial(_verify_libpass, "sha512_crypt"),
+            cost=_DEFAULT_ROUNDS,
+        ),
+        _Form("sha1", "SHA", r"\{SHA\}[A-Za-z0-9+/]{27}=", _verify_sha1, weak=True),
+        _Form("ssha", "SSHA", r"\{SSHA\}[A-Za-z0-9+/]{28,}={0,2}", _verify_ssha, weak=True),
+        _Form("plain", "PLAIN", r"\{PLAIN\}.*", _verify_plain, weak=True),
+        _Form("yescrypt", "y", r"\$g?y\$[./0-9A-Za-z$]+", None),
+        _Form("scrypt", "7", r"\$7\$[./0-9A-Za-z$]+", None),
+        _Form("argon2id", "argon2id", r"\$argon2id\$.+", None),
+        _Form(
+            "des-crypt",
+            "",
+            rf"{_CRYPT64}{{13}}",
+            partial(_verify_libpass, "des_crypt"),
+            weak=True,
+        ),
+        _Form("empty", "", "", _verify_empty),
+    )
+}
+"""The first row whose pattern matches the whole hash is its scheme."""
+
+SCHEMES = (*_FORMS, "unknown")
 """The names that `identify` returns."""
 
-
-@lru_cache(maxsize=64)
-def _bcrypt_scheme(ident: str, cost: str) -> Scheme:
-    return Scheme("bcrypt", ident, int(cost))
+_WEAK = frozenset(form.name for form in _FORMS.values() if form.weak)
 
 
 def identify(hash_: str) -> Scheme:
     """
     Return the scheme of *hash_*, a user's field in an auth file.
 
-    The name is one of WRITABLE, `md5-crypt`, `ssha`, `des-crypt`, `yescrypt`, `scrypt`, `argon2id`,
-    `plain` (nginx's `{PLAIN}`), `empty`, or `unknown`. Never fails.
+    The name is one of SCHEMES: `plain` is nginx's `{PLAIN}`, `empty` is no hash, and `unknown` is
+    any other text. Never fails.
     """
-    match = _BCRYPT.fullmatch(hash_)
-    if match is not None:
-        return _bcrypt_scheme(match[1], match[2])
-    for name, ident, pattern in _FORMS:
-        match = re.fullmatch(pattern, hash_)
+    for form in _FORMS.values():
+        match = form.compiled.fullmatch(hash_)
         if match is not None:
-            rounds = match[1] if match.re.groups else None
-            cost = _DEFAULT_ROUNDS if match.re.groups else None
-            return Scheme(name, ident, int(rounds) if rounds else cost)
+            return _scheme(form.name, match.groups())
     return Scheme("unknown")
+
+
+@lru_cache(maxsize=64)
+def _scheme(name: str, groups: tuple[str | None, ...]) -> Scheme:
+    """Return the scheme *name* of a hash whose pattern has matched these *groups*."""
+    form = _FORMS[name]
+    found = dict(zip(form.compiled.groupindex, groups, strict=True))
+    cost = found.get("cost")
+    return Scheme(name, found.get("ident") or form.ident, int(cost) if cost else form.cost)
+
+
+def verify(password: str, hash_: str) -> bool:
+    """
+    Return whether a server that reads *hash_* accepts *password*.
+
+    A password over bcrypt's 72 bytes is cut as servers cut it. An invalid hash matches nothing.
+    Raises UnreadableHashError for a scheme that cannot be verified here, or that is unknown.
+    """
+    name = identify(hash_).name
+    data = password.encode(*_RAW)
+    if name == "unknown":
+        raise UnreadableHashError("cannot verify the hash: its scheme is unknown")
+    verifier = _FORMS[name].verify
+    if verifier is None:
+        raise UnreadableHashError(f"cannot verify the hash: {name} is not supported")
+    return verifier(data, hash_)
 
 
 # Passwords
@@ -168,10 +302,10 @@ def make(password: str, scheme: str = DEFAULT_SCHEME, cost: int | None = None) -
         return _make_bcrypt(data, DEFAULT_COST if cost is None else cost)
     if scheme == "sha1":
         return _sha1(data)
-    handler = _crypt(scheme)
-    if scheme != "apr1":
-        handler = handler.using(rounds=cost or _DEFAULT_ROUNDS)
-    return str(handler.hash(data))
+    if scheme == "apr1":
+        return str(_libpass("apr_md5_crypt").hash(data))
+    handler = _libpass("sha256_crypt" if scheme == "sha256-crypt" else "sha512_crypt")
+    return str(handler.using(rounds=cost or _DEFAULT_ROUNDS).hash(data))
 
 
 def _make_bcrypt(data: bytes, cost: int) -> str:
@@ -251,74 +385,3 @@ def measure_costs(layers: int, clock: Callable[[], float] = time.thread_time) ->
     checks = {cost: min(timed) * 2.0 ** (cost - _MEASURED_COST) for cost in BCRYPT_COSTS}
     pull, push = layers + 4, 5 * (layers + 1) + 1
     return [MeasuredCost(cost, check, check * pull, check * push) for cost, check in checks.items()]
-
-
-# Verifying
-
-
-def verify(password: str, hash_: str) -> bool:
-    """
-    Return whether a server that reads *hash_* accepts *password*.
-
-    A password over bcrypt's 72 bytes is cut as servers cut it. An invalid hash matches nothing.
-    Raises UnreadableHashError for a scheme that cannot be computed here (yescrypt, scrypt,
-    argon2id), or that is unknown.
-    """
-    scheme = identify(hash_)
-    data = password.encode(*_RAW)
-    if scheme.name == "bcrypt":
-        return _verify_bcrypt(data, hash_)
-    if scheme.name == "sha1":
-        return hmac.compare_digest(_sha1(data).encode(), hash_.encode(*_RAW))
-    if scheme.name == "ssha":
-        return _verify_ssha(data, hash_)
-    if scheme.name == "plain":
-        return hmac.compare_digest(data, hash_.removeprefix("{PLAIN}").encode(*_RAW))
-    if scheme.name == "empty":
-        return False
-    if scheme.name == "unknown":
-        raise UnreadableHashError("cannot verify the hash: its scheme is unknown")
-    if scheme.name in {"yescrypt", "scrypt", "argon2id"}:
-        raise UnreadableHashError(f"cannot verify the hash: {scheme.name} is not supported")
-    return _verify_crypt(data, hash_, scheme.name)
-
-
-def _verify_bcrypt(data: bytes, hash_: str) -> bool:
-    import bcrypt
-
-    try:
-        return bcrypt.checkpw(data[:BCRYPT_LIMIT], hash_.encode("ascii"))
-    except ValueError:
-        # A cost or a tag that servers reject too.
-        return False
-
-
-def _verify_ssha(data: bytes, hash_: str) -> bool:
-    try:
-        raw = base64.b64decode(hash_.removeprefix("{SSHA}"), validate=True)
-    except ValueError:
-        return False
-    digest, salt = raw[:20], raw[20:]
-    made = hashlib.sha1(data + salt, usedforsecurity=False).digest()
-    return hmac.compare_digest(made, digest)
-
-
-def _verify_crypt(data: bytes, hash_: str, scheme: str) -> bool:
-    try:
-        return bool(_crypt(scheme).verify(data, hash_))
-    except ValueError:
-        # A NUL in the password, over 4096 bytes of it, or rounds out of range.
-        return False
-
-
-def _crypt(scheme: str) -> Any:
-    """Return libpass's handler of a scheme of crypt(3)."""
-    from passlib import hash as handlers
-
-    return {
-        "apr1": handlers.apr_md5_crypt,
-        "md5-crypt": handlers.md5_crypt,
-        "sha256-crypt": handlers.sha256_crypt,
-        "sha512-crypt": handlers.sha512_crypt,
-        "des-crypt": handlers.des_crypt,
-    }[scheme]
