@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regctl.authfile import hashes
-from regctl.authfile.audit import Finding, check, check_path, empty_passwords, severity_of
+from regctl.authfile.audit import Finding, _Audit, check, check_path, empty_passwords, severity_of
 from regctl.authfile.audit_rules import LINE_RULES, SEVERITIES, Rule
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import READERS, AuthFileReader
@@ -106,6 +106,11 @@ def test_an_effect_of_most_readers_names_the_others() -> None:
         "all but ingress-nginx-auth-map, haproxytech: rejects the user; "
         "ingress-nginx-auth-map, haproxytech: rejects the whole file"
     )
+
+
+def test_an_effect_of_every_reader_names_none() -> None:
+    words = _Audit(HtpasswdFile(b""), None)._in_words({"rejects-user": list(READERS)})
+    assert words == "every reader: rejects the user"
 
 
 @pytest.mark.parametrize(

@@ -187,8 +187,12 @@ class _Audit:
         parts = []
         for effect, names in effects.items():
             others = [name for name in READERS if name not in names]
-            most = len(names) > len(others) + 2
-            subject = f"all but {', '.join(others)}" if most else ", ".join(names)
+            if not others:
+                subject = "every reader"
+            elif len(names) > len(others) + 2:
+                subject = f"all but {', '.join(others)}"
+            else:
+                subject = ", ".join(names)
             if effect != "ok":
                 parts.append(f"{subject}: {rules.EFFECT_WORDS[effect]}")
         return "; ".join(parts) or "no reader is affected"
