@@ -60,6 +60,10 @@ def test_identify_never_fails(secret: str) -> None:
     assert isinstance(hashes.identify(secret).name, str)
 
 
+def test_a_hash_with_too_many_digits_of_rounds_is_unknown() -> None:
+    assert hashes.identify(f"$5$rounds={'1' * 5000}$salt${'a' * 43}").name == "unknown"
+
+
 @pytest.mark.parametrize("scheme", hashes.WRITABLE)
 def test_a_new_hash_is_identified_and_verifies(scheme: str) -> None:
     cost = {"bcrypt": 4, "sha256-crypt": 1000, "sha512-crypt": 1000}.get(scheme)

@@ -134,7 +134,8 @@ class _Form:
 
 
 _CRYPT64 = "[./0-9A-Za-z]"
-_ROUNDS = r"(?:rounds=(?P<cost>\d+)\$)?"
+# Nine digits hold every number of rounds of crypt(3); int() fails on thousands of digits.
+_ROUNDS = r"(?:rounds=(?P<cost>\d{1,9})\$)?"
 _FORMS = {
     form.name: form
     for form in (
