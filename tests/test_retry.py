@@ -5,27 +5,13 @@ from datetime import datetime, timezone
 import pytest
 
 from regctl.retry import Backoff, attempts, retry_after
+from tests.clock import Clock
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 
 
 def highest(_low: float, high: float) -> float:
     return high
-
-
-class Clock:
-    """A clock that only moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.mark.parametrize(

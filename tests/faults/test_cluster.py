@@ -19,6 +19,7 @@ from regctl.credentials.credential import Credential
 from regctl.errors import ClusterError, ClusterUnreachableError
 from regctl.pullsecrets.plan import PullSecret
 from regctl.retry import Backoff
+from tests.clock import Clock
 from tests.conftest import Servers
 from tests.servers.kubernetes import api_server
 from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api
@@ -28,21 +29,6 @@ from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api
 def api() -> Iterator[StandinApi]:
     with standin_api() as running:
         yield running
-
-
-class Clock:
-    """A clock that only sleeping advances."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 def highest(_low: float, high: float) -> float:
