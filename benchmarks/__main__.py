@@ -12,7 +12,7 @@ from pathlib import Path
 
 import regctl
 from benchmarks.side_by_side import Row, markdown
-from tests.servers.process import MissingServerError
+from tests.servers.programs import MissingServerError
 
 MODULES = ("startup", "auth", "pull_secrets", "registry", "push")
 BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures -->\n"

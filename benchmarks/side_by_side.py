@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.process import MissingServerError, find
+from tests.servers.programs import MissingServerError, find
 
 Work = Callable[[], None]
 

@@ -19,7 +19,7 @@ from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.errors import RegctlError
 from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import api_server
-from tests.servers.process import MissingServerError, find
+from tests.servers.programs import MissingServerError, describe, find
 from tests.servers.standin_registry import StandinRegistry, standin_registry
 
 FOLDER = Path(__file__).parent.parent / ".demo"
@@ -84,14 +84,14 @@ def missing(*programs: str) -> str | None:
 def some_registry(password: str) -> Iterator[tuple[str, str]]:
     """Run a registry with the demo's auth file and one image; yield its host and its kind."""
     auth_file = FOLDER / "auth"
-    if reason := missing("docker-registry"):
+    if reason := missing("registry"):
         state = StandinRegistry(tags={"demo/hello": ["1.0"]}, allows=verifier(auth_file))
         with standin_registry(state) as standin:
             yield standin.host, f"a stand-in registry ({reason})"
         return
     with docker_registry(FOLDER / "registry", auth_file=auth_file) as registry:
         registry.push_image("demo/hello", "1.0", user=("ci", password))
-        yield registry.host, "Debian's docker-registry"
+        yield registry.host, describe("registry")
 
 
 def verifier(auth_file: Path) -> Callable[[str, str], bool]:

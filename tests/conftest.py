@@ -17,7 +17,7 @@ import pytest
 
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
-from tests.servers.process import MissingServerError, find
+from tests.servers.programs import MissingServerError, find
 
 T = TypeVar("T")
 

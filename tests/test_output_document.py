@@ -25,7 +25,7 @@ def test_every_command_with_json_is_in_the_document() -> None:
 def test_every_document_has_the_documented_keys(
     kubernetes: ApiServer, namespace: str, program: Callable[[str], str]
 ) -> None:
-    program("docker-registry")
+    program("registry")
     known = documented()
     names = {key: f"{namespace}-{key}" for key in NAMESPACES}
     for line, printed in play(kubernetes, names):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.process import cache_folder
+from tests.servers.programs import cache_folder, describe
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,7 +28,7 @@ def demo(*flags: str) -> str:
 
 
 def test_the_demo_with_the_real_programs(program: Callable[[str], str]) -> None:
-    for name in ("docker-registry", "etcd", "kube-apiserver"):
+    for name in ("registry", "etcd", "kube-apiserver"):
         program(name)
     shown = demo()
     assert "demo/hello" in shown
@@ -36,7 +36,7 @@ def test_the_demo_with_the_real_programs(program: Callable[[str], str]) -> None:
     for namespace in ("team-a", "team-b", "team-c"):
         assert shown.count(f"{namespace}/secret/") == 2
     assert shown.count(" unchanged\n") == 3
-    assert "Debian's docker-registry" in shown
+    assert describe("registry") in shown
     assert "kube-apiserver" in shown
 
 

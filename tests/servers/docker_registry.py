@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.certificates import Certificate
-from tests.servers.process import Process, find, on_free_port
+from tests.servers.process import Process, on_free_port
+from tests.servers.programs import find
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -178,7 +179,7 @@ def docker_registry(
 
     *env* sets other options by the registry's own names, such as `REGISTRY_HTTP_PREFIX`.
     """
-    program = find("docker-registry")
+    program = find("registry")
     folder.mkdir(parents=True, exist_ok=True)
     root = root or folder / "data"
     root.mkdir(exist_ok=True)

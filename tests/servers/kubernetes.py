@@ -19,7 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import Process, find, free_port, on_free_port, start
+from tests.servers.process import Process, free_port, on_free_port, start
+from tests.servers.programs import find
 
 ADMIN = "admin"
 USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(8)))
@@ -337,6 +338,8 @@ def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
                 f"--secure-port={port}",
                 "--bind-address=127.0.0.1",
                 "--advertise-address=127.0.0.1",
+                # No endpoint of `kubernetes`, which may not have an address of loopback.
+                "--endpoint-reconciler-type=none",
                 f"--cert-dir={folder / 'certs'}",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={key}",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.certificates import Certificate
-from tests.servers.process import Process, find, on_free_port
+from tests.servers.process import Process, on_free_port
+from tests.servers.programs import find
 
 
 @dataclass(frozen=True)

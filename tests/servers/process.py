@@ -1,14 +1,12 @@
 """
-Find, start, await and stop real programs on loopback, by their process ids.
+Start, await and stop real programs on loopback, by their process ids.
 
-This module does not know pytest, because the demo and the benchmarks start the same servers. A
-test's fixture turns MissingServerError into a skip, or into a failure if servers are required.
+This module does not know pytest, because the demo and the benchmarks start the same servers.
 """
 
 import ctypes
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,41 +22,8 @@ START_SECONDS = 60.0
 _TRIES = 5
 
 
-class MissingServerError(Exception):
-    """A program is not installed; the message names the command that installs it."""
-
-
 class StartError(Exception):
     """A program ended, or did not answer in time; the message ends with its log."""
-
-
-def cache_folder() -> Path:
-    """Return the folder where `make test-servers` puts the programs that it built."""
-    if given := os.environ.get("REGCTL_TEST_CACHE"):
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or str(_HOME / ".cache")
-    return Path(base) / "regctl-test-servers"
-
-
-# Read at the first import, because tests replace HOME.
-_HOME = Path.home()
-
-
-def find(program: str) -> str:
-    """
-    Return the path of *program*: in envtest's folder, built by us, in this environment, on PATH.
-
-    Raises MissingServerError.
-    """
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and (given := shutil.which(program, path=assets)):
-        return given
-    if built := sorted(cache_folder().glob(f"{program}-*")):
-        return str(built[-1])
-    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
-    if installed := shutil.which(program, path=os.pathsep.join(folders)):
-        return installed
-    raise MissingServerError(f"{program} is not installed: run `make test-servers`")
 
 
 def free_port() -> int:

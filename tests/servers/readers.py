@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers.process import find, on_free_port
+from tests.servers.process import on_free_port
+from tests.servers.programs import find
 
 
 def status(url: str, user: str | None = None, password: str = "") -> int:

@@ -19,7 +19,7 @@ import bcrypt
 import pytest
 
 from tests.conftest import Servers
-from tests.servers import process
+from tests.servers import process, programs
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
@@ -232,7 +232,7 @@ def test_no_process_is_left_of_a_test_run_that_was_killed(
 def test_a_port_that_somebody_took_is_given_up_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[str], str]
 ) -> None:
-    program("docker-registry")
+    program("registry")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         ports = iter([taken.getsockname()[1], process.free_port()])
@@ -248,8 +248,8 @@ def test_a_program_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_names_the_target_that_installs_it() -> None:
-    with pytest.raises(process.MissingServerError, match="make test-servers"):
-        process.find("no-such-program")
+    with pytest.raises(programs.MissingServerError, match="make test-servers"):
+        programs.find("no-such-program")
 
 
 def test_the_standin_serves_pages_and_records_requests() -> None:

@@ -13,7 +13,7 @@ from tests.cli.commands.image import LAYERS, pushed_digest, run, tags
 from tests.conftest import Servers
 from tests.saved_images import docker_archive, tar_of
 from tests.servers.docker_registry import DockerRegistry, docker_registry
-from tests.servers.process import find
+from tests.servers.programs import find
 
 
 def skopeo(*args: str) -> str:

@@ -1,0 +1,3 @@
+module regctl.test/servers/pause
+
+go 1.26.0
