@@ -295,8 +295,12 @@ def _etcd_ready(port: int) -> bool:
 
 
 @contextmanager
-def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
-    """Run etcd and kube-apiserver with all files in *folder*; *flags* are for the API server."""
+def api_server(folder: Path, *flags: str, service_accounts: bool = False) -> Iterator[ApiServer]:
+    """
+    Run etcd and kube-apiserver with all files in *folder*; *flags* are for the API server.
+
+    With *service_accounts* a pod needs its service account, and gets the account's pull secrets.
+    """
     etcd, apiserver = find("etcd"), find("kube-apiserver")
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "service-account.key"
@@ -347,7 +351,7 @@ def api_server(folder: Path, *flags: str) -> Iterator[ApiServer]:
                 f"--token-auth-file={tokens}",
                 "--authorization-mode=RBAC",
                 "--service-cluster-ip-range=10.0.0.0/24",
-                "--disable-admission-plugins=ServiceAccount",
+                *(() if service_accounts else ("--disable-admission-plugins=ServiceAccount",)),
                 f"--audit-policy-file={policy}",
                 f"--audit-log-path={folder / 'audit.log'}",
                 "--audit-log-mode=blocking",

@@ -1,0 +1,542 @@
+"""
+What a real kubelet pulls, and what it says if it cannot, beside what regctl says about it.
+
+No test waits for a time: a failed pull is an answer of the registry, or the kubelet's own words.
+"""
+
+import base64
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regctl.authfile import hashes
+from tests.cli import run, run_ok
+from tests.conftest import Servers
+from tests.servers import kubelet
+from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry
+from tests.servers.kubelet import DOCKER_HUB, REGISTRY, Node, kubelet_node
+from tests.servers.programs import find
+
+pytestmark = pytest.mark.kubelet
+
+OWNER = ("owner", "owns")
+PASSWORD = "open-sesame"
+LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKERCONFIGJSON = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")
+DOCKERCFG = ("kubernetes.io/dockercfg", ".dockercfg")
+HANG_SECONDS = 240
+# Why a container waits that has its image, or may get it yet; any other reason is a failed pull.
+STARTS = {"CrashLoopBackOff", "RunContainerError", "CreateContainerError", "StartError"}
+COMES = {"ContainerCreating", "PodInitializing"}
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def running_node(serve_session: Servers, tmp_path_factory: pytest.TempPathFactory) -> Node:
+    folder = tmp_path_factory.mktemp("kubelet")
+    auth_file = folder / "auth"
+    auth_file.write_text(f"{OWNER[0]}:{hashes.make(OWNER[1], cost=4)}\n")
+    return serve_session(kubelet_node(folder / "node", auth_file))
+
+
+@pytest.fixture
+def node(running_node: Node) -> Iterator[Node]:
+    """Run the test in the node's network."""
+    with running_node.network():
+        yield running_node
+
+
+@pytest.fixture
+def place(node: Node) -> "Place":
+    return place_on(node)
+
+
+def until(result: Callable[[], Any], what: str) -> Any:
+    """Return the first true result; the deadline is for a hang only."""
+    deadline = time.monotonic() + HANG_SECONDS
+    while not (value := result()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.1)
+    return value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The kubelet's words about an image that it could not pull, or ""."""
+
+    words: str = ""
+
+    @property
+    def pulled(self) -> bool:
+        return not self.words
+
+
+@dataclass
+class Place:
+    """A namespace with a user and an image of its own, and what its pods are made of."""
+
+    node: Node
+    namespace: str
+    registry: DockerRegistry
+    host: str = REGISTRY
+    ca_host: str = REGISTRY
+    tag: str = "1.0"
+    secrets: tuple[str, ...] = ("regcred",)
+    container: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def user(self) -> str:
+        return f"user-of-{self.namespace}"
+
+    @property
+    def repository(self) -> str:
+        return f"{self.namespace}/app"
+
+    @property
+    def image(self) -> str:
+        return f"{self.host}/{self.repository}:{self.tag}"
+
+    def push(self, **config: Any) -> str:
+        """Push an image that no other test has; *config* is added to its config."""
+        program = Path(find("pause")).read_bytes()
+        layer = kubelet.layer_of({"pause": program, "number": f"{next(_numbers)}".encode()})
+        return self.registry.push_image(
+            self.repository,
+            self.tag,
+            layers=[layer],
+            config={**kubelet.config_of(layer, "/pause"), **config},
+            user=OWNER,
+        )
+
+    def add_user(self, hash_: str = "") -> None:
+        with self.node.auth_file.open("a") as file:
+            file.write(f"{self.user}:{hash_ or hashes.make(PASSWORD, cost=4)}\n")
+
+    def edit_users(self, *command: str) -> None:
+        run_ok(*command, self.user, "-f", self.node.auth_file)
+
+    def run(self, *command: str, stdin: str | None = None) -> str:
+        """Run regctl in the cluster, which must succeed; return what it prints."""
+        options = ("--kubeconfig", self.node.kubernetes.kubeconfig)
+        return run_ok(*command, *options, stdin=stdin).stdout
+
+    def secret(
+        self, name: str = "regcred", *, server: str = "", password: str = PASSWORD, attach: str = ""
+    ) -> None:
+        command = ["secret", "create", name, "--server", server or self.host]
+        command += ["--username", self.user, "--password-stdin", "-n", self.namespace]
+        self.run(*command, *(["--attach", attach] if attach else []), stdin=password)
+
+    def entry(self, password: str = PASSWORD) -> dict[str, Any]:
+        return {"username": self.user, "password": password}
+
+    def raw_secret(
+        self, content: bytes | dict[str, Any], kind: tuple[str, str] = DOCKERCONFIGJSON
+    ) -> None:
+        """Create a Secret that regctl would not create."""
+        if isinstance(content, dict):
+            content = json.dumps(content).encode()
+        data = {kind[1]: base64.b64encode(content).decode()}
+        secret = {"metadata": {"name": "regcred"}, "type": kind[0], "data": data}
+        self.node.kubernetes.create_secret(self.namespace, secret)
+
+    def create_pod(self, name: str = "web") -> None:
+        container = {"name": "app", "image": self.image, **self.container}
+        spec = {
+            "nodeName": kubelet.NAME,
+            "hostNetwork": True,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "imagePullSecrets": [{"name": secret} for secret in self.secrets],
+            "containers": [container],
+            **self.spec,
+        }
+        self.request("POST", "", {"metadata": {"name": name}, "spec": spec})
+
+    def request(self, method: str, pod: str, body: Any = None, **more: str) -> dict[str, Any]:
+        path = f"/api/v1/namespaces/{self.namespace}/pods{pod}"
+        status, answer = self.node.kubernetes.request(method, path, body, **more)
+        assert status < 300, answer
+        return answer
+
+    def verdict(self, pod: str = "web") -> Verdict:
+        """Wait until the kubelet has all images of a pod, or has failed to pull one."""
+        verdict: Verdict = until(partial(self._verdict, pod), f"a verdict on {pod}")
+        return verdict
+
+    def _verdict(self, name: str) -> Verdict | None:
+        pod = self.request("GET", f"/{name}")
+        kinds = ("initContainer", "container", "ephemeralContainer")
+        states = [
+            item["state"] for kind in kinds for item in pod["status"].get(f"{kind}Statuses", ())
+        ]
+        waits = [state["waiting"] for state in states if "waiting" in state]
+        for wait in waits:
+            if wait["reason"] not in STARTS | COMES:
+                return Verdict(f"{wait['reason']}: {wait['message']}")
+        complete = len(states) == sum(len(pod["spec"].get(f"{kind}s", ())) for kind in kinds)
+        waits_for_image = any(wait["reason"] in COMES for wait in waits)
+        return Verdict() if complete and not waits_for_image else None
+
+    def next_verdict(self) -> Verdict:
+        """Create one more pod; return its verdict."""
+        name = f"next-{next(_numbers)}"
+        self.create_pod(name)
+        return self.verdict(name)
+
+    def doctor(self) -> tuple[int, str]:
+        """Return the exit code of `regctl doctor pod/web`, and the error that it prints."""
+        options: list[str | Path] = [
+            "--ca-file",
+            self.node.ca_file(self.ca_host),
+            "-f",
+            self.node.auth_file,
+        ]
+        options += ["--kubeconfig", self.node.kubernetes.kubeconfig]
+        result = run("doctor", "pod/web", "-n", self.namespace, *options)
+        assert PASSWORD not in result.output
+        return result.exit_code, result.stderr
+
+
+def place_on(node: Node, **more: Any) -> Place:
+    namespace = node.kubernetes.create_namespace(f"place-{next(_numbers)}")
+    node.kubernetes.create_service_account(namespace)
+    return Place(node, namespace, node.registry, **more)
+
+
+@pytest.mark.parametrize("by", ["the pod", "the account"])
+def test_a_pod_pulls_with_a_secret_that_regctl_created(
+    node: Node, place: Place, capfd: pytest.CaptureFixture[str], by: str
+) -> None:
+    place.add_user()
+    place.push()
+    place.secret(attach="default" if by == "the account" else "")
+    place.secrets = ("regcred",) if by == "the pod" else ()
+    mark = node.log_mark()
+    place.create_pod()
+    assert place.verdict() == Verdict()
+    pulls = [request for request in node.requests(mark) if request.user]
+    assert {(request.user, request.status) for request in pulls} == {(place.user, 200)}
+    assert place.doctor() == (0, "")
+    with capfd.disabled():
+        sys.stdout.write(f"\nthe node was ready after {node.start_seconds:.1f} s\n")
+
+
+# Pulls that fail, and pulls that look as if they would
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    What is arranged, a part of the kubelet's words, and a part of the cause that `doctor` names.
+
+    No words: it pulls, and `doctor` finds nothing. *known* is what `doctor` gets wrong today.
+    """
+
+    arrange: Callable[[Place], None]
+    words: str = ""
+    cause: str = ""
+    known: str = ""
+
+
+def key(template: str) -> Callable[[Place], None]:
+    """File the credential under this key; NAMESPACE is the place's."""
+
+    def arrange(place: Place) -> None:
+        name = template.replace("NAMESPACE", place.namespace)
+        place.raw_secret({"auths": {name: place.entry()}})
+
+    return arrange
+
+
+def wrong_password(place: Place) -> None:
+    place.secret(password="wrong")
+
+
+def unknown_user(place: Place) -> None:
+    place.secret()
+    place.edit_users("deluser", "--yes")
+
+
+def locked_user(place: Place) -> None:
+    place.secret()
+    place.edit_users("auth", "lock")
+
+
+def duplicate_user(place: Place) -> None:
+    place.secret()
+    place.add_user(hashes.make("another", cost=4))
+
+
+def unreadable_hash(place: Place) -> None:
+    place.secret()
+    place.edit_users("deluser", "--yes")
+    place.add_user("$apr1$abcdefgh$0123456789012345678901")
+
+
+def no_secret(_place: Place) -> None:
+    """Leave the pod's list as it is: it names a Secret that nobody creates."""
+
+
+def other_namespace(place: Place) -> None:
+    replace(place, namespace=place_on(place.node).namespace).secret()
+
+
+def not_listed(place: Place) -> None:
+    place.secret()
+    place.secrets = ()
+
+
+def own_list(place: Place) -> None:
+    place.secret(attach="default")
+    place.secret("other", server="other.foo.com")
+    place.secrets = ("other",)
+
+
+def docker_hub(place: Place) -> None:
+    place.host, place.ca_host = "docker.io", DOCKER_HUB
+
+
+def docker_hub_server(place: Place) -> None:
+    docker_hub(place)
+    key(DOCKER_HUB)(place)
+
+
+def docker_hub_key(place: Place) -> None:
+    docker_hub(place)
+    place.secret()
+
+
+def legacy_type(place: Place) -> None:
+    place.raw_secret({REGISTRY: place.entry()}, DOCKERCFG)
+
+
+def wrong_type(place: Place) -> None:
+    place.raw_secret({"auths": {REGISTRY: place.entry()}}, ("Opaque", ".dockerconfigjson"))
+
+
+def undecodable(place: Place) -> None:
+    place.raw_secret(b'{"auths": 5}')
+
+
+def undecodable_headers(place: Place) -> None:
+    place.raw_secret({"auths": {REGISTRY: place.entry()}, "HttpHeaders": []})
+
+
+def padding(place: Place) -> None:
+    auth = base64.b64encode(f"{place.user}:{PASSWORD}".encode()).decode()
+    place.raw_secret({"auths": {REGISTRY: {"auth": f"{auth}=="}}})
+
+
+def field_names(place: Place) -> None:
+    entry = {"UserName": place.user, "PASSWORD": PASSWORD}
+    place.raw_secret({"Auths": {REGISTRY: entry}})
+
+
+def two_auths(place: Place) -> None:
+    ours, theirs = (json.dumps({host: place.entry()}) for host in (REGISTRY, "other.foo.com"))
+    place.raw_secret(f'{{"auths": {ours}, "auths": {theirs}}}'.encode())
+
+
+def no_utf_8(place: Place) -> None:
+    content = json.dumps({"auths": {REGISTRY: place.entry("caf?")}}).encode()
+    place.raw_secret(content.replace(b"?", b"\xe9"))
+
+
+def second_secret(place: Place) -> None:
+    place.secret("wrong", password="wrong")
+    place.secret()
+    place.secrets = ("wrong", "regcred")
+
+
+def no_repository(place: Place) -> None:
+    place.secret()
+    place.registry.forget(place.repository)
+
+
+def no_tag(place: Place) -> None:
+    place.secret()
+    place.tag = "2.0"
+
+
+def other_platform(place: Place) -> None:
+    place.secret()
+    place.push(architecture="s390x")
+
+
+def index_of_another_platform(place: Place) -> None:
+    place.secret()
+    digest = place.push(architecture="s390x")
+    path = f"/v2/{place.repository}/manifests/{digest}"
+    accept = {"Accept": MANIFEST_TYPE}
+    _, _, manifest = place.registry.request("GET", path, headers=accept, user=OWNER)
+    entry = {
+        "mediaType": MANIFEST_TYPE,
+        "size": len(manifest),
+        "digest": digest,
+        "platform": {"os": "linux", "architecture": "s390x"},
+    }
+    index = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": [entry]}
+    place.registry.push_manifest(place.repository, place.tag, index, LIST_TYPE, user=OWNER)
+
+
+def policy_never(place: Place) -> None:
+    place.secret()
+    place.container["imagePullPolicy"] = "Never"
+
+
+def expired(place: Place) -> None:
+    place.host = place.ca_host = kubelet.EXPIRED
+    place.secret()
+
+
+def untrusted(place: Place) -> None:
+    place.host = kubelet.UNTRUSTED
+    place.secret()
+
+
+def down(place: Place) -> None:
+    place.host = kubelet.DOWN
+    place.secret()
+
+
+def second_image(place: Place) -> str:
+    place.secret()
+    return f"{REGISTRY}/{place.repository}:2.0"
+
+
+def init_container(place: Place) -> None:
+    place.spec["initContainers"] = [{"name": "init", "image": second_image(place)}]
+
+
+def image_volume(place: Place) -> None:
+    place.spec["volumes"] = [{"name": "data", "image": {"reference": second_image(place)}}]
+    place.container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+
+
+def ephemeral_container(place: Place) -> None:
+    image = second_image(place)
+    place.create_pod()
+    containers = [{"name": "debugger", "image": image}]
+    patch = {"spec": {"ephemeralContainers": containers}}
+    kind = "application/strategic-merge-patch+json"
+    place.request("PATCH", "/web/ephemeralcontainers", patch, content_type=kind)
+
+
+NONE = "no basic auth credentials"
+REJECTED = "401 Unauthorized"
+OTHER = "the pull secrets are for"
+BREAKS = "breaks every pull"
+TAG = "has no tag 2.0"
+TRIMMED = "trims the key, and says that the pull works"
+
+ROWS: dict[str, Row] = {
+    "wrong password": Row(wrong_password, REJECTED, "the auth file has a different password"),
+    "unknown user": Row(unknown_user, REJECTED, "the auth file has no user"),
+    "locked user": Row(locked_user, REJECTED, "is locked in the auth file"),
+    "duplicate user": Row(duplicate_user, REJECTED, "the last one counts"),
+    "unreadable hash": Row(unreadable_hash, REJECTED, "which the registry does not read"),
+    "no secret": Row(no_secret, NONE, "which does not exist"),
+    "secret in another namespace": Row(other_namespace, NONE, "which does not exist"),
+    "secret that is not listed": Row(not_listed, NONE, "does not list it"),
+    "own list, the account's is better": Row(own_list, NONE, "does not list it"),
+    "key of another host": Row(key("other.foo.com"), NONE, OTHER),
+    "key in capitals": Row(key("Registry.foo.com"), NONE, OTHER),
+    "key of another port": Row(key(f"{REGISTRY}:443"), NONE, "the ports differ"),
+    "key of another path": Row(key(f"{REGISTRY}/other"), NONE, OTHER),
+    "key of the path": Row(key(f"{REGISTRY}/NAMESPACE")),
+    "key as kubectl stores it": Row(key(f"https://{REGISTRY}/v1/")),
+    "key with half of /v2/": Row(key(f"https://{REGISTRY}/v2"), NONE, OTHER),
+    "key with a star": Row(key("*.foo.com")),
+    "key with a question mark": Row(key("registry.fo?.com"), NONE, OTHER),
+    "key with brackets": Row(key("[r]egistry.foo.com"), NONE, OTHER),
+    "key with a line ending": Row(key(f"{REGISTRY}\n"), NONE, OTHER, TRIMMED),
+    "key with a tab": Row(key(f"\t{REGISTRY}"), NONE, OTHER, TRIMMED),
+    "Docker Hub by its server": Row(docker_hub_server, NONE, OTHER),
+    "Docker Hub by its key": Row(docker_hub_key),
+    "legacy .dockercfg": Row(legacy_type),
+    "wrong type": Row(wrong_type, NONE, "which the kubelet ignores"),
+    "undecodable secret": Row(undecodable, "json: cannot unmarshal", BREAKS),
+    "undecodable headers": Row(
+        undecodable_headers,
+        "json: cannot unmarshal",
+        BREAKS,
+        "does not read HttpHeaders, and says that the pull works",
+    ),
+    "too much padding": Row(padding, "illegal base64 data", BREAKS),
+    "field names in any case": Row(
+        field_names, known="reads no field in another case, and says that there is no pull secret"
+    ),
+    "two members auths": Row(
+        two_auths, known="reads the last one only, and says that the other key is missing"
+    ),
+    "password that is not UTF-8": Row(
+        no_utf_8,
+        REJECTED,
+        "the auth file has a different password",
+        "says that the secret breaks every pull",
+    ),
+    "wrong secret, then a right one": Row(second_secret),
+    "no repository": Row(no_repository, "not found", "there is no repository"),
+    "no tag": Row(no_tag, "not found", TAG),
+    "manifest of another platform": Row(
+        other_platform, known="says that the pull fails, and the kubelet pulls and starts it"
+    ),
+    "index of another platform": Row(
+        index_of_another_platform, "no match for platform", "the image is for linux/s390x"
+    ),
+    "imagePullPolicy: Never": Row(
+        policy_never, "ErrImageNeverPull", "imagePullPolicy", "says that the pull works"
+    ),
+    "expired certificate": Row(expired, "certificate has expired", "certificate has expired"),
+    "unknown authority": Row(untrusted, "unknown authority", "is not trusted"),
+    "registry that is down": Row(down, "connection refused", "connection refused"),
+    "init container": Row(init_container, "not found", TAG),
+    "image volume": Row(image_volume, "not found", TAG, "does not check the image"),
+    "ephemeral container": Row(ephemeral_container, "not found", TAG, "does not check the image"),
+}
+
+
+@pytest.fixture(scope="module")
+def places(running_node: Node) -> dict[str, Place]:
+    """Arrange all rows at once: while the kubelet works on one pod, the next one is created."""
+    places: dict[str, Place] = {}
+    with running_node.network():
+        for name, row in ROWS.items():
+            places[name] = place = place_on(running_node)
+            place.add_user()
+            place.push()
+            row.arrange(place)
+            if row.arrange is not ephemeral_container:
+                place.create_pod()
+    return places
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("name", ROWS)
+def test_the_kubelet_says(places: dict[str, Place], name: str) -> None:
+    verdict = places[name].verdict()
+    assert verdict.pulled == (not ROWS[name].words), verdict
+    assert ROWS[name].words in verdict.words
+
+
+def doctor_row(name: str, known: str) -> Any:
+    return pytest.param(name, marks=[pytest.mark.xfail(reason=f"doctor {known}")] if known else [])
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("name", [doctor_row(name, row.known) for name, row in ROWS.items()])
+def test_doctor_agrees_with_the_kubelet(places: dict[str, Place], name: str) -> None:
+    exit_code, error = places[name].doctor()
+    assert exit_code == (1 if ROWS[name].words else 0), error
+    assert ROWS[name].cause in error
