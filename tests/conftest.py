@@ -2,22 +2,24 @@
 Fixtures for the real programs, and isolation from the person who runs the tests.
 
 A program that is not installed skips the test and names the command that installs it. If
-REGCTL_REQUIRE_SERVERS is set, as in continuous integration, the test fails instead.
+REGCTL_REQUIRE_SERVERS is set, as in continuous integration, the test fails instead. With
+REGCTL_TEST_SERVERS=oldest only the tests run that can start a program.
 """
 
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
+import hypothesis
 import pytest
 
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
-from tests.servers.programs import MissingServerError, find
+from tests.servers.programs import PROGRAMS, MissingServerError, describe, find, wants_oldest
 
 T = TypeVar("T")
 
@@ -41,12 +43,66 @@ HIDDEN = (
     "COLUMNS",
 )
 
+# The fixtures that start programs. All others that do so use one of these.
+STARTERS = {"serve", "serve_module", "serve_session", "program"}
+
 _numbers = itertools.count(1)
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
     """Make Ctrl-C work in tests: a shell starts a background job with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> list[str]:
+    """Name the programs that the tests run, with their versions."""
+    used, unused = [], []
+    for name in PROGRAMS:
+        try:
+            used.append(describe(name))
+        except MissingServerError:
+            unused.append(name)
+    return [f"programs: {', '.join(used)}", f"not installed: {', '.join(unused) or 'none'}"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that start no program if the oldest ones are asked for."""
+    if not wants_oldest():
+        return
+    kept = [item for item in items if STARTERS.intersection(getattr(item, "fixturenames", ()))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    """Skip a test if a fixture misses a program."""
+    with missing_program_skips():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Skip a test if it misses a program."""
+    with missing_program_skips():
+        return (yield)
+
+
+@contextmanager
+def missing_program_skips() -> Iterator[None]:
+    """Turn MissingServerError into a skip, or into a failure if every program is required."""
+    try:
+        yield
+    except MissingServerError as error:
+        if os.environ.get("REGCTL_REQUIRE_SERVERS"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
@@ -69,22 +125,12 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def missing(error: MissingServerError) -> NoReturn:
-    """Skip the test, or fail it if every server is required."""
-    if os.environ.get("REGCTL_REQUIRE_SERVERS"):
-        pytest.fail(str(error))
-    pytest.skip(str(error))
-
-
 class Servers(ExitStack):
     """Start servers of tests/servers; each runs until the end of the fixture's scope."""
 
     def __call__(self, server: AbstractContextManager[T]) -> T:
         """Start *server* and return its handle: `serve(nginx(folder))`."""
-        try:
-            return self.enter_context(server)
-        except MissingServerError as error:
-            missing(error)
+        return self.enter_context(server)
 
 
 @pytest.fixture
@@ -108,14 +154,7 @@ def serve_session() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
     """Return the path of a real program that a test compares with."""
-
-    def path_of(name: str) -> str:
-        try:
-            return find(name)
-        except MissingServerError as error:
-            missing(error)
-
-    return path_of
+    return find
 
 
 @pytest.fixture(scope="session")

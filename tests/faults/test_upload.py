@@ -62,9 +62,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    with docker_registry(tmp_path_factory.mktemp("upload")) as registry:
-        yield registry
+def upstream(serve_module: Servers, tmp_path_factory: pytest.TempPathFactory) -> DockerRegistry:
+    return serve_module(docker_registry(tmp_path_factory.mktemp("upload")))
 
 
 @pytest.mark.parametrize("cut", CUTS)

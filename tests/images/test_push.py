@@ -1,6 +1,5 @@
 """Uploads of saved images to a real registry, and their requests to a scripted one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    with docker_registry(tmp_path_factory.mktemp("push")) as running:
-        yield running
+def registry(serve_module: Servers, tmp_path_factory: pytest.TempPathFactory) -> DockerRegistry:
+    return serve_module(docker_registry(tmp_path_factory.mktemp("push")))
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """A registry, an empty repository in it, and saved images to push."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands.image import LAYERS
+from tests.conftest import Servers
 from tests.saved_images import Layout, docker_archive, tar_of
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 
 
-@pytest.fixture(scope="package")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    with docker_registry(tmp_path_factory.mktemp("images")) as registry:
-        yield registry
+@pytest.fixture(scope="session")
+def upstream(serve_session: Servers, tmp_path_factory: pytest.TempPathFactory) -> DockerRegistry:
+    return serve_session(docker_registry(tmp_path_factory.mktemp("images")))
 
 
 @pytest.fixture
