@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# How many tests run at once, each with servers of its own; 0 is one after the other.
+WORKERS ?= auto
+PYTEST := -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test check coverage test-servers test-floors docs picture output bench clean
 
@@ -31,10 +34,10 @@ test-servers: $(BIN)/pytest ## Install the real servers that the tests run again
 	tests/servers/install.sh
 
 test: test-servers check ## Install the servers, then run ruff, mypy and every test.
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST) -m 'not kubelet'
 
 coverage: $(BIN)/pytest ## Run the tests with coverage, which takes longer.
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python $(PYTEST) -m 'not kubelet' --cov --cov-report=term
 
 # The oldest Python and the oldest dependencies that pyproject.toml allows.
 FLOORS := .venv-floors
@@ -49,7 +52,7 @@ $(FLOORS)/bin/pytest: $(BIN)/pytest
 	@touch $@
 
 test-floors: $(FLOORS)/bin/pytest ## Run the tests with the oldest Python and dependencies.
-	$(FLOORS)/bin/python -m pytest -q -m 'not slow'
+	$(FLOORS)/bin/python $(PYTEST) -q -m 'not slow and not kubelet'
 
 docs: $(BIN)/pytest ## Write the generated docs/commands.md and docs/readers.md.
 	$(BIN)/python -m docs
