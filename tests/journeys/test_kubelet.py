@@ -303,6 +303,16 @@ def own_list(place: Place) -> None:
     place.secrets = ("other",)
 
 
+def capitals(place: Place) -> None:
+    place.secret()
+    place.host = kubelet.CAPITALS
+
+
+def with_port(place: Place) -> None:
+    place.secret()
+    place.host = kubelet.WITH_PORT
+
+
 def docker_hub(place: Place) -> None:
     place.host, place.ca_host = "docker.io", DOCKER_HUB
 
@@ -341,6 +351,19 @@ def padding(place: Place) -> None:
 def field_names(place: Place) -> None:
     entry = {"UserName": place.user, "PASSWORD": PASSWORD}
     place.raw_secret({"Auths": {REGISTRY: entry}})
+
+
+def two_cases(place: Place) -> None:
+    entry = {"username": "nobody", "USERNAME": place.user, "password": PASSWORD}
+    place.raw_secret({"auths": {REGISTRY: entry}})
+
+
+def no_entries(place: Place) -> None:
+    place.raw_secret({})
+
+
+def no_password(place: Place) -> None:
+    place.raw_secret({"auths": {REGISTRY: place.entry("")}})
 
 
 def two_auths(place: Place) -> None:
@@ -450,6 +473,10 @@ ROWS: dict[str, Row] = {
     "secret in another namespace": Row(other_namespace, NONE, "which does not exist"),
     "secret that is not listed": Row(not_listed, NONE, "does not list it"),
     "own list, the account's is better": Row(own_list, NONE, "does not list it"),
+    "image's host in capitals": Row(
+        capitals, NONE, OTHER, "compares hosts in lower case, and says that the pull works"
+    ),
+    "image's host with a port": Row(with_port, NONE, "the ports differ"),
     "key of another host": Row(key("other.foo.com"), NONE, OTHER),
     "key in capitals": Row(key("Registry.foo.com"), NONE, OTHER),
     "key of another port": Row(key(f"{REGISTRY}:443"), NONE, "the ports differ"),
@@ -476,6 +503,15 @@ ROWS: dict[str, Row] = {
     "too much padding": Row(padding, "illegal base64 data", BREAKS),
     "field names in any case": Row(
         field_names, known="reads no field in another case, and says that there is no pull secret"
+    ),
+    "user name in two cases": Row(
+        two_cases, known="reads the first one, and says that the auth file has no such user"
+    ),
+    "secret without entries": Row(
+        no_entries, NONE, "regcred", "says that the pod lists no pull secret"
+    ),
+    "entry without a password": Row(
+        no_password, NONE, "no password", "says that the auth file has a different password"
     ),
     "two members auths": Row(
         two_auths, known="reads the last one only, and says that the other key is missing"

@@ -37,6 +37,8 @@ from tests.servers.programs import PROGRAMS, MissingServerError, cache_folder, f
 
 NAME = "node"
 REGISTRY = "registry.foo.com"
+CAPITALS, WITH_PORT = "Registry.foo.com", "registry.foo.com:443"
+"""The same registry, in an image's name."""
 EXPIRED = "expired.foo.com"
 UNTRUSTED = "untrusted.foo.com"
 DOWN = "down.foo.com"
@@ -51,7 +53,7 @@ _HOSTS = {
     **dict.fromkeys((REGISTRY, EXPIRED, UNTRUSTED, DOCKER_HUB, POD), _ADDRESS),
     DOWN: _CLOSED_ADDRESS,
 }
-_IMAGE_HOSTS = {DOCKER_HUB: "docker.io"}
+_IMAGE_HOSTS = {REGISTRY: (REGISTRY, CAPITALS, WITH_PORT), DOCKER_HUB: ("docker.io",)}
 _PROGRAMS = (
     *("etcd", "kube-apiserver", "kubelet", "containerd", "containerd-shim-runc-v2", "ctr"),
     *("runc", "pause", "registry", "nginx", "openssl", "ip", "unshare", "mount"),
@@ -211,7 +213,7 @@ _getaddrinfo = socket.getaddrinfo
 
 
 def _resolve(host: str, *arguments: Any, **more: Any) -> Any:
-    return _getaddrinfo(_HOSTS.get(host, host), *arguments, **more)
+    return _getaddrinfo(_HOSTS.get(host.lower(), host), *arguments, **more)
 
 
 def _system_call(name: str, *arguments: int) -> None:
@@ -366,8 +368,8 @@ def _start_nginx(folder: Path, upstream: str) -> Process:
             continue
         expires = yesterday if host == EXPIRED else None
         certificate = make_certificate(folder / host, host, expires=expires)
-        if host != UNTRUSTED:
-            trust = folder / "certs.d" / _IMAGE_HOSTS.get(host, host) / "hosts.toml"
+        for image_host in () if host == UNTRUSTED else _IMAGE_HOSTS.get(host, (host,)):
+            trust = folder / "certs.d" / image_host / "hosts.toml"
             trust.parent.mkdir(parents=True)
             trust.write_text(f"server = 'https://{host}'\nca = '{certificate.ca_file}'\n")
         servers += f"""
