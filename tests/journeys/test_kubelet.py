@@ -7,9 +7,12 @@ No test waits for a time: a failed pull is an answer of the registry, or the kub
 import base64
 import itertools
 import json
+import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +25,7 @@ from tests.cli import run, run_ok
 from tests.conftest import Servers
 from tests.servers import kubelet
 from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry
-from tests.servers.kubelet import DOCKER_HUB, REGISTRY, Node, kubelet_node
+from tests.servers.kubelet import DOCKER_HUB, REGISTRY, Node, Request, kubelet_node
 from tests.servers.programs import find
 
 pytestmark = pytest.mark.kubelet
@@ -82,9 +85,10 @@ class Verdict:
 
 @dataclass
 class Place:
-    """A namespace with a user and an image of its own, and what its pods are made of."""
+    """A namespace, a user and an image that belong together, and what the pods are made of."""
 
     node: Node
+    name: str
     namespace: str
     registry: DockerRegistry
     host: str = REGISTRY
@@ -96,11 +100,11 @@ class Place:
 
     @property
     def user(self) -> str:
-        return f"user-of-{self.namespace}"
+        return f"{self.name}-user"
 
     @property
     def repository(self) -> str:
-        return f"{self.namespace}/app"
+        return f"{self.name}/app"
 
     @property
     def image(self) -> str:
@@ -125,7 +129,7 @@ class Place:
     def edit_users(self, *command: str) -> None:
         run_ok(*command, self.user, "-f", self.node.auth_file)
 
-    def run(self, *command: str, stdin: str | None = None) -> str:
+    def run(self, *command: str | Path, stdin: str | None = None) -> str:
         """Run regctl in the cluster, which must succeed; return what it prints."""
         options = ("--kubeconfig", self.node.kubernetes.kubeconfig)
         return run_ok(*command, *options, stdin=stdin).stdout
@@ -136,6 +140,9 @@ class Place:
         command = ["secret", "create", name, "--server", server or self.host]
         command += ["--username", self.user, "--password-stdin", "-n", self.namespace]
         self.run(*command, *(["--attach", attach] if attach else []), stdin=password)
+
+    def delete_secret(self) -> None:
+        self.run("secret", "delete", "regcred", "-n", self.namespace, "--yes")
 
     def entry(self, password: str = PASSWORD) -> dict[str, Any]:
         return {"username": self.user, "password": password}
@@ -208,10 +215,15 @@ class Place:
         return result.exit_code, result.stderr
 
 
-def place_on(node: Node, **more: Any) -> Place:
-    namespace = node.kubernetes.create_namespace(f"place-{next(_numbers)}")
-    node.kubernetes.create_service_account(namespace)
-    return Place(node, namespace, node.registry, **more)
+def place_on(node: Node) -> Place:
+    name = create_namespace(node)
+    return Place(node, name, name, node.registry)
+
+
+def create_namespace(node: Node) -> str:
+    name = node.kubernetes.create_namespace(f"place-{next(_numbers)}")
+    node.kubernetes.create_service_account(name)
+    return name
 
 
 @pytest.mark.parametrize("by", ["the pod", "the account"])
@@ -289,7 +301,7 @@ def no_secret(_place: Place) -> None:
 
 
 def other_namespace(place: Place) -> None:
-    replace(place, namespace=place_on(place.node).namespace).secret()
+    replace(place, namespace=create_namespace(place.node)).secret()
 
 
 def not_listed(place: Place) -> None:
@@ -474,7 +486,7 @@ ROWS: dict[str, Row] = {
     "secret that is not listed": Row(not_listed, NONE, "does not list it"),
     "own list, the account's is better": Row(own_list, NONE, "does not list it"),
     "image's host in capitals": Row(
-        capitals, NONE, OTHER, "compares hosts in lower case, and says that the pull works"
+        capitals, NONE, OTHER, "lowers the host, and says that the pull works"
     ),
     "image's host with a port": Row(with_port, NONE, "the ports differ"),
     "key of another host": Row(key("other.foo.com"), NONE, OTHER),
@@ -576,3 +588,217 @@ def test_doctor_agrees_with_the_kubelet(places: dict[str, Place], name: str) -> 
     exit_code, error = places[name].doctor()
     assert exit_code == (1 if ROWS[name].words else 0), error
     assert ROWS[name].cause in error
+
+
+# Images that are on the node: may this pod use them, too? The registry does not answer.
+
+
+def namespace_without(place: Place) -> Place:
+    return replace(place, namespace=create_namespace(place.node), secrets=())
+
+
+def namespace_with_the_same(place: Place) -> Place:
+    other = replace(place, namespace=create_namespace(place.node))
+    other.secret()
+    return other
+
+
+def new_password(place: Place) -> Place:
+    place.secret(password="another")
+    return place
+
+
+def created_again(place: Place) -> Place:
+    place.delete_secret()
+    place.secret()
+    return place
+
+
+def created_again_with_a_new_password(place: Place) -> Place:
+    place.delete_secret()
+    place.secret(password="another")
+    return place
+
+
+def preloaded(place: Place) -> Place:
+    return replace(place, container={"image": kubelet.PRELOADED_IMAGE}, secrets=())
+
+
+# What is changed, and the kubelet's words once the registry is back; none if it needs no registry.
+ON_THE_NODE: dict[str, tuple[Callable[[Place], Place], str]] = {
+    "another namespace, no secret": (namespace_without, NONE),
+    "another namespace, the same user and password": (namespace_with_the_same, ""),
+    "the same secret, a new password": (new_password, ""),
+    "the secret created again, the same password": (created_again, ""),
+    "the secret created again, a new password": (created_again_with_a_new_password, REJECTED),
+    "no secret, an image that was preloaded": (preloaded, ""),
+}
+
+
+@pytest.fixture
+def pulled(place: Place) -> Place:
+    """Let the kubelet pull the place's image."""
+    place.add_user()
+    place.push()
+    place.secret()
+    place.create_pod()
+    assert place.verdict() == Verdict()
+    return place
+
+
+@pytest.mark.parametrize("name", ON_THE_NODE)
+def test_an_image_on_the_node(pulled: Place, name: str) -> None:
+    change, words = ON_THE_NODE[name]
+    with pulled.node.down(REGISTRY):
+        changed = change(pulled)
+        # The kubelet sees a changed Secret a moment later.
+        until(lambda: changed.next_verdict().pulled == (not words), f"{words or 'it runs'}")
+    assert words in changed.next_verdict().words
+
+
+def test_a_wrong_password_runs_what_is_on_the_node_and_pulls_nothing_else(pulled: Place) -> None:
+    with pulled.node.down(REGISTRY):
+        pulled.secret(password="wrong")
+        assert pulled.next_verdict() == Verdict()
+
+    def next_image() -> str:
+        pulled.tag = f"{next(_numbers)}"
+        pulled.push()
+        return pulled.next_verdict().words
+
+    assert REJECTED in until(next_image, "the kubelet uses the wrong password")
+
+
+# Rotation
+
+
+@dataclass
+class Load:
+    """
+    Pods that pull in three namespaces, each with the pull secret of its default account.
+
+    Each second one more starts, with an image of its own. One in each namespace restarts.
+    """
+
+    places: list[Place]
+    started: int = 0
+
+    @contextmanager
+    def all_the_time(self) -> Iterator[None]:
+        for _ in self.places:
+            self._start("Always", "1")
+        done = threading.Event()
+
+        def start_until_done() -> None:
+            while not done.wait(1):
+                self._start("Never", "0")
+
+        thread = threading.Thread(target=start_until_done)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _start(self, policy: str, exit_code: str) -> None:
+        place = self.places[self.started % len(self.places)]
+        self.started += 1
+        container = {"imagePullPolicy": "Always", "args": [exit_code]}
+        spec = {"restartPolicy": policy}
+        place = replace(place, tag=f"{self.started}", container=container, spec=spec)
+        place.push()
+        place.create_pod(f"pod-{self.started}")
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """The kubelet's requests to a place's registry after a mark, those with a password only."""
+
+    place: Place
+    mark: int
+
+    @property
+    def requests(self) -> list[Request]:
+        return [
+            request
+            for request in self.place.node.requests(self.mark)
+            if request.host == self.place.host and request.user
+            if request.agent.startswith("containerd/")
+        ]
+
+    def by(self, user: str) -> int:
+        """Return how many manifests *user* got by their tag: each pull starts with one."""
+        tagged = re.compile(r"/v2/.*/manifests/[^:]+")
+        got = (one for one in self.requests if one.user == user and one.status == 200)
+        return sum(tagged.fullmatch(one.path) is not None for one in got)
+
+    @property
+    def failed(self) -> list[Request]:
+        return [request for request in self.requests if request.status == 401]
+
+
+def rotate_under_load(place: Place, *users: str | Path) -> str:
+    """Rotate the place's user while pods pull; return the figures, if no pull failed."""
+    node = place.node
+    places = [replace(place, namespace=create_namespace(node), secrets=()) for _ in range(3)]
+    for one in places:
+        one.secret(attach="default")
+    new = f"{place.user}-2"
+    rotate = ["rotate", place.user, "--to", new, "--server", place.host, *users]
+    rotate += ["--ca-file", node.ca_file(place.host)]
+    load, pulls = Load(places), Pulls(place, node.log_mark())
+    with load.all_the_time():
+        until(lambda: pulls.by(place.user) > len(places), "pulls by the old user")
+        place.run(*rotate, "-n", ",".join(one.namespace for one in places))
+        removed = Pulls(place, node.log_mark())
+        until(lambda: removed.by(new) > len(places), "pulls by the new user")
+    assert pulls.failed == []
+    made = f"{pulls.by(place.user)} pulls by the old user and {pulls.by(new)} by the new one"
+    return f"{place.host}: {load.started} pods started, {made}, none failed"
+
+
+def test_no_pull_fails_during_a_rotation(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.add_user()
+    figures = rotate_under_load(place, "-f", place.node.auth_file)
+    with capfd.disabled():
+        sys.stdout.write(f"\n{figures}\n")
+
+
+def test_no_pull_fails_during_a_rotation_if_the_registry_is_a_pod(
+    place: Place, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The registry reads its users from a volume, which the kubelet updates some seconds later."""
+    place.add_user()
+    users = tmp_path / "users"
+    users.write_bytes(place.node.auth_file.read_bytes())
+    secret = f"{place.namespace}/users"
+    place.run("auth", "push", "--auth-secret", secret, "-f", users)
+    figures = rotate_under_load(served_by_a_pod(place), "--auth-secret", secret)
+    with capfd.disabled():
+        sys.stdout.write(f"\n{figures}\n")
+
+
+def served_by_a_pod(place: Place) -> Place:
+    """Run a registry in a pod, with the users of the Secret `users`; return the place there."""
+    config = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": "/data"}},
+        "http": {"addr": f"127.0.0.1:{kubelet.POD_PORT}"},
+        "auth": {"htpasswd": {"realm": "basic-realm", "path": "/users/auth"}},
+    }
+    files = {"registry": Path(find("registry")).read_bytes(), "config": json.dumps(config).encode()}
+    layer = kubelet.layer_of(files)
+    image = kubelet.config_of(layer, "/registry", "serve", "/config")
+    place.registry.push_image(place.repository, "1.0", layers=[layer], config=image, user=OWNER)
+    place.secret()
+    volume = {"name": "users", "secret": {"secretName": "users"}}
+    mount = {"name": "users", "mountPath": "/users"}
+    replace(place, container={"volumeMounts": [mount]}, spec={"volumes": [volume]}).create_pod()
+    ca_file = place.node.ca_file(kubelet.POD)
+    registry = replace(
+        place.registry, host=kubelet.POD, url=f"https://{kubelet.POD}", ca_file=ca_file
+    )
+    until(lambda: registry.request("GET", "/v2/")[0] == 401, "the registry answers")
+    return replace(place, registry=registry, host=kubelet.POD)
