@@ -114,6 +114,7 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("REGCTL_", "DOCKER_", "KUBE")) and name not in {
             "REGCTL_REQUIRE_SERVERS",
             "REGCTL_TEST_CACHE",
+            "REGCTL_TEST_SERVERS",
             "KUBEBUILDER_ASSETS",
         }:
             monkeypatch.delenv(name)

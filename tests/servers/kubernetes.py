@@ -301,10 +301,10 @@ def api_server(folder: Path, *flags: str, service_accounts: bool = False) -> Ite
 
     With *service_accounts* a pod needs its service account, and gets the account's pull secrets.
     """
-    etcd, apiserver = find("etcd"), find("kube-apiserver")
+    apiserver, etcd, openssl = map(find, ("kube-apiserver", "etcd", "openssl"))
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "service-account.key"
-    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    subprocess.run([openssl, "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     tokens = folder / "tokens.csv"
     tokens.write_text(
         f'{token_of(ADMIN)},{ADMIN},1,"system:masters"\n'

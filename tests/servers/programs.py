@@ -154,6 +154,8 @@ _ALL = (
     Program("zsh", package="zsh"),
     Program("fish", package="fish"),
     Program("groff", package="groff-base"),
+    Program("ps", package="procps"),
+    Program("git", package="git"),
     Program("kubectl", version_argument="version"),
 )
 PROGRAMS = {program.name: program for program in _ALL}

@@ -165,7 +165,7 @@ def test_a_terminating_namespace_takes_nothing_new(kubernetes: ApiServer, namesp
 
 def running() -> list[tuple[int, str]]:
     """Return every process that runs, zombies left out: its process group and command line."""
-    command = ["ps", "-eww", "-o", "pgid=,stat=,args="]
+    command = [programs.find("ps"), "-eww", "-o", "pgid=,stat=,args="]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines()]
     return [(int(row[0]), row[2]) for row in rows if len(row) == 3 and not row[1].startswith("Z")]
