@@ -214,11 +214,13 @@ def _given(program: Program) -> str | None:
 
 def _found(program: Program) -> list[str]:
     """Return where a program is, the best first."""
+    if wants_oldest() and program.oldest:
+        return [path for path in _places(program) if _is_oldest(program, path)]
     return sorted(_places(program), key=lambda path: _is_old(program, path))
 
 
 def _places(program: Program) -> Iterator[str]:
-    if program.module and not wants_oldest():
+    if program.module:
         pinned = cache_folder() / f"{program.name}-{program.module.version}"
         if pinned.is_file():
             yield str(pinned)
