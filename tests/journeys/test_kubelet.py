@@ -7,7 +7,9 @@ No test waits for a time: a failed pull is an answer of the registry, or the kub
 import base64
 import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -26,10 +28,11 @@ from tests.conftest import Servers
 from tests.servers import kubelet
 from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry
 from tests.servers.kubelet import DOCKER_HUB, REGISTRY, Node, Request, kubelet_node
-from tests.servers.programs import find
+from tests.servers.programs import cache_folder, find
 
 pytestmark = pytest.mark.kubelet
 
+ROOT = Path(__file__).parents[2]
 OWNER = ("owner", "owns")
 PASSWORD = "open-sesame"
 LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -802,3 +805,43 @@ def served_by_a_pod(place: Place) -> Place:
     )
     until(lambda: registry.request("GET", "/v2/")[0] == 401, "the registry answers")
     return replace(place, registry=registry, host=kubelet.POD)
+
+
+# The node's end
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.journeys.test_kubelet import place_on
+from tests.servers.kubelet import PRELOADED_IMAGE, kubelet_node
+folder = Path(sys.argv[1])
+(folder / "auth").touch()
+with kubelet_node(folder / "node", folder / "auth") as node:
+    with node.network():
+        place = place_on(node)
+        place.container, place.secrets = {"image": PRELOADED_IMAGE}, ()
+        place.create_pod()
+        assert place.verdict().pulled
+    print(node.process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("running_node")  # which skips where no node can run
+def test_nothing_is_left_of_a_node_whose_test_run_was_killed(tmp_path: Path) -> None:
+    environment = {**os.environ, "REGCTL_TEST_CACHE": str(cache_folder())}
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as killed:
+        try:
+            assert killed.stdout is not None
+            guard = int(killed.stdout.readline())
+            groups = kubelet.control_groups(guard)
+            files = [file for group in groups for file in group.rglob("cgroup.procs")]
+            processes = {guard, *(int(pid) for file in files for pid in file.read_text().split())}
+            assert groups
+            assert len(processes) > 8  # with those of the pod
+        finally:
+            killed.kill()
+    until(lambda: not any(group.exists() for group in groups), "its control groups are gone")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), "it has ended")
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -195,7 +195,8 @@ def _check_host() -> None:
         if program in PROGRAMS and not is_current(PROGRAMS[program]):
             raise MissingServerError(f"{program} is too old: run `make test-servers`")
     try:
-        with _control_groups(f"regctl-trial-{os.getpid()}") as groups:
+        groups = control_groups(os.getpid())
+        with _created(groups):
             trial = subprocess.run(
                 [*_UNSHARE.split(), "--net", "true"],
                 preexec_fn=partial(_join, groups),
@@ -234,7 +235,8 @@ def _guard(folder: Path, auth_file: Path) -> None:
 
     signal.signal(signal.SIGTERM, end)
     _system_call("unshare", _CLONE_NEWNET)
-    with _control_groups(f"regctl-node-{os.getpid()}") as groups:
+    groups = control_groups(os.getpid())
+    with _created(groups):
         command = [*_UNSHARE.split(), *_command("node", folder, auth_file)]
         with subprocess.Popen(command, preexec_fn=partial(_join, groups)) as node:  # noqa: PLW1509 - this process has one thread
             try:
@@ -247,18 +249,31 @@ def _command(role: str, folder: Path, auth_file: Path) -> list[str]:
     return [sys.executable, "-m", "tests.servers.kubelet", role, str(folder), str(auth_file)]
 
 
+def control_groups(guard: int) -> list[Path]:
+    """Return the control groups of a node, one in each hierarchy, by its guard's process id."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    own = [line.split(":", 2)[1:] for line in lines]
+    if _is_v2():
+        # Beside our own group: one that has processes cannot give controllers to its children.
+        parents = [(_CGROUPS / own[0][1].lstrip("/")).parent if own[0][1] != "/" else _CGROUPS]
+    else:
+        parents = [_mounted(name) / path.lstrip("/") for name, path in own if name]
+    return [parent / f"regctl-node-{guard}" for parent in parents]
+
+
 @contextmanager
-def _control_groups(name: str) -> Iterator[list[Path]]:
-    """Create a control group in each hierarchy, and remove it when its processes have ended."""
-    groups = [parent / name for parent in _parents()]
+def _created(groups: list[Path]) -> Iterator[None]:
+    """Create control groups, and remove them when their processes have ended."""
     try:
         for group in groups:
+            if _is_v2():
+                _give_controllers(group.parent)
             group.mkdir()
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 # With version 1 they are empty, and such a group takes no process.
                 if not _is_v2() and (group / setting).exists():
                     (group / setting).write_text((group.parent / setting).read_text())
-        yield groups
+        yield
     finally:
         for group in groups:
             while group.exists():
@@ -266,19 +281,6 @@ def _control_groups(name: str) -> Iterator[list[Path]]:
                     with suppress(OSError):
                         Path(path).rmdir()
                 time.sleep(0.01)
-
-
-def _parents() -> list[Path]:
-    """Return where the node's control groups go, one in each hierarchy."""
-    lines = Path("/proc/self/cgroup").read_text().splitlines()
-    own = [line.split(":", 2)[1:] for line in lines]
-    if not _is_v2():
-        return [_mounted(name) / path.lstrip("/") for name, path in own if name]
-    # Beside our own group: one that has processes cannot give controllers to its children.
-    path = PurePosixPath(own[0][1].lstrip("/")).parent
-    for group in (*reversed(path.parents), path):
-        _give_controllers(_CGROUPS / group)
-    return [_CGROUPS / path]
 
 
 def _is_v2() -> bool:
@@ -290,9 +292,12 @@ def _mounted(controllers: str) -> Path:
 
 
 def _give_controllers(group: Path) -> None:
+    """Let the children of *group* use the controllers that a container needs."""
+    if group != _CGROUPS:
+        _give_controllers(group.parent)
     controllers = (group / "cgroup.controllers").read_text().split()
-    wanted = {"cpu", "cpuset", "io", "memory", "pids"}.intersection(controllers)
-    (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
+    needed = {"cpu", "cpuset", "io", "memory", "pids"}.intersection(controllers)
+    (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in needed))
 
 
 def _join(groups: list[Path]) -> None:
