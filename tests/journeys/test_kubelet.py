@@ -716,7 +716,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Pulls:
-    """The kubelet's requests to a place's registry after a mark, those with a password only."""
+    """The kubelet's requests for a place's image after a mark, those with a password only."""
 
     place: Place
     mark: int
@@ -726,7 +726,7 @@ class Pulls:
         return [
             request
             for request in self.place.node.requests(self.mark)
-            if request.host == self.place.host and request.user
+            if request.path.startswith(f"/v2/{self.place.repository}/") and request.user
             if request.agent.startswith("containerd/")
         ]
 
@@ -774,7 +774,8 @@ def test_no_pull_fails_during_a_rotation_if_the_registry_is_a_pod(
     """The registry reads its users from a volume, which the kubelet updates some seconds later."""
     place.add_user()
     users = tmp_path / "users"
-    users.write_bytes(place.node.auth_file.read_bytes())
+    lines = place.node.auth_file.read_text().splitlines(keepends=True)
+    users.write_text(lines[0] + lines[-1])
     secret = f"{place.namespace}/users"
     place.run("auth", "push", "--auth-secret", secret, "-f", users)
     figures = rotate_under_load(served_by_a_pod(place), "--auth-secret", secret)

@@ -32,7 +32,7 @@ from unittest import mock
 from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer, api_server
-from tests.servers.process import Process, start
+from tests.servers.process import START_SECONDS, Process, start
 from tests.servers.programs import PROGRAMS, MissingServerError, cache_folder, find, is_current
 
 NAME = "node"
@@ -173,6 +173,7 @@ def kubelet_node(folder: Path, auth_file: Path) -> Iterator[Node]:
         ready=ready.exists,
         log=folder / "node.log",
         env=environment,
+        seconds=4 * START_SECONDS,  # for four programs, one after the other
     )
     try:
         cluster = ApiServer(json.loads(ready.read_text()), folder / "kubernetes", ())
@@ -341,10 +342,11 @@ def _set_up(folder: Path) -> None:
     for address in (_ADDRESS, _CLOSED_ADDRESS):
         _run(f"ip address add {address}/32 dev lo")
     own = Path("/proc/self/cgroup").read_text().splitlines()
-    if _is_v2():
+    v2 = _is_v2()
+    _run(f"mount -t tmpfs cgroup {_CGROUPS}")
+    if v2:
         _run(f"mount -t cgroup2 cgroup {_CGROUPS}")
     else:
-        _run(f"mount -t tmpfs cgroup {_CGROUPS}")
         for controllers in filter(None, (line.split(":")[1] for line in own)):
             _mounted(controllers).mkdir()
             named = "none," if "=" in controllers else ""

@@ -77,9 +77,10 @@ def start(
     ready: Callable[[], bool],
     log: Path,
     env: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> Process:
     """
-    Start a program and wait until *ready*; its output goes to *log*.
+    Start a program and wait until *ready*, *seconds* at most; its output goes to *log*.
 
     Its home is the log's folder; *env* is added to the environment. Ctrl-C does not reach it, so
     servers stop in order. On Linux the kernel terminates it if the thread that started it dies.
@@ -96,7 +97,7 @@ def start(
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, before any thread could matter
         )
     process = Process(popen, log)
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     # A dead program is not ready, even if another one answers on its port.
     while popen.poll() is not None or not ready():
         if popen.poll() is not None or time.monotonic() > deadline:
