@@ -230,9 +230,7 @@ def create_namespace(node: Node) -> str:
 
 
 @pytest.mark.parametrize("by", ["the pod", "the account"])
-def test_a_pod_pulls_with_a_secret_that_regctl_created(
-    node: Node, place: Place, capfd: pytest.CaptureFixture[str], by: str
-) -> None:
+def test_a_pod_pulls_with_a_secret_that_regctl_created(node: Node, place: Place, by: str) -> None:
     place.add_user()
     place.push()
     place.secret(attach="default" if by == "the account" else "")
@@ -243,8 +241,6 @@ def test_a_pod_pulls_with_a_secret_that_regctl_created(
     pulls = [request for request in node.requests(mark) if request.user]
     assert {(request.user, request.status) for request in pulls} == {(place.user, 200)}
     assert place.doctor() == (0, "")
-    with capfd.disabled():
-        sys.stdout.write(f"\nthe node was ready after {node.start_seconds:.1f} s\n")
 
 
 # Pulls that fail, and pulls that look as if they would
@@ -765,7 +761,7 @@ def test_no_pull_fails_during_a_rotation(place: Place, capfd: pytest.CaptureFixt
     place.add_user()
     figures = rotate_under_load(place, "-f", place.node.auth_file)
     with capfd.disabled():
-        sys.stdout.write(f"\n{figures}\n")
+        sys.stdout.write(f"\nthe node was up in {place.node.start_seconds:.1f} s\n{figures}\n")
 
 
 def test_no_pull_fails_during_a_rotation_if_the_registry_is_a_pod(
