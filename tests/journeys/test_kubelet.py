@@ -206,14 +206,9 @@ class Place:
 
     def doctor(self) -> tuple[int, str]:
         """Return the exit code of `regctl doctor pod/web`, and the error that it prints."""
-        options: list[str | Path] = [
-            "--ca-file",
-            self.node.ca_file(self.ca_host),
-            "-f",
-            self.node.auth_file,
-        ]
-        options += ["--kubeconfig", self.node.kubernetes.kubeconfig]
-        result = run("doctor", "pod/web", "-n", self.namespace, *options)
+        where = ("-n", self.namespace, "--kubeconfig", self.node.kubernetes.kubeconfig)
+        files = ("-f", self.node.auth_file, "--ca-file", self.node.ca_file(self.ca_host))
+        result = run("doctor", "pod/web", *where, *files)
         assert PASSWORD not in result.output
         return result.exit_code, result.stderr
 
@@ -229,6 +224,33 @@ def create_namespace(node: Node) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class Pulls:
+    """The kubelet's requests for a place's images after a mark, those with a password only."""
+
+    place: Place
+    mark: int
+
+    @property
+    def requests(self) -> list[Request]:
+        return [
+            request
+            for request in self.place.node.requests(self.mark)
+            if request.path.startswith(f"/v2/{self.place.repository}/") and request.user
+            if request.agent.startswith("containerd/")
+        ]
+
+    def by(self, user: str) -> int:
+        """Return how many manifests *user* got by their tag: each pull starts with one."""
+        tagged = re.compile(r"/v2/.*/manifests/[^:]+")
+        got = (one for one in self.requests if one.user == user and one.status == 200)
+        return sum(tagged.fullmatch(one.path) is not None for one in got)
+
+    @property
+    def failed(self) -> list[Request]:
+        return [request for request in self.requests if request.status == 401]
+
+
 @pytest.mark.parametrize("by", ["the pod", "the account"])
 def test_a_pod_pulls_with_a_secret_that_regctl_created(node: Node, place: Place, by: str) -> None:
     place.add_user()
@@ -238,8 +260,8 @@ def test_a_pod_pulls_with_a_secret_that_regctl_created(node: Node, place: Place,
     mark = node.log_mark()
     place.create_pod()
     assert place.verdict() == Verdict()
-    pulls = [request for request in node.requests(mark) if request.user]
-    assert {(request.user, request.status) for request in pulls} == {(place.user, 200)}
+    answers = {(one.user, one.status) for one in Pulls(place, mark).requests}
+    assert answers == {(place.user, 200)}
     assert place.doctor() == (0, "")
 
 
@@ -708,33 +730,6 @@ class Load:
         place = replace(place, tag=f"{self.started}", container=container, spec=spec)
         place.push()
         place.create_pod(f"pod-{self.started}")
-
-
-@dataclass(frozen=True)
-class Pulls:
-    """The kubelet's requests for a place's image after a mark, those with a password only."""
-
-    place: Place
-    mark: int
-
-    @property
-    def requests(self) -> list[Request]:
-        return [
-            request
-            for request in self.place.node.requests(self.mark)
-            if request.path.startswith(f"/v2/{self.place.repository}/") and request.user
-            if request.agent.startswith("containerd/")
-        ]
-
-    def by(self, user: str) -> int:
-        """Return how many manifests *user* got by their tag: each pull starts with one."""
-        tagged = re.compile(r"/v2/.*/manifests/[^:]+")
-        got = (one for one in self.requests if one.user == user and one.status == 200)
-        return sum(tagged.fullmatch(one.path) is not None for one in got)
-
-    @property
-    def failed(self) -> list[Request]:
-        return [request for request in self.requests if request.status == 401]
 
 
 def rotate_under_load(place: Place, *users: str | Path) -> str:

@@ -55,8 +55,8 @@ _HOSTS = {
 }
 _IMAGE_HOSTS = {REGISTRY: (REGISTRY, CAPITALS, WITH_PORT), DOCKER_HUB: ("docker.io",)}
 _PROGRAMS = (
-    *("etcd", "kube-apiserver", "kubelet", "containerd", "containerd-shim-runc-v2", "ctr"),
-    *("runc", "pause", "registry", "nginx", "openssl", "ip", "unshare", "mount"),
+    "etcd kube-apiserver kubelet containerd containerd-shim-runc-v2 ctr runc "
+    "pause registry nginx openssl ip unshare mount"
 )
 _UNSHARE = "unshare --mount --pid --ipc --fork --kill-child --mount-proc --propagation private"
 _SOCKET = "/run/containerd/containerd.sock"
@@ -125,7 +125,8 @@ class Node:
         """Return the requests to nginx after *mark*."""
         with self._log.open("rb") as log:
             log.seek(mark)
-            return [Request(**json.loads(line)) for line in log.read().splitlines()]
+            # nginx may be writing the last line.
+            return [Request(**json.loads(line)) for line in log if line.endswith(b"\n")]
 
     @property
     def _log(self) -> Path:
@@ -167,7 +168,11 @@ def kubelet_node(folder: Path, auth_file: Path) -> Iterator[Node]:
     started = time.monotonic()
     folder.mkdir(parents=True)
     ready = folder / "ready.json"
-    environment = {"PYTHONPATH": str(_ROOT), "REGCTL_TEST_CACHE": str(cache_folder())}
+    environment = {
+        "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",  # ip and mount
+        "PYTHONPATH": str(_ROOT),
+        "REGCTL_TEST_CACHE": str(cache_folder()),
+    }
     guard = start(
         _command("guard", folder, auth_file),
         ready=ready.exists,
@@ -191,12 +196,14 @@ def _check_host() -> None:
         raise MissingServerError("a kubelet runs on Linux only")
     if os.geteuid() != 0:
         raise MissingServerError("only root can run a kubelet")
-    for program in _PROGRAMS:
+    for program in _PROGRAMS.split():
         find(program)
         if program in PROGRAMS and not is_current(PROGRAMS[program]):
             raise MissingServerError(f"{program} is too old: run `make test-servers`")
+    groups = control_groups(os.getpid())
+    if not groups:
+        raise MissingServerError(f"a kubelet needs control groups: {_CGROUPS} has none")
     try:
-        groups = control_groups(os.getpid())
         with _created(groups):
             trial = subprocess.run(
                 [*_UNSHARE.split(), "--net", "true"],
