@@ -8,6 +8,7 @@ from regctl.cli.app import App
 from tests.cli.commands.image import pushed_digest, run, tags
 from tests.conftest import Servers
 from tests.servers.docker_registry import docker_registry
+from tests.servers.programs import version_of
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
 
@@ -39,12 +40,22 @@ def test_it_asks_on_a_terminal(two_tags: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_other_tags_of_the_image_are_never_deleted_unasked(two_tags: str) -> None:
+    """distribution deletes a tag alone from version 3 on."""
     one = run("delete", f"{two_tags}:1.0", "--yes")
-    assert one.exit_code == 1
-    assert one.stderr.endswith(
-        f"error: cannot delete {two_tags}:1.0: the registry deletes by digest only, which also "
-        "deletes stable\nhint: pass --all-tags to delete all of them\n"
-    )
+    if version_of("registry") >= (3, 0):
+        assert one.exit_code == 0
+        assert one.stdout == f"image/{two_tags}:1.0 deleted\n"
+        assert tags(two_tags) == ["stable"]
+    else:
+        assert one.exit_code == 1
+        assert one.stderr.endswith(
+            f"error: cannot delete {two_tags}:1.0: the registry deletes by digest only, which "
+            "also deletes stable\nhint: pass --all-tags to delete all of them\n"
+        )
+        assert tags(two_tags) == ["1.0", "stable"]
+
+
+def test_all_tags_of_the_image_are_deleted_if_asked_for(two_tags: str) -> None:
     both = run("delete", f"{two_tags}:1.0", "--yes", "--all-tags")
     assert both.stdout == f"image/{two_tags}:1.0 deleted\nimage/{two_tags}:stable deleted\n"
     assert "garbage collection" in both.stderr
