@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 PYTEST := -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test check coverage test-servers test-floors docs picture output bench clean
+.PHONY: help demo test check coverage test-servers test-oldest test-kubelet test-floors docs picture \
+  output bench clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,8 +22,8 @@ $(BIN)/pytest: $(BIN)/regctl
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-demo: $(BIN)/regctl ## Show the main job on the screen, with the real programs if they are installed.
-	tests/servers/install.sh registry
+demo: $(BIN)/regctl ## Show the main job on the screen; YES=1 gets the real programs without a question.
+	$(BIN)/python -m tests.servers.install $(if $(YES),,--ask) registry etcd kube-apiserver
 	$(BIN)/python -m demo
 
 check: $(BIN)/pytest ## Run ruff and mypy.
@@ -31,10 +32,18 @@ check: $(BIN)/pytest ## Run ruff and mypy.
 	$(BIN)/mypy
 
 test-servers: $(BIN)/pytest ## Install the real servers that the tests run against.
-	tests/servers/install.sh
+	$(BIN)/python -m tests.servers.install
 
 test: test-servers check ## Install the servers, then run ruff, mypy and every test.
 	$(BIN)/python $(PYTEST) -m 'not kubelet'
+
+# The tests that talk to a server, against the oldest versions that regctl supports.
+test-oldest: export REGCTL_TEST_SERVERS := oldest
+test-oldest: test-servers ## Run the tests against the oldest supported servers, on Debian 12.
+	$(BIN)/python $(PYTEST) -q -m 'not kubelet'
+
+test-kubelet: test-servers ## Run the tests with a real kubelet, as root on Linux.
+	$(BIN)/python -m pytest -m kubelet
 
 coverage: $(BIN)/pytest ## Run the tests with coverage, which takes longer.
 	$(BIN)/python $(PYTEST) -m 'not kubelet' --cov --cov-report=term

@@ -188,9 +188,10 @@ def find(name: str) -> str:
 
 
 def is_current(program: Program) -> bool:
-    """Return whether `find` returns a version that is new enough."""
-    found = _found(program)[:1]
-    return bool(_given(program)) or any(not _is_old(program, path) for path in found)
+    """Return whether `find` returns the version that is asked for, or a newer one."""
+    if found := _given(program) or next(iter(_found(program)), None):
+        return (wants_oldest() and bool(program.oldest)) or not _is_old(program, found)
+    return False
 
 
 def version_of(name: str) -> tuple[int, int]:
