@@ -190,7 +190,7 @@ def test_a_damaged_layer_is_never_committed(upstream: DockerRegistry, tmp_path: 
 
 
 def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Servers) -> None:
-    """The registry is busy, then has half of the blob, then does not know the upload."""
+    """The registry is busy, has more of the blob than it said, then does not know the upload."""
     content = b"0123456789"
     blob = Blob(
         f"sha256:{hashlib.sha256(content).hexdigest()}", 10, "text/x", lambda: io.BytesIO(content)
@@ -199,11 +199,17 @@ def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Serv
     uploading = in_turn(
         Answer(202, headers={"Location": f"{place}/one"}),
         Answer(503),
+        Answer(204, headers={"Location": f"{place}/one-a", "Range": "0-2"}),
+        Answer(416, b'{"errors": [{"code": "RANGE_INVALID"}]}'),
         Answer(204, headers={"Location": f"{place}/one-b", "Range": "0-4"}),
         Answer(404, b'{"errors": [{"code": "BLOB_UPLOAD_UNKNOWN"}]}'),
         Answer(204),
         Answer(202, headers={"Location": f"{place}/two"}),
-        Answer(202, headers={"Location": f"{place}/two-b", "Range": "0-9"}),
+        Answer(416),
+        Answer(204, headers={"Location": f"{place}/two-b", "Range": "0-0"}),
+        Answer(204),
+        Answer(202, headers={"Location": f"{place}/three"}),
+        Answer(202, headers={"Location": f"{place}/three-b", "Range": "0-9"}),
         Answer(201),
     )
     seen: list[tuple[str, str, str | None, bytes]] = []
@@ -226,9 +232,15 @@ def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Serv
         ("POST", "", None, b""),
         ("PATCH", "one", None, content),
         ("GET", "one", None, b""),
+        ("PATCH", "one-a", "3-9", content[3:]),
+        ("GET", "one-a", None, b""),
         ("PATCH", "one-b", "5-9", content[5:]),
         ("DELETE", "one-b", None, b""),
         ("POST", "", None, b""),
         ("PATCH", "two", "0-9", content),
-        ("PUT", "two-b", None, b""),
+        ("GET", "two", None, b""),
+        ("DELETE", "two-b", None, b""),
+        ("POST", "", None, b""),
+        ("PATCH", "three", "0-9", content),
+        ("PUT", "three-b", None, b""),
     ]

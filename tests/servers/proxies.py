@@ -105,13 +105,29 @@ def _connect(address: str) -> socket.socket:
 
 
 def _relay(client: socket.socket, server: socket.socket, limit: Limit = lambda _: None) -> None:
-    """Copy both ways until both sides have closed, or *limit* cuts what the client sends."""
-    back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+    """
+    Copy both ways until both sides have closed, or *limit* cuts what the client sends.
+
+    The server sees a cut before the client does: it is done with what it got when the client
+    connects again.
+    """
+    cut = threading.Event()
+
+    def drop_after_cut(_count: int) -> int | None:
+        return 0 if cut.is_set() else None
+
+    back = threading.Thread(target=_copy, args=(server, client, drop_after_cut), daemon=True)
     back.start()
     if _copy(client, server, limit):
-        for side in (server, client):
-            with contextlib.suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
+        cut.set()
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_WR)
+        back.join()
+        with contextlib.suppress(OSError):
+            while server.recv(65536):
+                pass
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
     back.join()
 
 

@@ -232,6 +232,14 @@ class _UploadLostError(RegistryUnreachableError):
     """The registry no longer knows the upload: it has to start again."""
 
 
+class _WrongOffsetError(RegistryUnreachableError):
+    """
+    The registry has another part of the blob than it said.
+
+    distribution 3 may still be writing what a broken connection carried.
+    """
+
+
 class _BlobUpload:
     """
     One blob on its way to the registry: begun, sent in one chunk or several, committed.
@@ -271,7 +279,7 @@ class _BlobUpload:
                     self._client.pause(pause)
                     if self._is_committed():
                         return None
-                    self._find_offset(lost=isinstance(error, _UploadLostError))
+                    self._find_offset(error)
                 except RegctlError:
                     self._cancel()
                     raise
@@ -323,19 +331,25 @@ class _BlobUpload:
         client, repository = self._client, self._pusher.repository
         return self._committing and client.has_blob(repository, self._blob.digest)
 
-    def _find_offset(self, *, lost: bool) -> None:
-        """Ask the registry how much it received; cancel the upload if it is lost or unknown."""
+    def _find_offset(self, error: RegistryUnreachableError) -> None:
+        """
+        Ask the registry how much it received.
+
+        Cancel the upload if that is unknown, or if it is what the registry rejected before.
+        """
         self._committing = False
-        if self._location and not lost:
+        if self._location and not isinstance(error, _UploadLostError):
             try:
                 reply = self._client.send(Request("GET", self._location, self._attempt))
             except RegistryUnreachableError:
                 return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
+                rejected = self._offset if isinstance(error, _WrongOffsetError) else None
                 self._offset = min(_received_bytes(reply, default=0), self._blob.size)
                 self._keep_location(reply)
-                return
-        # distribution drops an upload if a chunk was cut off: it does not know how much arrived.
+                if self._offset != rejected:
+                    return
+        # distribution 2.8 drops an upload if a chunk was cut off.
         self._cancel()
 
     def _cancel(self) -> None:
@@ -353,8 +367,9 @@ class _BlobUpload:
         error = self._client.error_for(reply, self._attempt)
         if isinstance(error, BodyTooLargeError | DiskFullError):
             raise error
-        gone = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
-        if reply.status in gone or (
+        if reply.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise _WrongOffsetError(error.message, hint=error.hint)
+        if reply.status == HTTPStatus.NOT_FOUND or (
             reply.status == HTTPStatus.BAD_REQUEST
             and any(mark in code for code in reply.codes for mark in _LOST_UPLOAD_CODES)
         ):
