@@ -234,7 +234,7 @@ class _UploadLostError(RegistryUnreachableError):
 
 class _WrongOffsetError(RegistryUnreachableError):
     """
-    The registry has another part of the blob than it said.
+    The registry rejects the offset that it reported before.
 
     distribution 3 may still be writing what a broken connection carried.
     """
