@@ -190,7 +190,7 @@ def test_a_damaged_layer_is_never_committed(upstream: DockerRegistry, tmp_path: 
 
 
 def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Servers) -> None:
-    """The registry is busy, has more of the blob than it reported, then does not know the upload."""
+    """The registry is busy, then rejects the offset, then does not know the upload."""
     content = b"0123456789"
     blob = Blob(
         f"sha256:{hashlib.sha256(content).hexdigest()}", 10, "text/x", lambda: io.BytesIO(content)
