@@ -97,15 +97,28 @@ def start(
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, before any thread could matter
         )
     process = Process(popen, log)
+    try:
+        started = _becomes_ready(popen, ready, seconds)
+    except BaseException:  # Ctrl-C too
+        process.stop()
+        raise
+    if not started:
+        process.stop()
+        tail = log.read_text(errors="replace")[-2000:]
+        raise StartError(f"{arguments[0]} did not start:\n{tail}")
+    return process
+
+
+def _becomes_ready(
+    popen: subprocess.Popen[bytes], ready: Callable[[], bool], seconds: float
+) -> bool:
     deadline = time.monotonic() + seconds
     # A dead program is not ready, even if another one answers on its port.
     while popen.poll() is not None or not ready():
         if popen.poll() is not None or time.monotonic() > deadline:
-            process.stop()
-            tail = log.read_text(errors="replace")[-2000:]
-            raise StartError(f"{arguments[0]} did not start:\n{tail}")
+            return False
         time.sleep(0.01)
-    return process
+    return True
 
 
 @contextmanager

@@ -247,6 +247,16 @@ def test_a_program_that_does_not_start_says_why(tmp_path: Path) -> None:
         process.start(arguments, ready=lambda: False, log=tmp_path / "log")
 
 
+def test_a_program_is_stopped_if_the_wait_for_it_is_interrupted(tmp_path: Path) -> None:
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    arguments = [sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)]
+    with pytest.raises(KeyboardInterrupt):
+        process.start(arguments, ready=interrupt, log=tmp_path / "log")
+    assert groups_of(tmp_path) == set()
+
+
 def test_a_missing_program_names_the_target_that_installs_it() -> None:
     with pytest.raises(programs.MissingServerError, match="make test-servers"):
         programs.find("no-such-program")
