@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,17 @@ from tests.servers.standin_api import RESET, Fault, StandinApi, standin_api
 
 
 @pytest.fixture
-def api() -> Iterator[StandinApi]:
-    with standin_api() as running:
-        yield running
+def api(serve: Servers, tmp_path: Path) -> StandinApi:
+    return serve(standin_api(tmp_path))
 
 
 def highest(_low: float, high: float) -> float:
     return high
 
 
-def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) -> Cluster:
-    file = api.kubeconfig(folder / "kubeconfig")
+def connect(api: StandinApi, clock: Clock, timeout: float = 30) -> Cluster:
     return Cluster(
-        Kubeconfig({}, file),
+        Kubeconfig({}, api.kubeconfig),
         timeout=timeout,
         backoff=Backoff(tries=1000, base=1, cap=4, uniform=highest),
         clock=clock,
@@ -47,51 +44,49 @@ def connect(api: StandinApi, folder: Path, clock: Clock, timeout: float = 30) ->
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_retry_waits_for_the_time_in_retry_after(
-    api: StandinApi, tmp_path: Path, status: int
-) -> None:
+def test_a_retry_waits_for_the_time_in_retry_after(api: StandinApi, status: int) -> None:
     """The body of a 429 is plain text, and the pause gets jitter."""
     api.faults += [Fault(status, {"Retry-After": "7"}, "Too many requests")] * 2
     clock = Clock()
-    assert connect(api, tmp_path, clock).get(SECRETS, "a", "x") is None
+    assert connect(api, clock).get(SECRETS, "a", "x") is None
     assert len(api.requests) == 3
     assert all(7 < pause < 10 for pause in clock.slept)
 
 
-def test_without_retry_after_each_pause_is_longer(api: StandinApi, tmp_path: Path) -> None:
+def test_without_retry_after_each_pause_is_longer(api: StandinApi) -> None:
     api.faults += [Fault(503)] * 4
     clock = Clock()
-    connect(api, tmp_path, clock).get(SECRETS, "a", "x")
+    connect(api, clock).get(SECRETS, "a", "x")
     assert clock.slept == [1, 2, 4, 4]
 
 
-def test_a_reset_connection_is_retried(api: StandinApi, tmp_path: Path) -> None:
+def test_a_reset_connection_is_retried(api: StandinApi) -> None:
     api.faults += [RESET, RESET]
     manifest = {"metadata": {"name": "x", "namespace": "a"}}
-    assert connect(api, tmp_path, Clock()).apply(SECRETS, manifest).status == 201
+    assert connect(api, Clock()).apply(SECRETS, manifest).status == 201
     assert [method for method, _ in api.requests] == ["PATCH"] * 3
 
 
-def test_after_the_timeout_the_last_answer_is_the_error(api: StandinApi, tmp_path: Path) -> None:
+def test_after_the_timeout_the_last_answer_is_the_error(api: StandinApi) -> None:
     api.faults += [Fault(429, {"Retry-After": "1"})] * 100
     clock = Clock()
     with pytest.raises(ClusterError, match="too many requests") as caught:
-        connect(api, tmp_path, clock, timeout=10).get(SECRETS, "a", "x")
+        connect(api, clock, timeout=10).get(SECRETS, "a", "x")
     assert "again" in (caught.value.hint or "")
     assert clock.now <= 10
 
 
-def test_a_retry_after_beyond_the_timeout_fails_at_once(api: StandinApi, tmp_path: Path) -> None:
+def test_a_retry_after_beyond_the_timeout_fails_at_once(api: StandinApi) -> None:
     api.faults.append(Fault(503, {"Retry-After": "3600"}))
     clock = Clock()
     with pytest.raises(ClusterUnreachableError, match="503"):
-        connect(api, tmp_path, clock).get(SECRETS, "a", "x")
+        connect(api, clock).get(SECRETS, "a", "x")
     assert clock.slept == []
 
 
-def test_after_a_timeout_later_requests_fail_at_once(api: StandinApi, tmp_path: Path) -> None:
+def test_after_a_timeout_later_requests_fail_at_once(api: StandinApi) -> None:
     api.faults += [Fault(503)] * 1000
-    cluster = connect(api, tmp_path, Clock(), timeout=5)
+    cluster = connect(api, Clock(), timeout=5)
     with pytest.raises(ClusterUnreachableError):
         cluster.get(SECRETS, "a", "x")
     asked = len(api.requests)
@@ -101,10 +96,10 @@ def test_after_a_timeout_later_requests_fail_at_once(api: StandinApi, tmp_path: 
 
 
 def test_a_request_that_waits_for_a_retry_fails_when_the_run_is_interrupted(
-    api: StandinApi, tmp_path: Path
+    api: StandinApi,
 ) -> None:
     api.faults += [Fault(503)] * 10
-    cluster = connect(api, tmp_path, Clock())
+    cluster = connect(api, Clock())
     cluster.sleep = None
     cluster.stop()
     with pytest.raises(ClusterUnreachableError, match="interrupted before another try"):
@@ -112,11 +107,10 @@ def test_a_request_that_waits_for_a_retry_fails_when_the_run_is_interrupted(
     assert len(api.requests) == 1
 
 
-def test_a_slow_answer_times_out(api: StandinApi, tmp_path: Path) -> None:
+def test_a_slow_answer_times_out(api: StandinApi) -> None:
     released = threading.Event()
     api.before = lambda _method, _path: [released.wait()].clear()
-    file = api.kubeconfig(tmp_path / "kubeconfig")
-    cluster = Cluster(Kubeconfig({}, file), timeout=0.2)
+    cluster = Cluster(Kubeconfig({}, api.kubeconfig), timeout=0.2)
     try:
         with pytest.raises(ClusterUnreachableError, match="timed out"):
             cluster.get(SECRETS, "a", "x")
@@ -134,11 +128,11 @@ def test_a_slow_answer_times_out(api: StandinApi, tmp_path: Path) -> None:
     ],
 )
 def test_another_server_is_an_error_and_its_body_is_not_shown(
-    api: StandinApi, tmp_path: Path, fault: Fault
+    api: StandinApi, fault: Fault
 ) -> None:
     api.faults.append(fault)
     with pytest.raises(ClusterError, match="not a Kubernetes API server") as caught:
-        connect(api, tmp_path, Clock()).get(SECRETS, "a", "x")
+        connect(api, Clock()).get(SECRETS, "a", "x")
     assert "html" not in caught.value.message
 
 
@@ -167,9 +161,7 @@ def test_a_busy_server_serves_all_requests_in_the_end(serve: Servers, tmp_path: 
     assert 429 in seen
 
 
-def test_ctrl_c_prints_what_was_done_and_what_was_not_started(
-    api: StandinApi, tmp_path: Path
-) -> None:
+def test_ctrl_c_prints_what_was_done_and_what_was_not_started(api: StandinApi) -> None:
     """The PATCH for the second namespace sends the signal, so the others never start."""
     process: list[subprocess.Popen[str]] = []
     started = threading.Event()
@@ -183,7 +175,7 @@ def test_ctrl_c_prints_what_was_done_and_what_was_not_started(
     spaces = ",".join(f"ns-{number}" for number in range(6))
     environ = {
         **os.environ,
-        "KUBECONFIG": str(api.kubeconfig(tmp_path / "kubeconfig")),
+        "KUBECONFIG": str(api.kubeconfig),
         "REGCTL_PASSWORD": "hunter2",
     }
     flags = ["--server", "r.io", "--username", "alice", "--workers", "1", "-n", spaces]
@@ -201,7 +193,7 @@ def test_ctrl_c_prints_what_was_done_and_what_was_not_started(
     assert process[0].returncode == 130, err
     done = [f"ns-{number}/secret/r.io created" for number in range(len(out.splitlines()))]
     assert out.splitlines() == done
-    assert len(api.secrets) == len(done)
+    assert len(api.store.objects) == len(done)
     assert err.count("was not started") == 6 - len(done)
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err

@@ -46,18 +46,16 @@ class AuditEvent:
 
 
 @dataclass
-class ApiServer:
-    """A running API server; all users except `admin` start without rights."""
+class Api:
+    """The API of a server, used without regctl; *folder* is for its files."""
 
     url: str
     folder: Path
-    arguments: Sequence[str]
-    process: Process = field(init=False, repr=False)
 
     @property
-    def ca_file(self) -> Path:
-        """The certificate that makes the server trusted."""
-        return self.folder / "certs" / "apiserver.crt"
+    def ca_file(self) -> Path | None:
+        """The certificate that makes the server trusted, if it uses TLS."""
+        return None
 
     @property
     def kubeconfig(self) -> Path:
@@ -67,16 +65,14 @@ class ApiServer:
     def kubeconfig_for(self, user: str, *, namespace: str = "default") -> Path:
         """Write and return a kubeconfig of *user*."""
         path = self.folder / f"kubeconfig-{user}-{namespace}"
+        cluster = {"server": self.url}
+        if self.ca_file is not None:
+            cluster["certificate-authority"] = str(self.ca_file)
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)},
-                }
-            ],
+            "clusters": [{"name": "test", "cluster": cluster}],
             "users": [{"name": user, "user": {"token": token_of(user)}}],
             "contexts": [
                 {
@@ -119,8 +115,8 @@ class ApiServer:
                 return error.code, _decoded(error.read())
 
     @cached_property
-    def _context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.ca_file))
+    def _context(self) -> ssl.SSLContext | None:
+        return ssl.create_default_context(cafile=str(self.ca_file)) if self.ca_file else None
 
     # Objects
 
@@ -155,6 +151,29 @@ class ApiServer:
     def secret(self, namespace: str, name: str) -> dict[str, Any]:
         """Return a Secret that must exist."""
         return self.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+
+    def _must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        status, answer = self.request(method, path, body)
+        while status == http.client.TOO_MANY_REQUESTS:
+            status, answer = self.request(method, path, body)
+        if status >= 300:
+            raise AssertionError(f"{method} {path}: {status} {answer.get('message')}")
+        return answer
+
+
+@dataclass
+class ApiServer(Api):
+    """A running API server; all users except `admin` start without rights."""
+
+    arguments: Sequence[str]
+    process: Process = field(init=False, repr=False)
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that makes the server trusted."""
+        return self.folder / "certs" / "apiserver.crt"
+
+    # Rights
 
     def grant(self, user: str, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
         """Give *user* a Role in one namespace."""
@@ -200,14 +219,6 @@ class ApiServer:
     def revoke_cluster(self, name: str) -> None:
         """Delete the binding of a ClusterRole."""
         self._must("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}")
-
-    def _must(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        status, answer = self.request(method, path, body)
-        while status == http.client.TOO_MANY_REQUESTS:
-            status, answer = self.request(method, path, body)
-        if status >= 300:
-            raise AssertionError(f"{method} {path}: {status} {answer.get('message')}")
-        return answer
 
     # Faults
 
