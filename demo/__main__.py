@@ -1,156 +1,137 @@
 """
-The main job on the screen: users, a registry that accepts them, the catalog, pull secrets.
+The main job on the screen: users, pull secrets, a pull that fails, and a rotation.
 
-`make demo` runs it. Every command is printed before it runs. The demo uses docker-registry and
-kube-apiserver if they are installed, else a stand-in registry and a client-side dry run, and says
-so. At the end its servers are stopped, and its folder `.demo` in this checkout is removed.
+`make demo` runs it. Every command is printed before it runs. The demo uses a real registry and a
+real API server if they are installed, else stand-ins. At the end, and after Ctrl-C, its servers are
+stopped and its folder `.demo` is removed.
 """
 
-import os
-import shlex
+import argparse
+import base64
 import shutil
-import subprocess
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
-from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.errors import RegctlError
-from tests.servers.docker_registry import docker_registry
-from tests.servers.kubernetes import api_server
-from tests.servers.programs import MissingServerError, describe, find
-from tests.servers.standin_registry import StandinRegistry, standin_registry
+from demo.pulls import Puller
+from demo.servers import Servers
+from demo.shell import DemoError, Shell
+from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfigjson import encode_dockerconfigjson
+from tests.servers.kubernetes import MERGE_PATCH, Api
+from tests.servers.process import StartError
 
 FOLDER = Path(__file__).parent.parent / ".demo"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NAMESPACES = ("team-a", "team-b", "team-c")
-STANDIN_FLAG = "--stand-in"
-GENERATED = '"$PW"'
+REGCRED = "regcred"
+IMAGE = "demo/hello:1.0"
 
 
-def say(text: str) -> None:
-    """Print a line of the demo, apart from the output of the commands."""
-    print(f"\n# {text}", flush=True)
+def show(shell: Shell, servers: Servers) -> None:
+    """Run the commands, with what happens around them."""
+    shell.say("Users are lines of the file `auth`. One gets a generated password.")
+    shell.export_output("REGCTL_PASSWORD", "regctl adduser ci --generate")
+    shell.run("REGCTL_PASSWORD='correct horse' regctl adduser alice")
+    shell.run("regctl users")
+
+    ci = ("ci", shell.variables["REGCTL_PASSWORD"])
+    host = servers.registry(shell.folder / "auth", IMAGE, ci)
+    shell.say("A registry reads this file and accepts its users.")
+    shell.export(REGCTL_REGISTRY=host, REGCTL_USERNAME="ci")
+    shell.run("regctl catalog --plain-http")
+    shell.say("A wrong password has its own message, and exit code 4.")
+    shell.run("REGCTL_PASSWORD=wrong regctl catalog --plain-http", fails_with=4)
+
+    shell.say("An API server starts, with three namespaces that pull from this registry.")
+    cluster = servers.cluster()
+    for namespace in NAMESPACES:
+        cluster.create_namespace(namespace)
+        cluster.create_service_account(namespace)
+    shell.export(KUBECONFIG=str(cluster.kubeconfig.relative_to(shell.folder)))
+    everywhere = f"-n {','.join(NAMESPACES)}"
+    create = f"regctl secret create {REGCRED} {everywhere} --attach default"
+    shell.say("Each namespace gets the password as a pull secret.")
+    shell.run(create)
+    shell.say("The same command again has nothing to change.")
+    shell.run(create)
+
+    change_password(cluster, "team-b", host)
+    shell.say("Somebody changed the Secret of team-b by hand, and its Pods cannot pull. Why?")
+    doctor = f"regctl doctor {host}/{IMAGE} -n team-b --platform linux/amd64 --plain-http"
+    hint = shell.hint_of(doctor, fails_with=1)
+    shell.say("The hint is the command that repairs it.")
+    shell.run(hint)
+    shell.run(doctor)
+
+    shell.say("A new password for ci, while a client pulls in all namespaces all the time.")
+    shell.unset("REGCTL_USERNAME", "REGCTL_PASSWORD")
+    puller = Puller(cluster, NAMESPACES, REGCRED, host, IMAGE)
+    with puller.all_the_time():
+        shell.run(f"regctl rotate ci {everywhere} --grace 5s --plain-http")
+    shell.say(f"The client made {puller.pulls} pulls, {puller.failed} failed.")
+    if puller.failed:
+        raise DemoError("pulls failed during the rotation")
+    shell.run("regctl users")
 
 
-def run(
-    *arguments: str,
-    stdin: str | None = None,
-    shown: str | None = None,
-    expect: int = 0,
-    env: dict[str, str] | None = None,
-    keep: bool = False,
-) -> str:
-    """
-    Print a command, run it, and stop the demo if its exit code is not *expect*.
-
-    *shown* is printed for *stdin*, by default the variable of the generated password. *keep*
-    returns standard output in place of printing it.
-    """
-    typed = GENERATED if shown is None else shown
-    pipe = f"printf %s {typed} | " if stdin is not None else ""
-    line = f"regctl {shlex.join(arguments)}"
-    line = f"PW=$({line})" if keep else line
-    print(f"$ {pipe}{line}", flush=True)
-    process = subprocess.run(
-        [str(Path(sys.executable).with_name("regctl")), *arguments],
-        cwd=FOLDER,
-        env={"PATH": os.environ["PATH"], "HOME": str(FOLDER / "home"), **(env or {})},
-        input=stdin,
-        text=True,
-        stdout=subprocess.PIPE if keep else None,
-        check=False,
+def change_password(cluster: Api, namespace: str, host: str) -> None:
+    """Put another password into a pull secret, as `kubectl edit` does."""
+    content = encode_dockerconfigjson({host: Credential("ci", "another")})
+    cluster.request(
+        "PATCH",
+        f"/api/v1/namespaces/{namespace}/secrets/{REGCRED}?fieldManager=kubectl-edit",
+        {"data": {".dockerconfigjson": base64.b64encode(content).decode()}},
+        content_type=MERGE_PATCH,
     )
-    if process.returncode:
-        print(f"(exit code {process.returncode})", flush=True)
-    if process.returncode != expect:
-        sys.exit(f"the demo expected exit code {expect}")
-    return (process.stdout or "").strip()
 
 
-def missing(*programs: str) -> str | None:
-    """Return why the real programs cannot be used, or None if they can."""
-    if STANDIN_FLAG in sys.argv[1:]:
-        return f"{STANDIN_FLAG} was passed"
-    try:
-        for program in programs:
-            find(program)
-    except MissingServerError as error:
-        return str(error)
-    return None
-
-
-@contextmanager
-def some_registry(password: str) -> Iterator[tuple[str, str]]:
-    """Run a registry with the demo's auth file and one image; yield its host and its kind."""
-    auth_file = FOLDER / "auth"
-    if reason := missing("registry"):
-        state = StandinRegistry(tags={"demo/hello": ["1.0"]}, allows=verifier(auth_file))
-        with standin_registry(state) as standin:
-            yield standin.host, f"a stand-in registry ({reason})"
-        return
-    with docker_registry(FOLDER / "registry", auth_file=auth_file) as registry:
-        registry.push_image("demo/hello", "1.0", user=("ci", password))
-        yield registry.host, describe("registry")
-
-
-def verifier(auth_file: Path) -> Callable[[str, str], bool]:
-    """Return the stand-in's check of a user and password: regctl's own, of the auth file."""
-
-    def check(user: str, password: str) -> bool:
+def run(folder: Path, *, stand_in: bool) -> list[str]:
+    """Run the demo with its files in a new *folder*, and remove it; return what was used."""
+    with ExitStack() as stack:
+        folder.mkdir(parents=True)
+        stack.callback(shutil.rmtree, folder)
+        servers = Servers(stack, folder, stand_in)
         try:
-            HtpasswdFile.read(auth_file).verify(user, password)
-        except RegctlError:
-            return False
-        return True
+            show(Shell(folder), servers)
+        finally:
+            ignore_signals()
+    return servers.used
 
-    return check
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """End the demo in order, after Ctrl-C or SIGTERM."""
+    ignore_signals()
+    sys.exit(128 + number)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt the end of the demo."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> None:
-    """Run the demo and list the programs that it used."""
+    """Run the demo, and say what it used."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Show regctl's main job.")
+    parser.add_argument("--stand-in", action="store_true", help="use no real servers")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="a new folder for its files  [default: .demo]"
+    )
+    arguments = parser.parse_args()
+    # Only a demo that was killed leaves it.
     shutil.rmtree(FOLDER, ignore_errors=True)
-    (FOLDER / "home").mkdir(parents=True)
+    for number in SIGNALS:
+        signal.signal(number, stop)
     try:
-        with ExitStack() as stack:
-            used = show(stack)
-    finally:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-    say("Done. The demo used:")
-    for program in used:
-        print(f"  - {program}")
-
-
-def show(stack: ExitStack) -> list[str]:
-    """Run the commands; return the programs that were used."""
-    say("Two users in the auth file: one with a generated password, one with a chosen one.")
-    password = run("adduser", "ci", "--generate", keep=True)
-    run("adduser", "alice", "--password-stdin", stdin="correct horse", shown="'correct horse'")
-    run("users")
-
-    host, kind = stack.enter_context(some_registry(password))
-    say(f"A registry reads this file: {kind}, on {host}.")
-    catalog = ("catalog", host, "--plain-http", "--username", "ci", "--password-stdin")
-    run(*catalog, stdin=password)
-    say("A wrong password has its own message and its own exit code.")
-    run(*catalog, stdin="wrong", shown="wrong", expect=4)
-
-    create = ("secret", "create", "--server", host, "--username", "ci", "--password-stdin")
-    namespaces = [word for name in NAMESPACES for word in ("-n", name)]
-    if reason := missing("etcd", "kube-apiserver"):
-        say(f"No API server ({reason}): the manifests that regctl would apply.")
-        run(*create, *namespaces, "--dry-run=client", "-o", "yaml", stdin=password)
-        return [kind, "a client-side dry run in place of an API server"]
-    cluster = stack.enter_context(api_server(FOLDER / "kubernetes"))
-    for name in NAMESPACES:
-        cluster.create_namespace(name)
-    say("The password goes to three namespaces as pull secrets.")
-    print(f"$ export KUBECONFIG={cluster.kubeconfig}")
-    env = {"KUBECONFIG": str(cluster.kubeconfig)}
-    run(*create, *namespaces, stdin=password, env=env)
-    say("The same command again has nothing to do.")
-    run(*create, *namespaces, stdin=password, env=env)
-    return [kind, "a real kube-apiserver with etcd"]
+        used = run(arguments.folder.absolute(), stand_in=arguments.stand_in)
+    except (DemoError, StartError) as error:
+        sys.exit(f"the demo failed: {error}")
+    print("\nDone. Nothing is left of the demo, which used:")
+    for server in used:
+        print(f"  - {server}")
 
 
 if __name__ == "__main__":
