@@ -13,6 +13,7 @@ from regctl import errors
 from regctl.cli import errors as cli_errors
 from regctl.cli.main import INTERRUPTED
 from tests.cli import parse
+from tests.servers.programs import PROGRAMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -60,6 +61,21 @@ def test_every_environment_variable_of_ours_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     ours = set(re.findall(r"REGCTL_[A-Z_]+", source)) - INTERNAL
     assert ours == {name for name in VARIABLES if name.startswith("REGCTL_")}
+
+
+def test_the_supported_versions_are_those_that_the_tests_run() -> None:
+    row = re.compile(r"^\| (.*) \| (.*) \|$", re.MULTILINE)
+    tested = dict(row.findall(README[README.index("## Supported versions") :]))
+    for program, cell in (
+        ("kube-apiserver", "Kubernetes: API server"),
+        ("kubelet", "Kubernetes: kubelet, with containerd"),
+        ("registry", "Docker registry (distribution); `registry apply` installs 3"),
+        ("olareg", "olareg, a registry without a catalog"),
+    ):
+        row_of_table = PROGRAMS[program]
+        assert row_of_table.module is not None
+        current = ".".join(row_of_table.module.version.lstrip("v").split(".")[:2])
+        assert tested[cell].startswith(", ".join(filter(None, (current, row_of_table.oldest))))
 
 
 def test_the_picture_shows_commands_that_exist() -> None:

@@ -224,8 +224,8 @@ _ALL = (
     AuthFileReader(
         "distribution",
         *_cells(
-            "distribution 2.8: registry/auth/htpasswd/htpasswd.go; run in the tests",
-            "distribution 2.8: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
+            "distribution 2.8, 3.1: registry/auth/htpasswd/htpasswd.go; run in the tests",
+            "distribution 2.8, 3.1: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
             ok="bcrypt",
             uses_last="duplicate",
             rejects_user="bom",
