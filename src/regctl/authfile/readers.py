@@ -225,7 +225,7 @@ _ALL = (
         "distribution",
         *_cells(
             "distribution 2.8, 3.1: registry/auth/htpasswd/htpasswd.go; run in the tests",
-            "distribution 2.8, 3.1: registry/auth/htpasswd/htpasswd.go, access.go; run in the tests",
+            "distribution 2.8, 3.1: registry/auth/htpasswd/{access,htpasswd}.go; run in the tests",
             ok="bcrypt",
             uses_last="duplicate",
             rejects_user="bom",
