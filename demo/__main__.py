@@ -121,13 +121,14 @@ def main() -> None:
         "--folder", type=Path, default=FOLDER, help="a new folder for its files  [default: .demo]"
     )
     arguments = parser.parse_args()
-    # Only a demo that was killed leaves it.
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    if arguments.folder == FOLDER:
+        # A demo that was killed left it.
+        shutil.rmtree(FOLDER, ignore_errors=True)
     for number in SIGNALS:
         signal.signal(number, stop)
     try:
         used = run(arguments.folder.absolute(), stand_in=arguments.stand_in)
-    except (DemoError, StartError) as error:
+    except (DemoError, StartError, FileExistsError) as error:
         sys.exit(f"the demo failed: {error}")
     print("\nDone. Nothing is left of the demo, which used:")
     for server in used:
