@@ -23,6 +23,7 @@ from tests.conftest import Servers
 from tests.saved_images import Layout
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.nginx import nginx
+from tests.servers.olareg import olareg
 from tests.servers.programs import version_of
 from tests.servers.proxies import cutting_proxy
 from tests.servers.standin_registry import (
@@ -107,6 +108,17 @@ def test_a_connection_that_is_cut_again_and_again(saved: Path, upstream: DockerR
             ):
                 push(saved, proxy.host)
             assert b"1.0" not in tags(upstream)
+
+
+def test_olareg_keeps_what_it_received_before_a_cut(
+    saved: Path, serve: Servers, tmp_path: Path
+) -> None:
+    registry = serve(olareg(tmp_path / "olareg"))
+    with cutting_proxy(registry.host, range(100_000, 9_000_000, 100_000)) as proxy:
+        assert push(saved, proxy.host).count("uploaded") == 3
+    assert len(proxy.done) >= len(LAYER) // 100_000
+    assert proxy.sent < 2 * len(LAYER)
+    assert b"1.0" in tags(registry)
 
 
 def test_a_connection_that_is_lost_for_good_leaves_no_tag(

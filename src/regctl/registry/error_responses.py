@@ -151,7 +151,8 @@ def _bad_request(
 
 
 def _not_found(reply: Response, attempt: str) -> RegctlError:
-    if reply.errors or reply.method == "HEAD" or "/manifests/" in reply.url:
+    is_registry = reply.errors or "Docker-Distribution-Api-Version" in reply.headers
+    if is_registry or reply.method == "HEAD" or "/manifests/" in reply.url:
         return NotInRegistryError(f"{attempt}: not found")
     return NotARegistryError(
         f"{attempt}: the server at {host_of(reply.url)} is not a registry",

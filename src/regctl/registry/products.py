@@ -74,7 +74,10 @@ def catalog_error(registry: Registry, error: RegctlError) -> RegctlError | None:
                 hint=product.hint,
             )
     if isinstance(error, NotInRegistryError):
-        return NoCatalogError(f"{error}: the registry has no catalog")
+        return NoCatalogError(
+            f"{error}: the registry has no catalog",
+            hint=f"`regctl tags {registry}/NAME` lists the tags of a repository",
+        )
     return None
 
 

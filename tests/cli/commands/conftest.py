@@ -4,9 +4,19 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Servers
 from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry
+from tests.servers.olareg import olareg
 
 LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+@pytest.fixture(scope="session")
+def without_catalog(
+    serve_session: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> DockerRegistry:
+    """olareg, a registry that has no catalog; each test has a repository of its own there."""
+    return serve_session(olareg(tmp_path_factory.mktemp("olareg")))
 
 
 @pytest.fixture(scope="session")

@@ -161,6 +161,17 @@ def test_an_empty_catalog_may_show_more_to_a_user(serve: Servers) -> None:
     assert "a user may see more" in result.stderr
 
 
+@pytest.mark.parametrize("form", [[], ["--tags"], ["--long"]])
+def test_a_registry_without_a_catalog(without_catalog: DockerRegistry, form: list[str]) -> None:
+    host = without_catalog.host
+    result = catalog_of(host, *form)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"error: cannot list the repositories of {host}: not found: the registry has no catalog\n"
+        f"hint: `regctl tags {host}/NAME` lists the tags of a repository\n"
+    )
+
+
 def test_control_characters_in_a_name_are_escaped(serve: Servers) -> None:
     host = serve(standin_registry(StandinRegistry(tags={"a\x1b[2Jb": ["1"]}))).host
     assert catalog_of(host).stdout == "a\\x1b[2Jb\n"

@@ -149,6 +149,22 @@ def test_another_web_server_is_not_a_registry(serve: Servers, tmp_path: Path) ->
     assert "is not a registry" in result.stdout
 
 
+def test_a_registry_without_a_catalog_passes_with_a_warning(
+    without_catalog: DockerRegistry,
+) -> None:
+    result = ping(without_catalog.host, "--plain-http", "--upload", "2M")
+    assert result.exit_code == 0, result.stderr
+    assert states(result) == {
+        "name": "ok",
+        "connection": "ok",
+        "registry": "ok",
+        "authentication": "warning",
+        "password": "skipped",
+        "catalog": "warning",
+        "upload": "ok",
+    }
+
+
 def test_harbor_passes_with_its_token_server(serve: Servers) -> None:
     product = serve(harbor())
     result = ping(

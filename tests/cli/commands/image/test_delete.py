@@ -7,7 +7,7 @@ import pytest
 from regctl.cli.app import App
 from tests.cli.commands.image import pushed_digest, run, tags
 from tests.conftest import Servers
-from tests.servers.docker_registry import docker_registry
+from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.programs import version_of
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
@@ -116,6 +116,23 @@ def test_only_the_tag_is_deleted_if_the_registry_can_do_that(serve: Servers) -> 
     result = run("delete", f"{host}/team/app:1.0", "--yes")
     assert result.stdout == f"image/{host}/team/app:1.0 deleted\n", result.stderr
     assert deleted == ["/v2/team/app/manifests/1.0"]
+
+
+def test_olareg_deletes_a_tag_alone_and_a_digest_with_its_tags(
+    without_catalog: DockerRegistry, archive: Path
+) -> None:
+    app = f"{without_catalog.host}/delete/app"
+    digest = pushed_digest(run("push", archive, app))
+    for tag in ("stable", "edge"):
+        assert run("tag", f"{app}:1.0", tag).exit_code == 0
+    one = run("delete", f"{app}:1.0", "--yes")
+    assert one.stdout == f"image/{app}:1.0 deleted\n", one.stderr
+    assert tags(app) == ["edge", "stable"]
+    assert run("inspect", f"{app}@{digest}").exit_code == 0
+    rest = run("delete", f"{app}@{digest}", "--yes")
+    assert rest.stdout == f"image/{app}:edge deleted\nimage/{app}:stable deleted\n", rest.stderr
+    assert tags(app) == []
+    assert run("inspect", f"{app}@{digest}").exit_code == 1
 
 
 def test_a_registry_that_deletes_nothing_says_what_to_set(
