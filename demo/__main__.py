@@ -30,7 +30,7 @@ REGCRED = "regcred"
 IMAGE = "demo/hello:1.0"
 
 
-def show(shell: Shell, servers: Servers) -> None:
+def show(shell: Shell, servers: Servers, grace: str) -> None:
     """Run the commands, with what happens around them."""
     shell.say("Users are lines of the file `auth`. One gets a generated password.")
     shell.export_output("REGCTL_PASSWORD", "regctl adduser ci --generate")
@@ -70,7 +70,7 @@ def show(shell: Shell, servers: Servers) -> None:
     shell.unset("REGCTL_USERNAME", "REGCTL_PASSWORD")
     puller = Puller(cluster, NAMESPACES, REGCRED, host, IMAGE)
     with puller.all_the_time():
-        shell.run(f"regctl rotate ci {everywhere} --grace 5s --plain-http")
+        shell.run(f"regctl rotate ci {everywhere} --grace {grace} --plain-http")
     shell.say(f"The client made {puller.pulls} pulls, {puller.failed} failed.")
     if puller.failed:
         raise DemoError("pulls failed during the rotation")
@@ -88,14 +88,14 @@ def change_password(cluster: Api, namespace: str, host: str) -> None:
     )
 
 
-def run(folder: Path, *, stand_in: bool) -> list[str]:
+def run(folder: Path, grace: str, *, stand_in: bool) -> list[str]:
     """Run the demo with its files in a new *folder*, and remove it; return what was used."""
     with ExitStack() as stack:
         folder.mkdir(parents=True)
         stack.callback(shutil.rmtree, folder)
         servers = Servers(stack, folder, stand_in)
         try:
-            show(Shell(folder), servers)
+            show(Shell(folder), servers, grace)
         finally:
             ignore_signals()
     return servers.used
@@ -120,6 +120,9 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="a new folder for its files  [default: .demo]"
     )
+    parser.add_argument(
+        "--grace", default="5s", help="accept both passwords for this time  [default: 5s]"
+    )
     arguments = parser.parse_args()
     if arguments.folder == FOLDER:
         # A demo that was killed left it.
@@ -127,7 +130,7 @@ def main() -> None:
     for number in SIGNALS:
         signal.signal(number, stop)
     try:
-        used = run(arguments.folder.absolute(), stand_in=arguments.stand_in)
+        used = run(arguments.folder.absolute(), arguments.grace, stand_in=arguments.stand_in)
     except (DemoError, StartError, FileExistsError) as error:
         sys.exit(f"the demo failed: {error}")
     print("\nDone. Nothing is left of the demo, which used:")
