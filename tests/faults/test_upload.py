@@ -44,7 +44,8 @@ def run(*args: str) -> Result:
 
 def push(source: Path, host: str, *, chunk: int | None = None) -> PushedImage:
     """Push with the library, without pauses between tries."""
-    client = RegistryClient(Registry.parse(host), settings=ConnectionSettings(plain_http=True))
+    settings = ConnectionSettings(plain_http=True, backoff=Backoff(tries=4, base=0.001))
+    client = RegistryClient(Registry.parse(host), settings=settings)
     pusher = ImagePusher(
         client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=ChunkSize(chunk)
     )
