@@ -1,4 +1,4 @@
-"""The registry client with Debian's docker-registry, and with a stand-in for its faults."""
+"""The registry client with distribution, and with a stand-in for its faults."""
 
 import datetime as dt
 import shutil

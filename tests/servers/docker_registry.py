@@ -1,4 +1,4 @@
-"""Debian's docker-registry, and images to push to it."""
+"""distribution's registry, and images to push to it."""
 
 import base64
 import hashlib
