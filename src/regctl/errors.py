@@ -101,6 +101,10 @@ class WrongPasswordError(NotAuthenticatedError):
     """The password does not match the user's hash in the auth file."""
 
 
+class LockoutError(RegctlError):
+    """The change would leave nobody, or none of the present users; nothing was changed."""
+
+
 class UnsuitableAuthFileError(RegctlError):
     """The auth file would not work for its reader; nothing was uploaded."""
 

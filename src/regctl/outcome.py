@@ -13,6 +13,7 @@ from regctl.errors import (
     FieldOwnedError,
     ForeignObjectError,
     ImmutableError,
+    LockoutError,
     PartlyDoneError,
     RegctlError,
 )
@@ -61,8 +62,8 @@ class Outcome:
 
 def result_of_error(error: RegctlError) -> Result:
     """Return `refused` if regctl left the object alone on purpose, else `failed`."""
-    on_purpose = isinstance(error, ForeignObjectError | ImmutableError | FieldOwnedError)
-    return "refused" if on_purpose else "failed"
+    on_purpose = ForeignObjectError | ImmutableError | FieldOwnedError | LockoutError
+    return "refused" if isinstance(error, on_purpose) else "failed"
 
 
 def failure_of(outcomes: Sequence[Outcome]) -> RegctlError | None:

@@ -1,6 +1,7 @@
 """Users in a file, in a Secret of the real API server, and in both."""
 
 import base64
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from regctl.authfile import hashes, readers
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.push import prepare
-from regctl.authsecret.secret import AuthSecret, fetch, read
+from regctl.authsecret.secret import ADDED_USERS, AuthSecret, fetch, read
 from regctl.authsecret.store import FileStore, SecretStore, UserStore
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
@@ -83,6 +84,35 @@ def test_the_secret_follows_the_file(secret: SecretStore, file: FileStore) -> No
     assert names(live(both)) == ["alice", "bob"]
     assert both.read().content.startswith(b"# ours\n"), "the file keeps its comments"
     assert b"#" not in live(both).content
+
+
+def test_only_the_secret_alone_marks_the_users_that_were_added(
+    kubernetes: ApiServer, secret: SecretStore, file: FileStore
+) -> None:
+    def marked() -> str | None:
+        metadata = kubernetes.secret(secret.namespace, NAME)["metadata"]
+        mark: str | None = metadata.get("annotations", {}).get(ADDED_USERS)
+        return mark
+
+    secret.add("ci-2", "second")
+    secret.add("ci-3", "third")
+    secret.add("alice", "fourth")
+    assert marked() == "ci-2\nci-3"
+    secret.remove("ci-2")
+    assert marked() == "ci-3"
+    file.add("ci-3", "third")
+    SecretStore(secret.cluster, secret.namespace, NAME, READER, file).add("bob", "second")
+    assert marked() is None
+
+
+def test_an_expired_user_of_the_file_is_locked(file: FileStore, secret: SecretStore) -> None:
+    file.path.write_text(f"#regctl:expires bob:2026-01-31\nbob:{hashes.make('x', cost=4)}\n{LINE}")
+    for day, expected in ((30, ["bob", "alice"]), (31, ["alice"])):
+        today = FileStore(file.path, date(2026, 1, day))
+        both = SecretStore(secret.cluster, secret.namespace, NAME, READER, today)
+        both.add("alice", "first")
+        assert names(live(both)) == expected
+        assert both.in_sync()
 
 
 def test_a_secret_that_differs_from_its_file_is_out_of_sync(

@@ -60,10 +60,10 @@ def check(
     Return what is wrong with *file*, worst first: for one *reader*, or for any.
 
     Without a reader, an error is what every reader fails on, or what admits somebody; a warning is
-    what only some readers fail on. *today* (UTC) decides who is expired, *mode* is the file's.
-    *empty* are the users that `empty_passwords` found.
+    what only some readers fail on. A user that is expired by *today* (UTC) is treated as locked.
+    *mode* is the file's. *empty* are the users that `empty_passwords` found.
     """
-    audit = _Audit(file, reader)
+    audit = _Audit(file if today is None else file.as_of(today), reader)
     if file.content.startswith(UTF16_MARKS):
         return list(audit.finding(rules.UTF_16))
     found = [
@@ -73,7 +73,7 @@ def check(
         *audit.name_findings(),
         *audit.scheme_findings(),
         *audit.cost_findings(),
-        *audit.user_findings(today, empty),
+        *audit.user_findings(file, empty),
     ]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.lines[:1]))
 
@@ -292,17 +292,15 @@ class _Audit:
             words = sorted(name if cost is None else f"{name} {cost}" for name, cost in by_cost)
             yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
 
-    def user_findings(self, today: date | None, empty: Collection[str]) -> Iterator[Finding]:
-        """Yield the findings about users: those with the empty password, and expired ones."""
+    def user_findings(self, file: HtpasswdFile, empty: Collection[str]) -> Iterator[Finding]:
+        """Yield the findings about users: the empty password, and those active in *file* only."""
         open_ = [line for line in self.active if line.name in empty]
         if open_:
             yield from self.finding(rules.EMPTY_PASSWORD, open_)
-        if today is None:
-            return
-        due = {user.name for user in self.file.users() if user.state(today) == "expired"}
+        active = {line.number for line in self.active}
+        due = [one for one in file.lines() if one.kind == "user" and one.number not in active]
         if due:
-            lines = [line for line in self.active if line.name in due]
-            yield from self.finding(rules.EXPIRED, lines)
+            yield from self.finding(rules.EXPIRED, due)
 
 
 def _cost_rule(cost: int, maximum: int) -> Rule | None:

@@ -286,8 +286,8 @@ EMPTY_PASSWORD = Rule(
 )
 EXPIRED = Rule(
     "expired",
-    "expired and still active: {users}",
-    "every reader still accepts them",
+    "expired and not locked: {users}",
+    "a reader of this file accepts them; `regctl auth push` omits them",
     "`regctl auth lock --expired` locks them",
     "warning",
 )

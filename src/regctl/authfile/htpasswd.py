@@ -264,6 +264,12 @@ class HtpasswdFile:
             self._lines.insert_before(first, raw)
         return "configured"
 
+    def as_of(self, today: date) -> "HtpasswdFile":
+        """Return a copy in which the users that expired by *today* (UTC) are locked."""
+        file = HtpasswdFile(self.content)
+        file.lock_due(today)
+        return file
+
     def lock_due(self, today: date) -> list[str]:
         """Lock every expired user; return their names."""
         due = [user.name for user in self.users() if user.state(today) == "expired"]

@@ -1,16 +1,21 @@
 """What one auth Secret needs, decided without touching the cluster."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.compare import UserChange, compare, summary
-from regctl.authsecret.secret import AuthSecret, encoded, list_key, read
+from regctl.authsecret.secret import ADDED_USERS, AuthSecret, encoded, list_key, present_users
 from regctl.cluster.ownership import foreign_object
 from regctl.cluster.secret import Secret
-from regctl.errors import ForeignObjectError, ImmutableError, MalformedError, RegctlError
+from regctl.errors import (
+    ForeignObjectError,
+    ImmutableError,
+    LockoutError,
+    RegctlError,
+)
 from regctl.outcome import RESULTS, Action, Outcome, result_of_error
 from regctl.wording import some_of
 
@@ -20,6 +25,7 @@ class Change:
     """
     What one Secret needs; *users* are the users who are added, removed, or get another hash.
 
+    *kept* are the users that the Secret keeps although the auth file does not know them.
     *observed* is the Secret that the decision was based on, None if it did not exist.
     """
 
@@ -29,7 +35,13 @@ class Change:
     users: tuple[UserChange, ...] = ()
     note: str | None = None
     error: RegctlError | None = None
+    kept: tuple[str, ...] = ()
     observed: Secret | None = field(default=None, repr=False)
+
+    @property
+    def subject(self) -> str:
+        """`registry/secret/registry-basic-auth`."""
+        return f"{self.namespace}/secret/{self.name}"
 
     @property
     def removed(self) -> tuple[str, ...]:
@@ -54,26 +66,30 @@ def plan(
     desired: AuthSecret, namespace: str, name: str, secret: Secret | None, *, adopt: bool = False
 ) -> Change:
     """Decide what the Secret *name* needs; *secret* is None if it does not exist."""
-    present = HtpasswdFile()
-    if secret is not None:
-        # A Secret with another layout, or an empty one, has no users for the reader.
-        with contextlib.suppress(MalformedError):
-            present = read(secret, desired.reader)
-    users = compare(present, desired.users)
     if secret is None:
+        users = compare(HtpasswdFile(), desired.users)
         return Change(namespace, name, "create", users, note=summary(users))
+    present = present_users(secret, desired.reader)
+    merged = desired.keeping(secret)
+    users = compare(present, merged.users)
+    kept = tuple(sorted(_names(merged.users) - _names(desired.users)))
+    change = partial(Change, namespace, name, kept=kept, observed=secret)
     managed = secret.ownership.managed
     if not patch(desired, secret) and (managed or not adopt):
-        note = None if managed else "not managed by regctl"
-        return Change(namespace, name, "unchanged", note=note, observed=secret)
-    if error := _obstacle(desired, secret, adopt=adopt):
-        return Change(namespace, name, "refuse", users, error=error, observed=secret)
-    note = "; ".join(_notes(desired, secret, users))
-    return Change(namespace, name, "update", users, note=note, observed=secret)
+        return change("unchanged", note=None if managed else "not managed by regctl")
+    error = _obstacle(desired, secret, adopt=adopt) or _lockout(merged, secret, present)
+    if error is not None:
+        return change("refuse", users, error=error)
+    return change("update", users, note="; ".join(_notes(desired, secret, users)))
 
 
 def patch(desired: AuthSecret, secret: Secret) -> dict[str, Any]:
-    """Return the merge patch for *secret*: data, with None for keys to remove, and annotations."""
+    """
+    Return the merge patch for *secret*: data, with None for keys to remove, and annotations.
+
+    The users that were added to *secret* are kept, as `AuthSecret.keeping` has it.
+    """
+    desired = desired.keeping(secret)
     key = list_key(desired.layout, secret)
     wanted = desired.data(key)
     data: dict[str, str | None] = {
@@ -83,11 +99,13 @@ def patch(desired: AuthSecret, secret: Secret) -> dict[str, Any]:
     }
     if key is None:
         data |= dict.fromkeys(secret.data.keys() - wanted.keys())
-    annotations = {
+    annotations: dict[str, str | None] = {
         name: value
-        for name, value in desired.layout.annotations
+        for name, value in desired.annotations.items()
         if secret.annotations.get(name) != value
     }
+    if ADDED_USERS in secret.annotations and not desired.added:
+        annotations[ADDED_USERS] = None
     found: dict[str, Any] = {"data": data} if data else {}
     if annotations:
         found["metadata"] = {"annotations": annotations}
@@ -123,6 +141,22 @@ def _obstacle(desired: AuthSecret, secret: Secret, *, adopt: bool) -> RegctlErro
             hint=instead,
         )
     return None
+
+
+def _lockout(desired: AuthSecret, secret: Secret, present: HtpasswdFile) -> LockoutError | None:
+    """Return the error of an upload that no present user survives, or None."""
+    before = _names(present)
+    if desired.exclusive or not before or before & _names(desired.users):
+        return None
+    return LockoutError(
+        f"cannot change {secret.subject}: none of its users would be left: "
+        f"{some_of(sorted(before))}",
+        hint="`--exclusive` gives the Secret the users of the auth file and no others",
+    )
+
+
+def _names(file: HtpasswdFile) -> frozenset[str]:
+    return frozenset(user.name for user in file.users())
 
 
 def _notes(desired: AuthSecret, secret: Secret, users: tuple[UserChange, ...]) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 import base64
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from regctl.authfile import audit
 from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.lines import RAW
 from regctl.authfile.readers import AuthFileReader, SecretLayout
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
@@ -25,6 +26,13 @@ from regctl.errors import (
 _NOT_UPLOADED = frozenset({"trailing-blank", "leading-blank", "third-field", "crlf", "long-line"})
 _LOST_SILENTLY = frozenset({"no-colon", "bom"})
 
+ADDED_USERS = "regctl/added-users"
+"""
+The annotation that names the users that were added to the Secret and to no auth file.
+
+Each name is a line. An upload keeps those that its auth file does not know.
+"""
+
 
 def layout_of(reader: AuthFileReader) -> SecretLayout:
     """Return the layout of the Secret. Raises InvalidInputError if *reader* reads no Secret."""
@@ -38,13 +46,23 @@ def layout_of(reader: AuthFileReader) -> SecretLayout:
 
 @dataclass(frozen=True)
 class AuthSecret:
-    """The active users of an auth file, as the content of a Secret for *reader*."""
+    """
+    The active users of an auth file, as the content of a Secret for *reader*.
+
+    *known* are the users of the file, locked ones included. *added* are those that no auth file
+    has. If it is *exclusive*, the Secret gets no other users.
+    """
 
     reader: AuthFileReader
     users: HtpasswdFile = field(repr=False)
+    known: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
+    exclusive: bool = False
 
     @classmethod
-    def of(cls, file: HtpasswdFile, reader: AuthFileReader) -> "AuthSecret":
+    def of(
+        cls, file: HtpasswdFile, reader: AuthFileReader, *, exclusive: bool = False
+    ) -> "AuthSecret":
         """
         Return the active users of *file*, checked against what *reader* accepts.
 
@@ -60,12 +78,29 @@ class AuthSecret:
                 "the auth file has no active user: with an empty list every login fails",
                 hint="`regctl adduser NAME` adds a user, `regctl auth unlock NAME` unlocks one",
             )
-        return cls(reader, users)
+        known = frozenset(user.name for user in file.users())
+        return cls(reader, users, known, exclusive=exclusive)
+
+    def keeping(self, secret: Secret) -> "AuthSecret":
+        """Return this with the users that were added to *secret*, unless it is exclusive."""
+        added = added_users(secret) - self.known
+        if self.exclusive or not added:
+            return self
+        lines = present_users(secret, self.reader).lines()
+        kept = (f"{one.name}:{one.value}\n" for one in lines if one.name in added)
+        content = self.users.content + "".join(kept).encode(*RAW)
+        return replace(self, users=HtpasswdFile(content), added=added)
 
     @property
     def layout(self) -> SecretLayout:
         """The layout of the Secret."""
         return layout_of(self.reader)
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations that regctl sets."""
+        mark = {ADDED_USERS: "\n".join(sorted(self.added))} if self.added else {}
+        return dict(self.layout.annotations) | mark
 
     @cached_property
     def hashes(self) -> frozenset[str]:
@@ -85,8 +120,8 @@ class AuthSecret:
         check_names(namespace, name)
         metadata: dict[str, Any] = {"name": name, "namespace": namespace}
         metadata["labels"] = dict(OUR_LABELS)
-        if self.layout.annotations:
-            metadata["annotations"] = dict(self.layout.annotations)
+        if self.annotations:
+            metadata["annotations"] = self.annotations
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -147,6 +182,19 @@ def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
             hint="`--for READER` names another reader, which reads another key",
         )
     return HtpasswdFile(secret.data[key])
+
+
+def present_users(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
+    """Return the users in *secret* as `read` does; none if *reader* expects another layout."""
+    try:
+        return read(secret, reader)
+    except MalformedError:
+        return HtpasswdFile()
+
+
+def added_users(secret: Secret) -> frozenset[str]:
+    """Return the users that were added to *secret* and to no auth file."""
+    return frozenset(secret.annotations.get(ADDED_USERS, "").splitlines())
 
 
 def list_key(layout: SecretLayout, secret: Secret) -> str | None:

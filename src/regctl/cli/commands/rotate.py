@@ -155,7 +155,7 @@ def _store(
     from regctl.authfile import readers
     from regctl.authsecret.store import FileStore, SecretStore
 
-    file = FileStore(app.auth_file(path))
+    file = FileStore(app.auth_file(path), app.today())
     if auth_secret is None:
         return file
     source = file if path is not None or "REGCTL_AUTH_FILE" in app.environ else None

@@ -9,6 +9,10 @@ import yaml
 from click.testing import Result
 
 from regctl.authfile import hashes
+from regctl.authfile.readers import DEFAULT_READER
+from regctl.authsecret.store import SecretStore
+from regctl.cluster.client import Cluster
+from regctl.cluster.kubeconfig import Kubeconfig
 from tests.cli.commands.auth.secrets import (
     NAME,
     ONE,
@@ -203,11 +207,90 @@ def test_a_name_that_cannot_be_a_key_is_an_error(namespace: str) -> None:
     refused(push(namespace, "--for", "haproxytech"), 1, "alice@foo.com", "key")
 
 
-def test_expired_users_are_a_warning(namespace: str) -> None:
+def test_expired_and_locked_users_are_shut_out_without_a_question(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    create_secret(kubernetes, namespace, {"auth": f"alice:{ONE}\nbob:{ONE}\neve:{ONE}\n"})
+    Path("auth").write_text(
+        f"#regctl:expires alice:2020-01-01\nalice:{ONE}\nbob:{ONE}\n#regctl:locked eve:{ONE}\n"
+    )
+    result = push(namespace, "--adopt")
+    assert result.exit_code == 0, result.stderr
+    assert f"{namespace}/secret/{NAME}: alice, eve cannot log in any more" in result.stderr
+    assert data(kubernetes.secret(namespace, NAME)) == {"auth": f"bob:{ONE}\n"}
+
+
+def test_an_expired_user_alone_is_no_user(namespace: str) -> None:
     Path("auth").write_text(f"#regctl:expires alice:2020-01-01\nalice:{ONE}\n")
-    result = push(namespace)
-    assert result.exit_code == 0
-    assert "warning: expired users are uploaded: alice" in result.stderr
+    refused(push(namespace), 1, "no active user")
+
+
+def test_everybody_who_is_shut_out_is_named_also_with_yes(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    gone = [f"user{number}" for number in range(9)]
+    rows = "".join(f"{name}:{ONE}\n" for name in [*gone, "bob"])
+    create_secret(kubernetes, namespace, {"auth": rows})
+    result = push(namespace, "--adopt", "--yes")
+    assert f"{', '.join(gone)} cannot log in any more" in result.stderr
+
+
+def test_a_push_that_leaves_no_present_user_is_refused(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    """Most often it is the wrong file or the wrong Secret."""
+    push(namespace)
+    before = kubernetes.secret(namespace, NAME)
+    Path("auth").write_text(f"carol:{ONE}\n")
+    refused(push(namespace, "--yes"), 1, "none of its users would be left: alice, bob")
+    assert kubernetes.secret(namespace, NAME) == before
+    assert push(namespace, "--check").exit_code == 1
+    assert "remove alice, bob from" in push(namespace, "--exclusive").stderr
+    assert push(namespace, "--exclusive", "--yes").exit_code == 0
+    assert data(kubernetes.secret(namespace, NAME)) == {"auth": f"carol:{ONE}\n"}
+
+
+@pytest.fixture
+def added(kubernetes: ApiServer, namespace: str) -> str:
+    """Upload the file, then add ci-2 to the Secret alone, as `regctl rotate` does."""
+    push(namespace)
+    cluster = Cluster(Kubeconfig({}, kubernetes.kubeconfig))
+    SecretStore(cluster, namespace, NAME, DEFAULT_READER).add("ci-2", "secret")
+    return namespace
+
+
+def test_a_push_keeps_the_users_that_were_added_to_the_secret(
+    kubernetes: ApiServer, added: str
+) -> None:
+    before = kubernetes.secret(added, NAME)
+    result = push(added)
+    assert (result.exit_code, result.stdout) == (3, f"{added}/secret/{NAME} unchanged\n")
+    assert f"kept ci-2 in {added}/secret/{NAME}" in result.stderr
+    assert f"hint: `regctl auth pull --auth-secret {added}/{NAME}`" in result.stderr
+    assert push(added, "--check").exit_code == 3
+    assert kubernetes.secret(added, NAME) == before
+    Path("auth").write_text(f"alice:{TWO}\n")
+    assert push(added, "--yes").exit_code == 3
+    users = data(kubernetes.secret(added, NAME))["auth"]
+    assert [row.partition(":")[0] for row in users.splitlines()] == ["alice", "ci-2"]
+
+
+def test_an_added_user_is_like_the_others_once_the_file_has_it(
+    kubernetes: ApiServer, added: str
+) -> None:
+    assert auth("pull", added, "--yes").exit_code == 0
+    assert push(added).exit_code == 0
+    assert "annotations" not in kubernetes.secret(added, NAME)["metadata"]
+    write_auth_file()
+    assert "remove ci-2 from" in push(added).stderr
+    assert push(added, "--yes").exit_code == 0
+    assert "ci-2" not in data(kubernetes.secret(added, NAME))["auth"]
+
+
+def test_an_exclusive_push_removes_added_users(kubernetes: ApiServer, added: str) -> None:
+    assert push(added, "--exclusive", "--yes").exit_code == 0
+    assert data(kubernetes.secret(added, NAME)) == {"auth": f"alice:{ONE}\nbob:{ONE}\n"}
+    assert "annotations" not in kubernetes.secret(added, NAME)["metadata"]
 
 
 def test_a_dry_run_prints_the_same(kubernetes: ApiServer, namespace: str) -> None:

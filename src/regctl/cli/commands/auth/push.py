@@ -15,6 +15,7 @@ from regctl.cli.params import (
     output_option,
     reader_option,
 )
+from regctl.errors import PartlyDoneError
 from regctl.wording import some_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
     "[default: registry-basic-auth in the context's namespace]",
 )
 @reader_option
+@option(
+    "--exclusive",
+    is_flag=True,
+    help="Remove every user that is not in the auth file, even if nobody else is left.",
+)
 @change_options("check", "yes", "adopt", server=True)
 @output_option("json", "yaml", "name")
 @cluster_options
@@ -53,6 +59,7 @@ def push(
     path: "Path | None",
     auth_secrets: tuple[NamespacedName, ...],
     reader: str | None,
+    exclusive: bool,
     change: ChangeFlags,
 ) -> None:
     """
@@ -60,16 +67,18 @@ def push(
 
     The Secret gets the layout that the reader named by --for expects. The default, the layout of
     ingress-nginx, suits most readers. A file that the reader would misread is rejected before
-    anything is sent. The Secret is updated in place, so no login fails in the meantime. If users
-    lose access, regctl lists them and asks first.
+    anything is sent. The Secret is updated in place, so no login fails in the meantime.
+
+    Users who lose access are named. If one of them is neither locked nor expired, regctl asks
+    first. A user that `regctl rotate` added to the Secret stays, and the exit code is 3.
     """
     from regctl.authfile import readers
     from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.authsecret.push import prepare
     from regctl.authsecret.secret import AuthSecret
 
-    file = HtpasswdFile.read(app.auth_file(path))
-    desired = AuthSecret.of(file, readers.get_reader(reader))
+    file = HtpasswdFile.read(app.auth_file(path)).as_of(app.today())
+    desired = AuthSecret.of(file, readers.get_reader(reader), exclusive=exclusive)
     as_manifests = change.dry_run == "client" and app.output.structured and not change.check
     if as_manifests and auth_secrets:
         app.output.manifests([desired.manifest(*secret) for secret in auth_secrets])
@@ -78,24 +87,36 @@ def push(
     plan = prepare(app.cluster, desired, dict.fromkeys(secrets), adopt=change.adopt)
     with app.output.progress("trying the empty password", len(desired.hashes)) as advance:
         plan.check_empty_passwords(advance)
-    today = app.today()
-    if expired := [user.name for user in file.users() if user.state(today) == "expired"]:
-        app.output.warning(
-            f"expired users are uploaded: {some_of(expired)}; `regctl auth lock --expired` locks "
-            "them"
-        )
+    for one in plan.changes:
+        if one.action == "update" and one.removed:
+            app.output.note(f"{one.subject}: {', '.join(one.removed)} cannot log in any more")
     app.carry_out(
         lambda dry_run: ([outcome] for outcome in plan.run(dry_run)),
         change,
         question=_question(plan),
     )
+    _report_kept(plan)
 
 
 def _question(plan: "Push") -> str | None:
-    """Return the question before users lose access, or None if none does."""
+    """Return the question before users lose access, or None if only locked ones do."""
     removals = [
-        f"{some_of(change.removed)} from {change.namespace}/secret/{change.name}"
+        f"{some_of(lost)} from {change.subject}"
         for change in plan.changes
-        if change.action == "update" and change.removed
+        if change.action == "update"
+        and (lost := [name for name in change.removed if name not in plan.desired.known])
     ]
     return f"remove {' and '.join(removals)}?" if removals else None
+
+
+def _report_kept(plan: "Push") -> None:
+    """Raise PartlyDoneError if a Secret keeps users that the auth file does not know."""
+    kept = [change for change in plan.changes if change.kept]
+    if kept:
+        names = " and ".join(f"{', '.join(one.kept)} in {one.subject}" for one in kept)
+        first = kept[0]
+        raise PartlyDoneError(
+            f"kept {names}: not in the auth file, and added to the Secret by regctl",
+            hint=f"`regctl auth pull --auth-secret {first.namespace}/{first.name}` adds them to "
+            "the file; `--exclusive` removes them",
+        )
