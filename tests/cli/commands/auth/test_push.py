@@ -207,7 +207,7 @@ def test_a_name_that_cannot_be_a_key_is_an_error(namespace: str) -> None:
     refused(push(namespace, "--for", "haproxytech"), 1, "alice@foo.com", "key")
 
 
-def test_expired_and_locked_users_are_shut_out_without_a_question(
+def test_expired_and_locked_users_lose_access_without_a_question(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     create_secret(kubernetes, namespace, {"auth": f"alice:{ONE}\nbob:{ONE}\neve:{ONE}\n"})
@@ -225,7 +225,7 @@ def test_an_expired_user_alone_is_no_user(namespace: str) -> None:
     refused(push(namespace), 1, "no active user")
 
 
-def test_everybody_who_is_shut_out_is_named_also_with_yes(
+def test_everybody_who_loses_access_is_named_also_with_yes(
     kubernetes: ApiServer, namespace: str
 ) -> None:
     gone = [f"user{number}" for number in range(9)]
