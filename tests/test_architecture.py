@@ -19,6 +19,7 @@ GROUND = {
     "reference",
     "documents",
     "jsontext",
+    "redaction",
     "wording",
 }
 

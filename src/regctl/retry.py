@@ -8,6 +8,7 @@ decides, and both report each request as a RequestTrace.
 import itertools
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ NOT_PROCESSED = frozenset({429})
 # Another try may help. The server may have done its work: only a safe request may be repeated.
 UNAVAILABLE = frozenset({502, 503, 504})
 RETRIED_STATUSES = NOT_PROCESSED | UNAVAILABLE
+
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,11 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
     if moment is None:
         return None
     return max(0.0, (moment - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def parse_warnings(value: str) -> list[str]:
+    """Return the texts in a `Warning` header with code 299 (RFC 7234, section 5.5)."""
+    return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(value)]
 
 
 def parse_http_date(value: str) -> datetime | None:

@@ -141,6 +141,7 @@ class App:
             timeout=connections.timeout,
             workers=connections.workers,
             on_request=self._trace,
+            on_warning=self.output.note,
         )
 
     def targets(self, flags: TargetFlags) -> "Targets":
@@ -201,8 +202,6 @@ class App:
         from regctl.registry.client import RegistryClient
         from regctl.registry.session import Callbacks
 
-        if credential is not None:
-            self.redact(credential)
         return RegistryClient(
             registry,
             credential=credential,
@@ -244,11 +243,6 @@ class App:
 
     # Passwords and credentials
 
-    def redact(self, credential: "Credential") -> None:
-        """Blank the secrets of *credential* in all output to stderr."""
-        for secret in credential.sensitive_values:
-            self.output.redact(secret)
-
     def password(
         self, flags: PasswordFlags, *, argument: str | None = None, flag: str = "PASSWORD"
     ) -> str | None:
@@ -283,7 +277,6 @@ class App:
             return None
         if not password:
             raise InvalidPasswordError(f"the password from {sources[0]} is empty")
-        self.output.redact(password)
         return password
 
     def _one_line(self, source: "str | Path") -> str:
@@ -323,7 +316,6 @@ class App:
                 hint="pass --password-stdin, --password-file or $REGCTL_PASSWORD",
             )
         password: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
-        self.output.redact(password)
         return password
 
     def credential(self, flags: CredentialFlags, registry: "Registry") -> "Credential | None":
@@ -368,7 +360,6 @@ class App:
                 )
             username = check_username(click.prompt(f"User at {registry}", err=True))
             found = Credential(username, self.ask_password(f"Password of {username} at {registry}"))
-        self.redact(found)
         return found
 
     # Questions and changes

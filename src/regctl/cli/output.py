@@ -65,7 +65,6 @@ class Output:
     verbose: bool = False
     color: bool | None = None
     clock: Callable[[], float] = time.monotonic
-    _secrets: set[str] = field(default_factory=set, repr=False)
     _passwords: dict[str, str] = field(default_factory=dict, repr=False)
     _document_written: bool = False
 
@@ -88,11 +87,6 @@ class Output:
     def structured(self) -> bool:
         """Whether standard output is to hold one JSON or YAML document."""
         return self.format in {"json", "yaml"}
-
-    def redact(self, secret: str) -> None:
-        """Blank *secret* in everything that goes to stderr from now on."""
-        if secret:
-            self._secrets.add(secret)
 
     # Data
 
@@ -412,8 +406,6 @@ class Output:
             self.document({"error": error_record(error)})
 
     def _message(self, label: str, text: str, color: str, *, separator: str = ": ") -> None:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
         head = click.style(label, fg=color, bold=True) if self._colored else label
         # A closed stderr must not turn one error into another.
         try:

@@ -32,6 +32,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.jsontext import parse_json
+from regctl.redaction import redact
 from regctl.retry import (
     RETRIED_STATUSES,
     Backoff,
@@ -39,6 +40,7 @@ from regctl.retry import (
     RequestTrace,
     attempts,
     ignore_request,
+    parse_warnings,
     retry_after,
 )
 
@@ -69,14 +71,16 @@ class Cluster:
 
     `Cluster(Kubeconfig(os.environ))` is the cluster that kubectl would use. *timeout* is how many
     seconds a request is retried. If the API server gives no useful response for as long, later
-    requests fail at once. *workers* is how many requests run in parallel. *clock* and *sleep* are
-    for tests. Raises KubeconfigError; nothing is sent yet.
+    requests fail at once. *workers* is how many requests run in parallel. *on_warning* gets each
+    warning of the API server once, from any thread. *clock* and *sleep* are for tests. Raises
+    KubeconfigError; nothing is sent yet.
     """
 
     kubeconfig: Kubeconfig = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
     workers: int = parallel.DEFAULT_WORKERS
     on_request: OnRequest = field(default=ignore_request, repr=False)
+    on_warning: Callable[[str], None] = field(default=lambda _text: None, repr=False)
     backoff: Backoff = field(default=Backoff(tries=None, cap=2.0), repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], object] | None = field(default=None, repr=False)
@@ -87,6 +91,7 @@ class Cluster:
         self._connection = self.kubeconfig.connect()
         self._useful_at = self.clock()
         self._given_up: RegctlError | None = None
+        self._warnings = set[str]()
 
     @property
     def server(self) -> str:
@@ -284,8 +289,10 @@ class Cluster:
             else:
                 if response.status not in RETRIED_STATUSES:
                     self._useful_at = self.clock()
-                    return _api_response(request.attempt, response)
-                failure = Status.parse(response.status, response.data).error(request.attempt)
+                    self._pass_warnings_on(response, request)
+                    return _api_response(request, response)
+                status = Status.parse(response.status, response.data, request.secrets)
+                failure = status.error(request.attempt)
                 seconds = retry_after(response.headers.get("Retry-After"))
                 if seconds is not None:
                     # Jitter on top, so that all rejected clients do not return at once.
@@ -295,6 +302,15 @@ class Cluster:
                     self._given_up = failure
                 raise failure
         raise ClusterUnreachableError(f"{request.attempt}: interrupted before another try")
+
+    def _pass_warnings_on(self, response: urllib3.BaseHTTPResponse, request: Request) -> None:
+        for text in parse_warnings(", ".join(response.headers.getlist("Warning"))):
+            shown = redact(text, request.secrets)
+            with self._lock:
+                is_new = shown not in self._warnings
+                self._warnings.add(shown)
+            if is_new:
+                self.on_warning(shown)
 
     def _send_authorized(self, request: Request, deadline: float) -> urllib3.BaseHTTPResponse:
         """Send once; after a 401 connect again and send once more: the token may be expired."""
@@ -340,14 +356,14 @@ def _change_query(dry_run: bool) -> Query:
     return {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else None}
 
 
-def _api_response(attempt: str, response: urllib3.BaseHTTPResponse) -> ApiResponse:
+def _api_response(request: Request, response: urllib3.BaseHTTPResponse) -> ApiResponse:
     """Return a good response; raise the error of any other."""
     if response.status >= 300:
-        raise Status.parse(response.status, response.data).error(attempt)
+        raise Status.parse(response.status, response.data, request.secrets).error(request.attempt)
     try:
         return ApiResponse(response.status, parse_json(response.data, source="the response"))
     except MalformedError:
-        raise ClusterError(_NO_API_SERVER.format(attempt)) from None
+        raise ClusterError(_NO_API_SERVER.format(request.attempt)) from None
 
 
 def _unreachable(attempt: str, host: str, error: Exception) -> RegctlError:

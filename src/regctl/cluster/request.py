@@ -1,14 +1,21 @@
 """A request to the Kubernetes API server as data: its URL, headers and body."""
 
+import base64
+import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 from regctl.cluster.resource import Resource
+from regctl.jsontext import json_object_or_empty
 
 Query = dict[str, str | None]
+
+# Those of a docker config's entry.
+_SECRET_FIELDS = frozenset({"auth", "password", "identitytoken", "registrytoken"})
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,29 @@ class Request:
     def data(self) -> bytes | None:
         """The body as JSON, or None."""
         return None if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """What no message may repeat of the body: a Secret's data, and the passwords in it."""
+        data = (self.body or {}).get("data") or {}
+        return frozenset(text for value in data.values() for text in _secrets_in(value))
+
+
+def _secrets_in(encoded: str) -> Iterator[str]:
+    """Yield a value of a Secret's data, what it encodes, and what is secret in that."""
+    yield from (encoded, encoded.rstrip("="))
+    try:
+        text = base64.b64decode(encoded).decode(errors="replace").strip()
+    except (binascii.Error, ValueError):
+        return
+    if document := json_object_or_empty(text):
+        for entry in (document.get("auths") or document).values():
+            fields = entry if isinstance(entry, dict) else {}
+            yield from (str(fields[name]) for name in _SECRET_FIELDS & fields.keys())
+    else:
+        yield text
+        # An auth file: the hashes of its users.
+        yield from (line.partition(":")[2].strip() for line in text.splitlines())
 
 
 def cannot(verb: str, resource: Resource, namespace: str | None, name: str) -> str:

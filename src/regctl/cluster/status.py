@@ -1,8 +1,9 @@
 """The `Status` with which the API server reports an error, and the exception for it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from regctl.errors import (
@@ -20,9 +21,12 @@ from regctl.errors import (
     UnknownKindError,
 )
 from regctl.jsontext import json_object_or_empty
+from regctl.redaction import redact
 from regctl.retry import UNAVAILABLE
 
 _FORBIDDEN_USER = re.compile(r'User ("(?:[^"\\]|\\.)*") cannot')
+_PREFIX = re.compile(r'^(?:\S+ "[^"]*" is (?:forbidden|invalid)|Internal error occurred): ')
+_WEBHOOK = 'admission webhook "'
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -41,8 +45,8 @@ class Status:
     A `Status` of the API server, or the status code of a proxy in front of it.
 
     Code, reason and causes choose the exception (StatusReason in apimachinery,
-    pkg/apis/meta/v1/types.go), never the message. The message is not shown, because it may repeat
-    the request and its password.
+    pkg/apis/meta/v1/types.go). The messages are the words of the server and of its admission, as
+    kubectl shows them, without the secrets of the request.
     """
 
     code: int
@@ -52,38 +56,71 @@ class Status:
     causes: tuple[Cause, ...] = ()
 
     @classmethod
-    def parse(cls, code: int, body: bytes) -> "Status":
-        """Return the Status in a response; a body of another kind leaves only its status *code*."""
+    def parse(cls, code: int, body: bytes, sent: Collection[str] = ()) -> "Status":
+        """
+        Return the Status in a response; a body of another kind leaves only its status *code*.
+
+        *sent* has the secrets of the request, which no message repeats.
+        """
         status = json_object_or_empty(body)
         if status.get("kind") != "Status":
             return cls(code)
         details = status.get("details")
         details = details if isinstance(details, dict) else {}
+        reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+        if sent and reason == "BadRequest" and not message.startswith(_WEBHOOK):
+            # Kubernetes 1.20 quotes pieces of a body that it cannot read.
+            message = ""
         return cls(
             code,
-            str(status.get("reason") or ""),
-            str(status.get("message") or ""),
+            reason,
+            _shown(message, sent),
             str(details.get("kind") or ""),
-            tuple(map(_cause, details.get("causes") or ())),
+            tuple(_cause(cause, sent) for cause in details.get("causes") or ()),
         )
 
     def error(self, attempt: str) -> RegctlError:
         """Return the exception to raise; its message begins with *attempt*."""
+        if (denial := self.denial) and not self.caused_by("NamespaceTerminating"):
+            denied = NotPermittedError if self.code == HTTPStatus.FORBIDDEN else ClusterError
+            return denied(f"{attempt}: {denial}")
         if self.code in _DETAILED:
             return _DETAILED[self.code](self, attempt)
         other = ClusterError, f"answers {self.code} {self.reason}".rstrip(), None
         kind, answer, hint = _PLAIN.get(self.code, other)
-        return kind(f"{attempt}: the API server {answer}", hint=hint)
+        words = f": {self.message}" if self.message not in {"", self.reason} else ""
+        return kind(f"{attempt}: the API server {answer}{words}", hint=hint)
+
+    @property
+    def denial(self) -> str:
+        """
+        What admission says about the request that it denied, or an empty text.
+
+        A policy has a cause with neither field nor reason. A webhook may choose any status. RBAC
+        names the user and what that user cannot do; any other 403 is a quota or another plug-in.
+        """
+        if self.message.startswith(_WEBHOOK):
+            return self.message
+        if self.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return ""
+        words = [c.message for c in self.causes if not c.field_path and not c.reason]
+        if self.code == HTTPStatus.FORBIDDEN and not _FORBIDDEN_USER.search(self.message):
+            words = words or [self.message]
+        return "; ".join(filter(None, words))
 
     def caused_by(self, reason: str) -> bool:
         """Whether one of the causes has this reason."""
         return any(cause.reason == reason for cause in self.causes)
 
 
-def _cause(cause: Mapping[str, Any]) -> Cause:
-    return Cause(
-        str(cause.get("reason", "")), str(cause.get("field", "")), str(cause.get("message", ""))
-    )
+def _cause(cause: Mapping[str, Any], sent: Collection[str]) -> Cause:
+    message = _shown(str(cause.get("message", "")), sent)
+    return Cause(str(cause.get("reason", "")), str(cause.get("field", "")), message)
+
+
+def _shown(message: str, sent: Collection[str]) -> str:
+    """Return a message without the secrets in it, nor the object that our own message names."""
+    return _PREFIX.sub("", redact(message, sent))
 
 
 def _forbidden(status: Status, attempt: str) -> RegctlError:
@@ -129,13 +166,8 @@ def _invalid(status: Status, attempt: str) -> RegctlError:
             f"{attempt}: its type or its data can't be changed",
             hint="`--replace` deletes and recreates it",
         )
-    # The message of another field may quote its value, which may be secret.
-    causes = "; ".join(
-        f"{cause.field_path}: "
-        f"{cause.message if cause.field_path.startswith('metadata') else cause.reason}"
-        for cause in status.causes
-    )
-    return ClusterError(f"{attempt}: invalid: {causes or 'no reason given'}")
+    causes = "; ".join(f"{cause.field_path}: {cause.message}" for cause in status.causes)
+    return ClusterError(f"{attempt}: invalid: {causes or status.message or 'no reason given'}")
 
 
 # The answers with one meaning: exception, what the API server does, and hint.

@@ -29,9 +29,10 @@ class Credential:
 
     @property
     def sensitive_values(self) -> tuple[str, ...]:
-        """All texts that must never be shown, the base64 form included."""
-        encoded = encode_auth(self.username, self.password) if self.password else None
-        values = (self.password, encoded, self.identity_token, self.registry_token)
+        """All texts that must never be shown, base64 with and without its padding included."""
+        encoded = encode_auth(self.username, self.password) if self.password else ""
+        tokens = (self.identity_token, self.registry_token)
+        values = (self.password, encoded, encoded.rstrip("="), *tokens)
         return tuple(value for value in values if value)
 
 

@@ -6,7 +6,7 @@ docker, skopeo, podman, crane and regctl share this file. regctl has no configur
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from regctl.errors import (
     MalformedError,
 )
 from regctl.jsontext import parse_json
+from regctl.redaction import redact
 from regctl.reference import Registry
 
 _HELPER_SECONDS = 120.0
@@ -123,10 +124,12 @@ class DockerConfig:
         helper = self._helper_for(registry)
         entry: dict[str, str] = {}
         if helper:
+            attempt = f"store the credential for {registry}"
             secret = credential.identity_token or credential.password
             user = _TOKEN_USER if credential.identity_token else credential.username
             document = {"ServerURL": registry.key, "Username": user, "Secret": secret}
-            self._run(helper, "store", json.dumps(document), f"store the credential for {registry}")
+            sent = credential.sensitive_values
+            self._run(helper, "store", json.dumps(document), attempt, sent)
         elif credential.identity_token:
             entry = {"auth": encode_auth("", ""), "identitytoken": credential.identity_token}
         else:
@@ -194,8 +197,14 @@ class DockerConfig:
             return Credential("", "", identity_token=fields["Secret"])
         return Credential(fields["Username"], fields["Secret"])
 
-    def _run(self, helper: str, action: str, stdin: str, attempt: str) -> str | None:
-        """Run a helper and return what it printed, or None if it has no such credential."""
+    def _run(
+        self, helper: str, action: str, stdin: str, attempt: str, secrets: Sequence[str] = ()
+    ) -> str | None:
+        """
+        Run a helper and return what it printed, or None if it has no such credential.
+
+        An error quotes the helper without the *secrets* in *stdin*.
+        """
         program = f"docker-credential-{helper}"
         failed = f"cannot {attempt}: {program}"
         try:
@@ -224,8 +233,8 @@ class DockerConfig:
             if _HELPER_HAS_NONE in output:
                 return None
             text = output or process.stderr.decode(errors="replace").strip()
-            reason = text.splitlines()[0][:200] if text else f"exit code {process.returncode}"
-            raise CredentialHelperError(f"{failed}: {reason}")
+            reason = redact(text, secrets).splitlines()[0][:200] if text else ""
+            raise CredentialHelperError(f"{failed}: {reason or f'exit code {process.returncode}'}")
         return output
 
 

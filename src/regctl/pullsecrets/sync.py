@@ -134,7 +134,6 @@ class Sync:
 
     The cluster is read on first use of *spaces* and *prunable*. Credentials are read when their
     Secret's turn comes: one may be in a Secret that the same file declares before it.
-    *on_credential* gets each credential that is read.
     """
 
     file: SyncFile
@@ -142,7 +141,6 @@ class Sync:
     environ: Mapping[str, str] = field(repr=False)
     policy: TakeoverPolicy = LEAVE_FOREIGN
     prune: bool = False
-    on_credential: Callable[[Credential], object] = field(default=lambda _: None, repr=False)
     notice: Callable[[str], object] = field(default=lambda _: None, repr=False)
 
     @cached_property
@@ -223,7 +221,6 @@ class Sync:
 
     def _credential(self, registry: DeclaredRegistry) -> Credential:
         found = self._from_source(registry)
-        self.on_credential(found)
         return found if registry.email is None else replace(found, email=registry.email)
 
     def _from_source(self, registry: DeclaredRegistry) -> Credential:

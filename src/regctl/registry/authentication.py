@@ -25,6 +25,7 @@ from regctl.errors import (
     RegistryError,
     UntrustedRealmError,
 )
+from regctl.redaction import redact
 from regctl.registry.challenges import Challenge, parse_challenges
 from regctl.registry.request import Request
 from regctl.registry.response import Response
@@ -149,8 +150,9 @@ class Authenticator:
         realm = join(url, challenge.parameters["realm"])
         reason = deny_realm_reason(self._origin, realm)
         if reason is not None:
+            shown = redact(realm, self._credential.sensitive_values)
             raise UntrustedRealmError(
-                f"{attempt}: {self._name} names the token server {realm}, which {reason}: "
+                f"{attempt}: {self._name} names the token server {shown}, which {reason}: "
                 "no password was sent to it"
             )
         return TokenServer(realm, challenge.parameters.get("service", ""))

@@ -16,6 +16,7 @@ from regctl.errors import (
     RegctlError,
     RegistryError,
 )
+from regctl.redaction import redact
 from regctl.registry.challenges import parse_challenges
 from regctl.registry.response import Response
 from regctl.registry.urls import host_of
@@ -34,7 +35,8 @@ def error_for(reply: Response, attempt: str, credential: Credential | None) -> R
     *credential* is what the request was sent with. The words are those of the distribution
     specification's errors, or what Docker Hub, Quay and zot send in their place.
     """
-    text = "; ".join(reply.error_texts)[:_QUOTED_CHARACTERS]
+    text = redact("; ".join(reply.error_texts), credential.sensitive_values if credential else ())
+    text = text[:_QUOTED_CHARACTERS]
     quoted = f": {text}" if text else ""
     error: RegctlError
     match reply.status:

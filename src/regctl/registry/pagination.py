@@ -15,7 +15,7 @@ from regctl.errors import IncompleteListError, NotARegistryError, RegctlError, R
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.session import Session
-from regctl.registry.urls import resolve_location
+from regctl.registry.urls import host_of, resolve_location
 
 PAGE_SIZE = 1000
 """How many names to request at once: the most that distribution sends."""
@@ -63,7 +63,8 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
         attempt = query.attempt_on(page)
         if target in requested:
             raise RegistryError(
-                f"{attempt}: the registry's pages link in a circle back to {target}"
+                f"{attempt}: the registry's pages link in a circle back to "
+                f"{session.redacted(target)}"
             )
         requested.add(target)
         reply = session.send(Request("GET", target, attempt))
@@ -73,7 +74,7 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
             reply = session.send(Request("GET", target, attempt))
         if reply.status != HTTPStatus.OK:
             raise session.error_for(reply, attempt)
-        yield list(_names(reply, query.key, attempt))
+        yield list(_names(reply, query, attempt))
         following = next_page(reply, target, query.attempt_on(page + 1))
         if following is None:
             return
@@ -98,18 +99,21 @@ def next_page(reply: Response, target: str, attempt: str) -> str | None:
     return None
 
 
-def _names(reply: Response, key: str, attempt: str) -> Iterator[str]:
+def _names(reply: Response, query: ListQuery, attempt: str) -> Iterator[str]:
     document = reply.document
     if not isinstance(document, dict | list):
         raise NotARegistryError(
-            f"{attempt}: the server at {reply.url} is not a registry: "
+            f"{attempt}: the server at {host_of(reply.url)} is not a registry: "
             "its response is not a JSON object"
         )
+    key = query.key
     names = document.get(key) if isinstance(document, dict) else document
     if names is None and key in document:
         return
     if not isinstance(names, list):
-        raise NotARegistryError(f"{attempt}: the response of {reply.url} has no list of {key}")
+        raise NotARegistryError(
+            f"{attempt}: the response of {host_of(reply.url)}{query.path} has no list of {key}"
+        )
     yield from (name for name in names if isinstance(name, str) and name)
 
 

@@ -4,7 +4,6 @@ One request to a registry: authenticated, redirected and repeated as its respons
 Three loops, from the outside: retries, authentication, redirects.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from regctl.errors import (
     RegistryError,
     RegistryUnreachableError,
 )
+from regctl.redaction import redact
 from regctl.reference import Registry
 from regctl.registry import error_responses
 from regctl.registry.authentication import Authenticator
@@ -26,13 +26,19 @@ from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.transport import ConnectionSettings, HttpTransport
 from regctl.registry.urls import host_of, resolve_redirect, same_origin
-from regctl.retry import OnRequest, attempts, ignore_request, retry_after
+from regctl.retry import (
+    OnRequest,
+    RequestTrace,
+    attempts,
+    ignore_request,
+    parse_warnings,
+    retry_after,
+)
 
 _MAX_NOTICES = 20
 _MAX_REDIRECTS = 5
 _MAX_PAUSE = 120.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_WARNING = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Session:
         scheme = "http" if settings.plain_http else "https"
         self.origin = f"{scheme}://{registry.endpoint}"
         self._transport = HttpTransport(
-            self.origin, settings, name=str(registry), on_request=callbacks.on_request
+            self.origin, settings, name=str(registry), on_request=self._trace
         )
         self._authenticator = Authenticator(
             self.origin, str(registry), credential, self._transport.send, clock
@@ -99,6 +105,13 @@ class Session:
         if text not in self._noticed and len(self._noticed) < _MAX_NOTICES:
             self._noticed.add(text)
             self._callbacks.on_notice(text)
+
+    def redacted(self, text: str) -> str:
+        """Return text from the registry, or a URL, without the secrets of the credential."""
+        return redact(text, self.credential.sensitive_values if self.credential else ())
+
+    def _trace(self, request: RequestTrace) -> None:
+        self._callbacks.on_request(replace(request, url=self.redacted(request.url)))
 
     def error_for(self, reply: Response, attempt: str) -> RegctlError:
         """Return the error for an unsuccessful response."""
@@ -170,9 +183,9 @@ class Session:
             if authorization is not None and same_origin(url, self.origin):
                 headers["Authorization"] = authorization
             reply = self._transport.send(replace(request, target=url, headers=headers))
-            for text in _WARNING.findall(reply.headers.get("Warning", "")):
+            for text in parse_warnings(reply.headers.get("Warning", "")):
                 # The distribution specification, "Warnings".
-                self.note_once(f"{self.registry} warns: {text}")
+                self.note_once(f"{self.registry} warns: {self.redacted(text)}")
             location = reply.headers.get("Location")
             if not (location and request.is_read and reply.status in _REDIRECTS):
                 return reply

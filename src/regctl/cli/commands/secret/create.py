@@ -142,8 +142,6 @@ def _desired(
             )
         only = registry_key(wanted.server) if wanted.server else None
         credentials = read_credentials(app.cluster, *wanted.from_secret, only)
-        for credential in credentials.values():
-            app.redact(credential)
     elif not server:
         raise InvalidInputError(
             "no registry was named", hint="pass --server or set $REGCTL_REGISTRY"

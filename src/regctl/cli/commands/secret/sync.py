@@ -49,7 +49,6 @@ def sync(app: App, *, file: Path, prune: bool, change: ChangeFlags) -> None:
         app.environ,
         TakeoverPolicy(change.adopt, change.replace),
         prune,
-        on_credential=app.redact,
         notice=app.output.warning,
     )
     number = len(task.prunable)
