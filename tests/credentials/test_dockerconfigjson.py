@@ -48,6 +48,11 @@ def test_auth_overrides_user_and_password_as_in_the_kubelet() -> None:
         '{"auths": {"a.io": {"auth": "***"}}}',
         '{"auths": {"a.io": {"auth": "bm9jb2xvbg=="}}}',
         '{"auths": {"a.io": {"username": 5}}}',
+        '{"auths": {"a.io": {"auth": "YTpi="}}}',
+        '{"auths": {"a.io": 5, "a.io": {}}}',
+        '{"auths": {}, "HttpHeaders": []}',
+        '{"auths": {}, "httpheaders": {"a": 5}}',
+        '{"auths": {}, "x": NaN}',
     ],
 )
 def test_what_the_kubelet_cannot_decode_is_an_error_that_does_not_quote_it(document: str) -> None:
@@ -56,6 +61,26 @@ def test_what_the_kubelet_cannot_decode_is_an_error_that_does_not_quote_it(docum
     assert "secret x" in caught.value.message
     assert caught.value.__cause__ is None or "bm9jb2xvbg" not in str(caught.value.__cause__)
     assert "bm9jb2xvbg" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"Auths": {"a.io": {"UserName": "u", "PASSWORD": "p"}}}',
+        b'{"auths": {"a.io": {"username": "x", "USERNAME": "u", "password": "p"}}}',
+        b'{"auths": {"a.io": {"username": "u", "username": null, "password": "p"}}}',
+        b'{"auths": {"a.io": {"username": "u", "password": "p"}}, "auths": {}}',
+        b'{"auths": {"b.io": {}}, "auths": null, "auths": {"a.io": {"auth": "dTpw"}}}',
+        b'{"auths": {"a.io": {"auth": "dTpw"}}, "HttpHeaders": {"a": null}}',
+    ],
+)
+def test_double_names_and_names_in_any_case_are_read_as_go_reads_them(document: bytes) -> None:
+    assert decoded(document) == {"a.io": Credential("u", "p")}
+
+
+def test_bytes_that_are_not_utf_8_become_replacement_characters() -> None:
+    document = b'{"auths": {"a.io": {"username": "\xe2\x82", "password": "\\ud800\\ud83d\\ude00"}}}'
+    assert decoded(document) == {"a.io": Credential("\ufffd\ufffd", "\ufffd\U0001f600")}
 
 
 def test_null_and_empty_documents_hold_nothing() -> None:
@@ -70,6 +95,7 @@ def test_only_the_two_types_with_their_keys_are_pull_secrets() -> None:
     assert decode_secret(DOCKERCFG, old, source="x") == {"a.io": Credential("u", "p")}
     assert decode_secret(DOCKERCFG, new, source="x") is None
     assert decode_secret("Opaque", new, source="x") is None
+    assert decode_secret(DOCKERCFG, {".dockercfg": b""}, source="x") is None
 
 
 def test_a_token_is_rejected_for_a_pull_secret() -> None:

@@ -44,9 +44,10 @@ class GoModule:
 
     @property
     def version(self) -> str:
-        """The pinned version, such as v1.37.2; of a program of our own the hash of its source."""
+        """The pinned version, such as v1.37.2; of a program of our own the hash of its sources."""
         if self.main == ".":
-            source = (self.folder_path / "main.go").read_bytes()
+            parts = [self.folder_path / name for name in ("main.go", "go.sum")]
+            source = b"".join(part.read_bytes() for part in parts if part.exists())
             return hashlib.sha256(source).hexdigest()[:8]
         go_mod = (self.folder_path / "go.mod").read_text()
         for pin in re.finditer(r"^(?:require)?\s+(\S+) (v\S+)", go_mod, re.MULTILINE):
@@ -141,6 +142,7 @@ _ALL = (
         version_argument="version",
     ),
     Program("olareg", module=GoModule("olareg", "github.com/olareg/olareg/cmd/olareg", 5)),
+    Program("keyring", module=GoModule("keyring", ".", 60)),
     Program("pause", module=GoModule("pause", ".", 5)),
     Program("htpasswd", package="apache2-utils"),
     Program("apache2", package="apache2", version_argument="-v"),

@@ -1,10 +1,14 @@
 """A user and password for a registry, and the `auth` field that holds both."""
 
 import base64
-import binascii
+import re
 from dataclasses import dataclass, field
 
 from regctl.errors import InvalidUserError, MalformedError
+
+_BASE64 = re.compile(
+    "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,10 @@ def decode_auth(auth: str, *, source: str) -> tuple[str, str]:
     """
     # Go's base64 skips line endings and nothing else (encoding/base64).
     text = auth.replace("\r", "").replace("\n", "")
-    try:
-        padding = "" if text.endswith("=") else "=" * (-len(text) % 4)
-        decoded = base64.b64decode(text + padding, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"cannot read {source}: `auth` is not base64") from error
+    if _BASE64.fullmatch(text) is None:
+        raise MalformedError(f"cannot read {source}: `auth` is not base64")
+    digits = text.rstrip("=")
+    decoded = base64.b64decode(digits + "=" * (-len(digits) % 4))
     username, colon, password = decoded.decode(errors="surrogateescape").partition(":")
     if not colon:
         raise MalformedError(f"cannot read {source}: `auth` has no colon between user and password")

@@ -25,7 +25,6 @@ from regctl.errors import (
     FileAccessError,
     MalformedError,
 )
-from regctl.jsontext import parse_json
 from regctl.redaction import redact
 from regctl.reference import Registry
 
@@ -185,7 +184,7 @@ class DockerConfig:
             return None
         program = f"docker-credential-{helper}"
         try:
-            answer = parse_json(output, source=program)
+            answer = read_object(output, source=program)
             fields = text_fields(answer, ("Username", "Secret"), source=program)
         except MalformedError:
             raise CredentialHelperError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from regctl.credentials.credential import Credential, decode_auth, encode_auth
 from regctl.errors import InvalidInputError, MalformedError
-from regctl.jsontext import parse_json
+from regctl.jsontext import GoObject, parse_go_json
 
 # Types of Secrets and their keys (kubernetes, core/v1/types.go).
 DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
@@ -53,14 +53,14 @@ def read_entries(kind: str, data: Mapping[str, bytes], *, source: str) -> dict[s
     """
     Return the entries in a Secret's data by registry key, with fields that regctl does not know.
 
-    Return None if the kubelet ignores the Secret, because it has another type or lacks the key of
-    its type. Raises MalformedError, which names *source*, if there is no object with entries.
+    Return None, or raise MalformedError, as `decode_secret` does.
     """
-    if kind == DOCKERCONFIGJSON and DOCKERCONFIGJSON_KEY in data:
+    if kind == DOCKERCONFIGJSON and data.get(DOCKERCONFIGJSON_KEY):
         document = read_object(data[DOCKERCONFIGJSON_KEY], source=source)
+        _check_headers(document, source=source)
         return read_auths(document, source=source)
-    if kind == DOCKERCFG and DOCKERCFG_KEY in data:
-        return read_object(data[DOCKERCFG_KEY], source=source)
+    if kind == DOCKERCFG and data.get(DOCKERCFG_KEY):
+        return _checked(read_object(data[DOCKERCFG_KEY], source=source), source=source)
     return None
 
 
@@ -68,18 +68,16 @@ def decode_secret(
     kind: str, data: Mapping[str, bytes], *, source: str
 ) -> dict[str, Credential] | None:
     """
-    Return the credentials in a Secret's data by its keys unchanged, or None as `read_entries`.
+    Return the credentials in a Secret's data by its keys unchanged.
 
-    As strict as the kubelet: raises MalformedError, which names *source*, if the kubelet could not
-    decode it either. An entry without a user gives an empty credential.
+    Return None if the kubelet ignores the Secret, because it has another type or lacks the key of
+    its type. As strict as the kubelet: raises MalformedError, which names *source*, if the kubelet
+    could not decode it either. An entry without a user gives an empty credential.
     """
     entries = read_entries(kind, data, source=source)
     if entries is None:
         return None
-    return {
-        key: decode_entry(entry, source=f"{source}, registry {key}")
-        for key, entry in entries.items()
-    }
+    return {key: decode_entry(entry, source=source) for key, entry in entries.items()}
 
 
 def decode_entry(entry: object, *, source: str) -> Credential:
@@ -95,36 +93,60 @@ def decode_entry(entry: object, *, source: str) -> Credential:
     return Credential(username, password, fields["email"] or None)
 
 
-# As Go reads JSON into a struct: null is an empty value
+# As Go reads JSON into a struct: field names in any case, and null is no value
 
 
-def read_object(data: bytes | str, *, source: str) -> dict[str, Any]:
+def read_object(data: bytes | str, *, source: str) -> GoObject:
     """Return the JSON object in *data*, empty for null. Raises MalformedError."""
-    document = parse_json(data, source=source)
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise MalformedError(f"cannot read {source}: not a JSON object")
-    return document
+    return _object(parse_go_json(data, source=source), f"cannot read {source}: not a JSON object")
 
 
-def read_auths(document: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """Return the object `auths` of a document, empty if absent or null. Raises MalformedError."""
-    auths = document.get("auths")
-    if auths is None:
-        return {}
-    if not isinstance(auths, dict):
-        raise MalformedError(f"cannot read {source}: `auths` is not an object")
+def read_auths(document: GoObject, *, source: str) -> dict[str, Any]:
+    """
+    Return the object `auths` of a document, empty if absent or null.
+
+    Raises MalformedError, also for an entry that cannot be decoded.
+    """
+    auths: dict[str, Any] = {}
+    for value in document.values_of("auths"):
+        if value is None:
+            auths = {}
+        message = f"cannot read {source}: `auths` is not an object"
+        auths |= _checked(_object(value, message), source=source)
     return auths
+
+
+def _checked(entries: GoObject, *, source: str) -> GoObject:
+    """Return *entries*; each one must be decoded, also one that a later one replaces."""
+    for key, entry in entries.members:
+        decode_entry(entry, source=f"{source}, registry {key}")
+    return entries
+
+
+def _check_headers(document: GoObject, *, source: str) -> None:
+    message = f"cannot read {source}: `HttpHeaders` is not an object of strings"
+    for value in document.values_of("httpheaders"):
+        if not all(isinstance(text, str | None) for _, text in _object(value, message).members):
+            raise MalformedError(message)
 
 
 def text_fields(entry: object, names: tuple[str, ...], *, source: str) -> dict[str, str]:
     """Return the fields *names* of a JSON object, empty if absent. Raises MalformedError."""
-    entry = {} if entry is None else entry
-    if not isinstance(entry, dict):
-        raise MalformedError(f"cannot read {source}: not an object")
-    fields = {name: "" if entry.get(name) is None else entry[name] for name in names}
-    for name, value in fields.items():
-        if not isinstance(value, str):
-            raise MalformedError(f"cannot read {source}: `{name}` is not a string")
-    return fields
+    fields = _object(entry, f"cannot read {source}: not an object")
+    return {name: _text(fields.values_of(name.lower()), name, source) for name in names}
+
+
+def _text(values: list[Any], name: str, source: str) -> str:
+    texts = [value for value in values if value is not None]
+    if not all(isinstance(value, str) for value in texts):
+        raise MalformedError(f"cannot read {source}: `{name}` is not a string")
+    return texts[-1] if texts else ""
+
+
+def _object(value: object, message: str) -> GoObject:
+    """Return *value* if it is an object, an empty one for null. Raises MalformedError."""
+    if value is None:
+        return GoObject(())
+    if not isinstance(value, dict):
+        raise MalformedError(message)
+    return value if isinstance(value, GoObject) else GoObject(value.items())

@@ -1,21 +1,28 @@
 """
 How the kubelet chooses a credential for an image.
 
-The rules are those of kubernetes, pkg/credentialprovider/keyring.go and secrets/secrets.go. They
-differ from docker's: ports must be equal, each label of a host is a glob, and a path is a plain
-prefix. The kubelet tries all credentials that match, one after the other.
+The rules are those of kubernetes, pkg/credentialprovider/keyring.go and secrets/secrets.go, and of
+Go's net/url. They differ from docker's: ports must be equal, a label of a host may have stars, and
+a path is a plain prefix. The kubelet tries all credentials that match, one after the other.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import unquote
 
 from regctl.credentials.credential import Credential
 
 _DOCKER_HUB_KEY = "index.docker.io"
-_GO_HOST = re.compile(r"[^\s<>\"\\^`{|}]*")
-_CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_USER = re.compile(r"[-A-Za-z0-9._:~!$&'()*+,;=%@]*")
+_HOST = re.compile(
+    r"""(?P<name>(?:[^\x00-\x7f]|[-A-Za-z0-9._~!$&'()*+,;=<>"\]]|%25|%[89A-Fa-f][0-9A-Fa-f])*)"""
+    r"""(?P<port>:[0-9]*)?"""
+)
+_IPV6 = re.compile(r"\[(?P<name>[0-9A-Fa-f:.]+)\](?P<port>:[0-9]*)?")
 
 
 def kubelet_key(key: str) -> str | None:
@@ -25,39 +32,62 @@ def kubelet_key(key: str) -> str | None:
     The kubelet drops the scheme, and `/v1/` or `/v2/` at the start of the path. Without its last
     slash `/v2` stays: `https://r.io/v2` is the path `/v2`, which no image has.
     """
-    address = key if key.startswith(("https://", "http://")) else f"https://{key}"
-    try:
-        parts = urlsplit(address)
-        # Reading the port checks it.
-        _ = parts.port
-    except ValueError:
+    url = _parse_url(key if key.startswith(("https://", "http://")) else f"https://{key}")
+    if url is None:
         return None
-    host = parts.netloc.rpartition("@")[2]
-    if _GO_HOST.fullmatch(host) is None:
-        return None
-    path = unquote(parts.path)
+    host, path = url
     if path.startswith(("/v1/", "/v2/")):
         path = path[3:]
-    return host if path in {"", "/"} else host + path
+    return host if path == "/" else host + path
 
 
 def key_matches(key: str, image: str) -> bool:
     """
     Whether a kubelet key matches *image*, `HOST[:PORT]/PATH` without tag and digest.
 
-    The ports must be equal and the hosts must have as many labels. Each label of the key is a glob
-    as in Go's filepath.Match. The key's path is a prefix: `q.io/u/foo` matches `q.io/u/foo-x` too.
+    The ports must be equal and the hosts must have as many labels. A star in a label of the key is
+    any text. The key's path is a prefix: `q.io/u/foo` matches `q.io/u/foo-x` too.
     """
-    glob_host, _, glob_path = key.partition("/")
-    host, _, path = image.partition("/")
-    glob_labels, glob_port = _split_port(glob_host)
-    labels, port = _split_port(host)
+    glob, target = _parse_url(f"https://{key}"), _parse_url(f"https://{image}")
+    if glob is None or target is None:
+        return False
+    glob_labels, glob_port = _split_port(glob[0])
+    labels, port = _split_port(target[0])
     return (
         glob_port == port
         and len(glob_labels) == len(labels)
-        and f"/{path}".startswith(f"/{glob_path}" if "/" in key else "")
+        and target[1].startswith(glob[1])
         and all(map(_label_matches, glob_labels, labels))
     )
+
+
+def _parse_url(url: str) -> tuple[str, str] | None:
+    """Return host and path as Go's url.Parse does, or None if it fails: *url* has a scheme."""
+    address, _, fragment = url.partition("#")
+    authority, slash, path = address.partition("://")[2].partition("?")[0].partition("/")
+    user, _, host = authority.rpartition("@")
+    match = (_IPV6 if host.startswith("[") else _HOST).fullmatch(host)
+    if (
+        match is None
+        or (host.startswith("[") and not _is_ipv6(match["name"]))
+        or _USER.fullmatch(user) is None
+        or _CONTROL.search(address)
+        or any(map(_BAD_ESCAPE.search, (user, path, fragment)))
+    ):
+        return None
+    return _unescape(host), _unescape(slash + path)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _unescape(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -84,7 +114,7 @@ def match_image(secrets: Mapping[str, Mapping[str, Credential]], image: str) -> 
         for key in sorted(credentials)
         if (read_as := kubelet_key(key)) is not None
     ]
-    entries.sort(key=lambda entry: entry[0], reverse=True)
+    entries.sort(key=lambda entry: entry[0].encode(errors="surrogateescape"), reverse=True)
     found = [match for key, match in entries if key_matches(key, image)]
     if not found and _on_docker_hub(image):
         found = [match for key, match in entries if key == _DOCKER_HUB_KEY]
@@ -99,49 +129,14 @@ def _on_docker_hub(image: str) -> bool:
 
 def _split_port(host: str) -> tuple[list[str], str]:
     """Split as Go's net.SplitHostPort does; a host that Go cannot split has no port."""
-    if match := re.fullmatch(r"\[([^\[\]]*)\]:([^:]*)|([^:\[\]]*):([^:]*)", host):
-        name = match[1] if match[1] is not None else match[3]
-        return name.split("."), match[2] if match[2] is not None else match[4]
+    if match := re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):([^:]*)", host):
+        return (match[1] or match[2] or "").split("."), match[3]
     return host.split("."), ""
 
 
 def _label_matches(glob: str, label: str) -> bool:
-    pattern = _glob_pattern(glob)
-    return pattern is not None and re.fullmatch(pattern, label, re.DOTALL) is not None
-
-
-def _glob_pattern(glob: str) -> str | None:
-    """Translate a glob of Go's filepath.Match; return None if Go calls it a bad pattern."""
-    pattern, position = "", 0
-    while position < len(glob):
-        character = glob[position]
-        position += 1
-        if character == "*":
-            pattern += "[^/]*"
-        elif character == "?":
-            pattern += "[^/]"
-        elif character == "\\":
-            if position == len(glob):
-                return None
-            pattern += re.escape(glob[position])
-            position += 1
-        elif character == "[":
-            match = _CLASS.match(glob, position - 1)
-            if match is None:
-                return None
-            pattern += _class_pattern(match[1], match[2])
-            position = match.end()
-        else:
-            pattern += re.escape(character)
-    return pattern
-
-
-def _class_pattern(negated: str, content: str) -> str:
-    ranges = re.findall(r"(\\.|[^\\])(?:-(\\.|[^\\]))?", content, re.DOTALL)
-    inner = "".join(
-        f"{re.escape(low[-1])}-{re.escape((high or low)[-1])}"
-        for low, high in ranges
-        if low[-1] <= (high or low)[-1]
-    )
-    # Go accepts an empty range: it matches nothing.
-    return f"[{negated}{inner}]" if inner else ("." if negated else "(?!)")
+    """As Go's filepath.Match, whose other special characters no key can have."""
+    # An address in brackets without a port: Go reads the brackets as a set of characters.
+    if "[" in glob:
+        return False
+    return re.fullmatch("[^/]*".join(map(re.escape, glob.split("*"))), label) is not None
