@@ -36,11 +36,11 @@ def test_a_plain_file_of_bcrypt_has_no_findings() -> None:
 # Each row: a file, the rule that it breaks, and the severity for any reader, nginx, distribution,
 # Traefik, Envoy and httpd; None where there is no such finding.
 FILES = {
-    "no colon": (f"a:{HASH}\nb\n", "no-colon", "warning warning error error error warning"),
+    "no colon": (f"a:{HASH}\nb\n", "no-colon", "error " * 6),
     "mark": (f"\ufeffa:{HASH}\n", "bom", "error error error error error error"),
-    "blank after": (f"a:{HASH} \n", "trailing-blank", "warning error info error error info"),
-    "blank before": (f" a:{HASH}\n", "leading-blank", "warning error info error error info"),
-    "third field": (f"a:{HASH}:x\n", "third-field", "warning - - error error -"),
+    "blank after": (f"a:{HASH} \n", "trailing-blank", "warning error info error info info"),
+    "blank before": (f" a:{HASH}\n", "leading-blank", "warning error info error info info"),
+    "third field": (f"a:{HASH}:x\n", "third-field", "warning - - error info -"),
     "no name": (f":{HASH}\n", "empty-user", "error info error error error error"),
     "crlf": (f"a:{HASH}\r\n", "crlf", "info info info info info info"),
     "long line": (f"a:{HASH}\n#{'x' * 8192}\n", "long-line", "warning - - - - error"),
@@ -50,7 +50,7 @@ FILES = {
     "old tag": (f"a:{HASH.replace('2y', '2x')}\n", "old-bcrypt", "warning " * 6),
     "2b": (f"a:{HASH.replace('2y', '2b')}\n", "bcrypt-2b", "info " * 6),
     "no line feed": (f"a:{HASH}", "no-final-newline", "warning " * 6),
-    "no user": ("# nobody\n", "no-users", "warning " * 6),
+    "no user": ("# nobody\n", "no-users", "error " * 6),
     "near the limit": (f"a:{'x' * 900_000}\n", "size", "warning " * 6),
     "over the limit": (f"a:{'x' * 1_100_000}\n", "size", "error " * 6),
     "two lines": (f"a:{HASH}\na:{OTHER}\n", "duplicate", "error " * 6),
@@ -177,7 +177,22 @@ def test_only_expired_and_active_users_are_found() -> None:
     )
     assert "expired" not in audit(content)
     found = audit(content, today=date(2026, 1, 31))["expired"]
-    assert (found.users, found.lines) == (("a",), (2,))
+    assert (found.severity, found.users, found.lines) == ("warning", ("a",), (2,))
+
+
+def test_an_expired_user_is_treated_as_locked() -> None:
+    content = f"#regctl:expires a:2026-01-31\na:{APR1}\na:{APR1}\n"
+    assert {"duplicate", "weak-scheme"} <= audit(content, today=date(2026, 1, 30)).keys()
+    expired = audit(content, today=date(2026, 1, 31), empty=["a"])
+    assert {rule: one.severity for rule, one in expired.items()} == {
+        "no-users": "error",
+        "expired": "warning",
+    }
+
+
+def test_what_an_upload_corrects_is_no_error_for_a_reader_of_secrets_alone() -> None:
+    found = audit(f"a:{HASH} \n", "envoy-gateway")["trailing-blank"]
+    assert (found.severity, found.remedy) == ("info", "`regctl auth push` omits it")
 
 
 @pytest.mark.parametrize(("mode", "found"), [(0o600, False), (0o640, False), (0o644, True)])

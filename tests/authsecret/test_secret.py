@@ -41,7 +41,7 @@ def test_a_reader_without_a_secret_is_invalid_input() -> None:
 
 
 def test_a_file_without_active_users_is_unsuitable() -> None:
-    with pytest.raises(UnsuitableAuthFileError, match="has no active user"):
+    with pytest.raises(UnsuitableAuthFileError, match="no active user: nobody can log in"):
         desired(f"#regctl:locked a:{A}")
 
 

@@ -130,13 +130,17 @@ def _takes_forever(scheme: hashes.Scheme) -> bool:
     return (scheme.cost or 0) > most
 
 
-def severity_of(rule: Rule, effects: Effects) -> Severity | None:
-    """Return how bad a finding of *rule* is; None: it is not to be reported."""
+def severity_of(rule: Rule, effects: Effects, *, uploaded: bool = False) -> Severity | None:
+    """
+    Return how bad a finding of *rule* is; None: it is not to be reported.
+
+    *uploaded* says that the readers get only what `auth push` uploads.
+    """
     if rule.severity is not None:
         return rule.severity
     if set(effects) <= {"ok"}:
         return rule.harmless
-    if rule.only_in_secret:
+    if rule.only_in_secret or (uploaded and rule.not_uploaded):
         return "info"
     return "error" if "ok" not in effects or "admits-nameless" in effects else "warning"
 
@@ -148,6 +152,7 @@ class _Audit:
         self.file = file
         self.reader = reader
         self.readers = list(READERS.values()) if reader is None else [reader]
+        self.uploaded = reader is not None and not reader.reads_files
         self.reads_bcrypt = reader is None or "bcrypt" in reader.accepted_schemes
         self.lines = list(file.lines())
         self.active = [line for line in self.lines if line.kind == "user"]
@@ -161,7 +166,7 @@ class _Audit:
         **values: object,
     ) -> Iterator[Finding]:
         """Yield a finding of *rule* about *lines*, unless it is not to be reported."""
-        found = severity or severity_of(rule, effects or {})
+        found = severity or severity_of(rule, effects or {}, uploaded=self.uploaded)
         if found is None:
             return
         users = tuple(dict.fromkeys(line.name for line in lines if line.kind == "user"))
@@ -175,7 +180,7 @@ class _Audit:
             rule.name,
             rule.problem.format(**values),
             rule.effect.format(**values),
-            rule.remedy.format(**values),
+            rules.OMITTED if self.uploaded and rule.not_uploaded else rule.remedy.format(**values),
             tuple(line.number for line in lines),
             users,
         )
@@ -202,7 +207,8 @@ class _Audit:
         for rule in rules.LINE_RULES:
             lines = [line for line in self.lines if rule.matches(line)]
             if lines and not (rule.only_in_secret and self.reader is None):
-                effects = by_effect(rule.name, self.readers) if rule.severity is None else None
+                by_readers = "{readers}" in rule.effect
+                effects = by_effect(rule.name, self.readers) if by_readers else None
                 yield from self.finding(rule, lines, effects)
 
     def file_findings(self, mode: int | None) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ SECRET_LIMIT = 1_048_576
 
 _BLANKS = (b" ", b"\t", b"\v", b"\f")
 _FIX = "`regctl auth check --fix` repairs it"
-_OMITTED = "`regctl auth push` omits it"
+OMITTED = "`regctl auth push` omits it"
 _RENAME = "`regctl adduser NAME` adds the user with another name, `regctl deluser OLD` removes it"
 
 EFFECT_WORDS: dict[Effect, str] = {
@@ -48,9 +48,10 @@ class Rule:
     One rule. *name* identifies it for programs.
 
     A *severity* of None depends on what the readers do. It is *harmless* if no reader is affected;
-    None: such a finding is not reported. A rule about single lines *matches* them. Without a
-    severity its name is a feature in the table of readers. With *only_in_secret* the lines are
-    wrong in a Secret only, and regctl omits them there: they are an info for an affected reader.
+    None: such a finding is not reported. A rule about single lines *matches* them, and its name is
+    a feature in the table of readers if its effect is what they do. With *only_in_secret* the lines
+    are wrong in a Secret only. If *not_uploaded*, `regctl auth push` corrects or omits what is
+    wrong: in a Secret it is an info.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Rule:
     severity: Severity | None = None
     harmless: Severity | None = "info"
     only_in_secret: bool = False
+    not_uploaded: bool = False
     matches: Callable[[Line], bool] = lambda _line: False
 
 
@@ -76,8 +78,9 @@ LINE_RULES = (
     Rule(
         "no-colon",
         "not NAME:HASH",
-        remedy="correct the line; `regctl auth check --fix` makes it a comment",
-        harmless="warning",
+        "it is no user; {readers}",
+        "correct the line; `regctl auth check --fix` makes it a comment",
+        "error",
         matches=lambda line: line.kind == "malformed",
     ),
     Rule(
@@ -88,11 +91,13 @@ LINE_RULES = (
     Rule(
         "trailing-blank",
         "a blank after the hash",
+        not_uploaded=True,
         matches=lambda line: _is_user(line) and line.raw.rstrip(b"\r").endswith(_BLANKS),
     ),
     Rule(
         "leading-blank",
         "a blank before the name",
+        not_uploaded=True,
         matches=lambda line: _is_user(line) and line.raw.startswith(_BLANKS),
     ),
     Rule(
@@ -100,6 +105,7 @@ LINE_RULES = (
         "more than a name and a hash",
         remedy="`regctl auth check --fix` moves the rest to a comment",
         harmless=None,
+        not_uploaded=True,
         matches=lambda line: _is_user(line) and line.raw.count(b":") > 1,
     ),
     Rule(
@@ -108,29 +114,37 @@ LINE_RULES = (
         remedy="`regctl auth check --fix` makes it a comment",
         matches=lambda line: _is_user(line) and not line.name,
     ),
-    Rule("crlf", "a carriage return at the end", matches=lambda line: line.raw.endswith(b"\r")),
+    Rule(
+        "crlf",
+        "a carriage return at the end",
+        not_uploaded=True,
+        matches=lambda line: line.raw.endswith(b"\r"),
+    ),
     Rule(
         "long-line",
         f"{LONG_LINE} bytes or more in a line",
         remedy="split the line or remove it",
         harmless=None,
+        not_uploaded=True,
         matches=lambda line: len(line.raw) >= LONG_LINE,
     ),
     # Comments and blank lines belong in a file. Only in a Secret do some readers fail on them.
     Rule(
         "comment",
         "a comment",
-        remedy=_OMITTED,
+        remedy=OMITTED,
         harmless=None,
         only_in_secret=True,
+        not_uploaded=True,
         matches=lambda line: line.kind in {"comment", "locked", "expires"},
     ),
     Rule(
         "blank-line",
         "a blank line",
-        remedy=_OMITTED,
+        remedy=OMITTED,
         harmless=None,
         only_in_secret=True,
+        not_uploaded=True,
         matches=lambda line: line.kind == "blank",
     ),
     Rule(
@@ -159,6 +173,8 @@ LINE_RULES = (
     ),
 )
 
+NOT_UPLOADED = frozenset(rule.name for rule in LINE_RULES if rule.not_uploaded)
+
 # The file as a whole
 
 UTF_16 = Rule(
@@ -177,10 +193,10 @@ NO_FINAL_NEWLINE = Rule(
 )
 NO_USERS = Rule(
     "no-users",
-    "no user is active",
+    "no active user",
     "nobody can log in",
-    "`regctl adduser NAME` adds a user",
-    "warning",
+    "`regctl adduser NAME` adds a user, `regctl auth unlock NAME` unlocks one",
+    "error",
 )
 # With {size}; an error over the limit.
 SIZE = Rule(

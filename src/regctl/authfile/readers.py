@@ -98,6 +98,11 @@ class AuthFileReader:
     invalid_name_reason: str = ""
 
     @property
+    def reads_files(self) -> bool:
+        """Whether it reads a file, perhaps in a mounted Secret; else a key of a Secret."""
+        return self.layout is None or self.layout.any_key
+
+    @property
     def accepted_schemes(self) -> tuple[str, ...]:
         """The schemes that it reads as meant."""
         return tuple(name for name, behavior in self.schemes.items() if behavior.effect == "ok")

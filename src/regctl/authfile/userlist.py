@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from regctl.errors import (
     InvalidPasswordError,
     InvalidUserError,
     InvalidUserListError,
+    LockoutError,
     MalformedError,
 )
 from regctl.jsontext import parse_json
@@ -56,7 +58,13 @@ class UserList:
     entries: tuple[Entry, ...]
 
     def not_listed(self, path: Path) -> list[str]:
-        """Return the users of the auth file at *path* that are not in this list."""
+        """
+        Return the users of the auth file at *path* that are not in this list.
+
+        Raises LockoutError if this list is empty.
+        """
+        if not self.entries:
+            raise _lockout(path, f"{self.source} lists nobody")
         listed = {entry.name for entry in self.entries}
         file = HtpasswdFile(atomicfile.read(path) or b"")
         return [user.name for user in file.users() if user.name not in listed]
@@ -197,13 +205,15 @@ class ListOptions:
     How to write a list. *scheme* and *cost* of None are the defaults.
 
     *generate_missing* generates a password for a user that has none, in the list or in the file.
-    The users in *remove* are removed if they are not in the list.
+    The users in *remove* are removed if they are not in the list. The users that are expired by
+    *today* (UTC) are locked.
     """
 
     scheme: str | None = None
     cost: int | None = None
     generate_missing: bool = False
     remove: tuple[str, ...] = ()
+    today: date | None = None
 
 
 @dataclass(frozen=True)
@@ -225,9 +235,10 @@ def write(
     Write *users* to the auth file at *path*, in one write.
 
     Hashing uses all cores, before the file is locked; *progress* is called for each entry. The
-    outcomes are those of the entries in their order, then those of the removed users. A dry run
-    returns no passwords. Raises InvalidUserListError for passwords that are missing or that the
-    scheme cannot take, and what edit.editing raises.
+    outcomes are those of the entries in their order, then those of the removed and the locked
+    users. A dry run returns no passwords. Raises InvalidUserListError for passwords that are
+    missing or that the scheme cannot take, LockoutError if users are removed and none would be
+    active, and what edit.editing raises.
     """
     hashes.check_scheme(options.scheme or hashes.DEFAULT_SCHEME, options.cost)
     before = HtpasswdFile(atomicfile.read(path) or b"")
@@ -251,17 +262,28 @@ def write(
             progress()
     finally:
         executor.shutdown(cancel_futures=True)
-    outcomes = []
+    results: dict[str, Outcome] = {}
     with editing(path, how) as file:
         for entry, hash_ in zip(users.entries, prepared, strict=True):
             present = file.hashes(entry.name)
             if present != seen[entry.name]:
                 hash_ = hash_for(entry, present)  # noqa: PLW2901 - the file has changed meanwhile
             result = "unchanged" if hash_ is None else file.set(entry.name, hash_)
-            outcomes.append(Outcome(KIND, entry.name, result))
+            results[entry.name] = Outcome(KIND, entry.name, result)
         removed = [name for name in options.remove if name not in seen and file.remove(name)]
-    outcomes += [Outcome(KIND, name, "deleted") for name in removed]
-    return Written(tuple(outcomes), {} if how.dry_run else generated)
+        results |= {name: Outcome(KIND, name, "deleted") for name in removed}
+        for name in file.lock_due(options.today) if options.today is not None else ():
+            results[name] = Outcome(KIND, name, "configured", note="locked, expired")
+        if removed and not file.active_lines():
+            raise _lockout(path, "every user that is left is locked or expired")
+    return Written(tuple(results.values()), {} if how.dry_run else generated)
+
+
+def _lockout(path: Path, reason: str) -> LockoutError:
+    return LockoutError(
+        f"cannot remove users from {path}: {reason}, and nobody could log in",
+        hint="`regctl deluser NAME` removes single users",
+    )
 
 
 def _generate_missing(

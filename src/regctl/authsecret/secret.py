@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from regctl.authfile import audit
+from regctl.authfile.audit_rules import NOT_UPLOADED
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.lines import RAW
 from regctl.authfile.readers import AuthFileReader, SecretLayout
@@ -21,10 +22,6 @@ from regctl.errors import (
     ObjectNotFoundError,
     UnsuitableAuthFileError,
 )
-
-# Findings about bytes that are not uploaded, and findings about lines that would be lost silently.
-_NOT_UPLOADED = frozenset({"trailing-blank", "leading-blank", "third-field", "crlf", "long-line"})
-_LOST_SILENTLY = frozenset({"no-colon", "bom"})
 
 ADDED_USERS = "regctl/added-users"
 """
@@ -73,11 +70,6 @@ class AuthSecret:
         layout_of(reader)
         check_suitable(file, reader)
         users = HtpasswdFile(file.active_lines())
-        if not users.content:
-            raise UnsuitableAuthFileError(
-                "the auth file has no active user: with an empty list every login fails",
-                hint="`regctl adduser NAME` adds a user, `regctl auth unlock NAME` unlocks one",
-            )
         known = frozenset(user.name for user in file.users())
         return cls(reader, users, known, exclusive=exclusive)
 
@@ -140,7 +132,7 @@ def check_suitable(file: HtpasswdFile, reader: AuthFileReader, empty: Collection
     findings = [
         one
         for one in audit.check(file, reader, empty=empty)
-        if one.rule in _LOST_SILENTLY or (one.severity == "error" and one.rule not in _NOT_UPLOADED)
+        if one.severity == "error" and one.rule not in NOT_UPLOADED
     ]
     if findings:
         first, more = findings[0], len(findings) - 1

@@ -5,8 +5,9 @@ That is the auth file, the registry, the auth Secret, the pull secrets of all na
 rights of the user who asks. A part that does not exist is skipped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 
 from regctl import parallel
@@ -15,7 +16,7 @@ from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.compare import compare
 from regctl.authsecret.secret import fetch, read
-from regctl.checks import Check
+from regctl.checks import Check, State
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import Namespace
@@ -30,6 +31,7 @@ from regctl.registry.ping import diagnose
 from regctl.wording import count, some_of
 from regctl.workflows.pull_diagnosis import Connect
 
+_STATES: Mapping[str, State] = {"error": "failure", "warning": "warning"}
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -41,7 +43,8 @@ class Doctor:
     *connect* returns a client for a registry and a credential. *trial* tries a
     credential at a registry. *cluster* returns the cluster, or raises the reason if it has none.
     *targets* without namespaces are all of them. *credential* is the one to try at *registry*,
-    *auth_secret* a namespace and a name.
+    *auth_secret* a namespace and a name. Users of *file* that expired by *today* (UTC) are treated
+    as locked.
     """
 
     connect: Connect
@@ -52,13 +55,14 @@ class Doctor:
     registry: Registry | None = None
     credential: Credential | None = None
     auth_secret: tuple[str, str] | None = None
+    today: date | None = None
 
     def checks(self) -> Iterator[Check]:
         """Yield each check when it is done."""
         if self.file is None:
             yield Check("auth file", "skipped", "there is no auth file here", "pass --file")
         else:
-            yield from check_auth_file(self.file)
+            yield from check_auth_file(self.file, self.today)
         if self.registry is not None:
             yield from self._check_registry(self.registry)
         try:
@@ -67,7 +71,8 @@ class Doctor:
             yield Check("cluster", "skipped", error.message, error.hint, error)
             return
         if self.auth_secret is not None:
-            yield check_auth_secret(cluster, *self.auth_secret, self.file)
+            file = self.file and (self.file.as_of(self.today) if self.today else self.file)
+            yield check_auth_secret(cluster, *self.auth_secret, file)
         try:
             yield from self._check_cluster(cluster)
         except RegctlError as error:
@@ -86,15 +91,15 @@ class Doctor:
         yield from check_rights(cluster, namespaces)
 
 
-def check_auth_file(file: HtpasswdFile) -> Iterator[Check]:
-    """Yield each error that the audit finds for a registry, or the number of users."""
-    findings = audit.check(file, READERS["distribution"])
-    errors = [finding for finding in findings if finding.severity == "error"]
-    for one in errors:
-        lines = some_of([str(number) for number in one.lines])
-        where = f"{'lines' if len(one.lines) > 1 else 'line'} {lines}: " if lines else ""
-        yield Check("auth file", "failure", f"{where}{one.problem}: {one.effect}", one.remedy)
-    if not errors:
+def check_auth_file(file: HtpasswdFile, today: date | None = None) -> Iterator[Check]:
+    """Yield the errors and warnings that the audit finds for a registry, or the number of users."""
+    findings = audit.check(file, READERS["distribution"], today=today)
+    for one in findings:
+        if (state := _STATES.get(one.severity)) is not None:
+            lines = some_of([str(number) for number in one.lines])
+            where = f"{'lines' if len(one.lines) > 1 else 'line'} {lines}: " if lines else ""
+            yield Check("auth file", state, f"{where}{one.problem}: {one.effect}", one.remedy)
+    if not any(one.severity == "error" for one in findings):
         yield Check("auth file", "ok", count(len(file.users()), "user"))
 
 

@@ -332,6 +332,9 @@ class PullDiagnosis:
         elif known.locked:
             why = f"{user} is locked in the auth file"
             hint = f"`regctl auth unlock {user}` unlocks it"
+            if known.expires is not None:
+                why = f"{user} is locked in the auth file, or expired on {known.expires}"
+                hint = f"{hint}, `regctl adduser {user} --expires never` keeps it active"
         elif known.scheme.name != "bcrypt":
             why = f"its hash is {known.scheme.name}, which the registry does not read"
             hint = f"`regctl adduser {user}` replaces the hash"

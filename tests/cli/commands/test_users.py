@@ -58,10 +58,19 @@ def test_a_user_is_created_configured_and_unchanged() -> None:
 
 def test_a_generated_password_is_alone_on_stdout() -> None:
     result = run("adduser", "ci", "--generate")
-    assert result.stderr == "user/ci created\n"
+    assert result.stderr.endswith("\nuser/ci created\n")
     password = result.stdout.removesuffix("\n")
     assert len(password) == 24
     HtpasswdFile.read(Path("auth")).verify("ci", password)
+
+
+def test_a_new_auth_file_is_named(tmp_path: Path) -> None:
+    add = ["adduser", "alice", "--password-stdin", "--cost", "4"]
+    assert "auth file" not in run(*add, "--dry-run", stdin="secret").output
+    created = run(*add, stdin="secret")
+    assert created.stdout == "user/alice created\n"
+    assert created.stderr == f"note: created the auth file {tmp_path.resolve() / 'auth'}\n"
+    assert run(*add, stdin="other").stderr == ""
 
 
 def test_a_generated_password_is_in_the_json_document() -> None:
@@ -374,9 +383,9 @@ def test_a_user_expires_on_its_day() -> None:
     user = json.loads(listed)["users"][0]
     assert (user["expires"], user["state"]) == ("2026-01-31", "active")
     verify = ["verify", "guest", "--password-stdin"]
+    assert run(*verify, stdin="secret", app=on_day("2026-01-30")).exit_code == 0
     due = run(*verify, stdin="secret", app=on_day("2026-01-31"))
-    assert due.exit_code == 0
-    assert "warning: guest expired on 2026-01-31" in due.stderr
+    failed(due, 1, "error: user guest expired on 2026-01-31", "hint: `regctl adduser guest")
     assert "\texpired\t2026-01-31\t" in run("users", app=on_day("2026-01-31")).stdout
 
 

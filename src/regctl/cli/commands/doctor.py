@@ -88,7 +88,8 @@ def doctor(
     file = _auth_file(app, path)
     pulls = _pulls(app, subject, targets, service_account, platform)
     if pulls is not None:
-        diagnoses = (PullDiagnosis(pull, app.cluster, app.registry_as, file) for pull in pulls)
+        users = file and file.as_of(app.today())
+        diagnoses = (PullDiagnosis(pull, app.cluster, app.registry_as, users) for pull in pulls)
         report(app, (one for each in diagnoses for one in each.checks()), _first_failure)
         return
     named = subject or app.environ.get("REGCTL_REGISTRY")
@@ -102,6 +103,7 @@ def doctor(
         registry,
         app.credential(credential, registry) if registry is not None else None,
         auth_secret,
+        app.today(),
     )
     report(app, examination.checks(), _first_failure)
 

@@ -19,6 +19,7 @@ from regctl.cli.params import (
     password_options,
     writing_options,
 )
+from regctl.errors import LockedUserError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -82,8 +83,11 @@ def adduser(
         )
 
     def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":
-        how = writing.options(dry_run)
-        outcome = edit.add_user(app.auth_file(path), name, new, options, how)
+        file, how = app.auth_file(path), writing.options(dry_run)
+        is_new = not file.exists()
+        outcome = edit.add_user(file, name, new, options, how)
+        if is_new and dry_run is None:
+            app.output.note(f"created the auth file {file.absolute()}")
         if password_flags.generate and dry_run is None:
             app.output.generated(name, new)
         return [[outcome]]
@@ -188,7 +192,7 @@ def verify(
     """
     Check a user's password against the auth file.
 
-    Exit code 4 means that the password is wrong, 1 that the user is unknown or locked.
+    Exit code 4 means that the password is wrong, 1 that the user is unknown, locked or expired.
     """
     from regctl.authfile.htpasswd import HtpasswdFile
 
@@ -196,11 +200,12 @@ def verify(
     given = app.password(password_flags, argument=password)
     if given is None:
         given = app.ask_password(f"Password of {name}")
-    content.verify(name, given)
     user = content.user(name)
     if user is not None and user.state(app.today()) == "expired":
-        app.output.warning(
-            f"{name} expired on {user.expires} and is active until `regctl auth lock --expired`"
+        raise LockedUserError(
+            f"user {name} expired on {user.expires}",
+            hint=f"`regctl adduser {name} --expires WHEN` sets another day",
         )
+    content.verify(name, given)
     if not app.output.quiet:
         app.output.line(f"user/{name} verified")

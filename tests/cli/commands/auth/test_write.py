@@ -61,6 +61,32 @@ def test_an_exclusive_write_lists_the_users_it_removes_and_asks(auth: Path) -> N
     assert done.stdout == "user/alice unchanged\nuser/old deleted\nuser/older deleted\n"
 
 
+@pytest.mark.parametrize("rows", ["", "eve:\n", "guest:\n"])
+def test_an_exclusive_write_that_leaves_nobody_is_refused(auth: Path, rows: str) -> None:
+    """Neither of the users that are listed can log in."""
+    auth.write_text(
+        f"alice:{HASH}\n#regctl:locked eve:{HASH}\n#regctl:expires guest:2020-01-01\nguest:{HASH}\n"
+    )
+    before = auth.read_bytes()
+    for flags in (["--yes"], ["--check"], ["--yes", "--dry-run"]):
+        result = run("auth", "write", "--exclusive", *flags, stdin=rows)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "nobody could log in" in result.stderr
+        assert auth.read_bytes() == before
+
+
+def test_expired_users_are_locked(auth: Path) -> None:
+    day = "#regctl:expires {}:2020-01-01\n{}:{}\n"
+    auth.write_text(day.format("alice", "alice", HASH) + day.format("bob", "bob", HASH))
+    args = ["auth", "write", "--cost", "4"]
+    assert run(*args, "--check", stdin="alice:secret\n").exit_code == 1
+    result = run(*args, stdin="alice:secret\ncarol:new\n")
+    note = "configured (locked, expired)"
+    assert result.stdout == f"user/alice {note}\nuser/carol created\nuser/bob {note}\n"
+    assert [user.name for user in HtpasswdFile.read(auth).users() if not user.locked] == ["carol"]
+    assert run(*args, "--check", stdin="alice:secret\n").exit_code == 0
+
+
 def test_check_lists_the_differences_and_writes_nothing(auth: Path) -> None:
     auth.write_text(f"alice:{HASH}\nold:x\n")
     args = ["auth", "write", "--exclusive", "--cost", "4", "--check"]

@@ -68,7 +68,7 @@ def write(
 
     SOURCE is a file, or - for standard input: NAME:PASSWORD lines, CSV with the header
     name,password, or JSON or YAML as {NAME: PASSWORD} or [{name:, password:}]. A hash may be in
-    place of a password. A user without a password keeps the one it has.
+    place of a password. A user without a password keeps the one it has. Expired users are locked.
     """
     from regctl.authfile import userlist
 
@@ -77,7 +77,9 @@ def write(
     for name in gone:
         app.output.note(f"not in the list: {name}")
     question = f"remove {count(len(gone), 'user')} from {file}?" if gone else None
-    options = userlist.ListOptions(hashing.scheme, hashing.cost, generate_missing, tuple(gone))
+    options = userlist.ListOptions(
+        hashing.scheme, hashing.cost, generate_missing, tuple(gone), app.today()
+    )
 
     def run(dry_run: "DryRun | None") -> "list[tuple[Outcome, ...]]":
         how = writing.options(dry_run)
