@@ -29,6 +29,7 @@ NAME = "registry.foo.com"
 REGCTL = str(Path(sys.executable).with_name("regctl"))
 ENVIRON = {**os.environ, "REGCTL_USERNAME": "alice", "REGCTL_PASSWORD": "secret"}
 CREATE = [REGCTL, "secret", "create", "--server", NAME, "-A", "--exclude", "default", "--quiet"]
+CREATE += ["--no-verify"]
 PEER = "kubectl apply --server-side"
 
 

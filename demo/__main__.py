@@ -52,7 +52,7 @@ def show(shell: Shell, servers: Servers, grace: str) -> None:
         cluster.create_service_account(namespace)
     shell.export(KUBECONFIG=str(cluster.kubeconfig.relative_to(shell.folder)))
     everywhere = f"-n {','.join(NAMESPACES)}"
-    create = f"regctl secret create {REGCRED} {everywhere} --attach default"
+    create = f"regctl secret create {REGCRED} {everywhere} --attach default --plain-http"
     shell.say("Each namespace gets the password as a pull secret.")
     shell.run(create)
     shell.say("The same command again has nothing to change.")

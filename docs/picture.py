@@ -85,7 +85,7 @@ def play() -> str:
             cluster.create_service_account(namespace)
         auth = folder / "auth"
         with docker_registry(folder / "closed", root=images, auth_file=auth) as registry:
-            create = f"secret create --server {registry.host} --username ci"
+            create = f"secret create --server {registry.host} --username ci --plain-http"
             prepare(f"{create} -n team-a,team-b --attach default", "correct horse")
             prepare("adduser ci", "battery staple")
             prepare(f"login {registry.host} --plain-http --username ci", "battery staple")
@@ -94,8 +94,7 @@ def play() -> str:
 
 def _shown(line: str, host: str, folder: Path, environment: dict[str, str]) -> str:
     """Return a command line and its output, with a registry's usual name for this one's address."""
-    plain = "" if "secret create" in line else " --plain-http"
-    output = settled(on_terminal(line.format(host=host) + plain, folder, environment))
+    output = settled(on_terminal(f"{line.format(host=host)} --plain-http", folder, environment))
     for address in (host, host.replace(":", "-")):
         output = output.replace(address, HOST)
     return f"\x1b[1m$ {line.format(host=HOST)}\x1b[0m\n{output}"

@@ -132,6 +132,13 @@ class CredentialHelperError(RegctlError):
     """A credential helper of docker is missing or failed."""
 
 
+# pullsecrets: pull secrets in the cluster
+
+
+class CredentialRejectedError(NotAuthenticatedError):
+    """The registry rejects a credential that was to be written; it was not."""
+
+
 # registry: the registry's API
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from regctl.errors import (
+    CredentialRejectedError,
     FieldOwnedError,
     ForeignObjectError,
     ImmutableError,
@@ -62,7 +63,13 @@ class Outcome:
 
 def result_of_error(error: RegctlError) -> Result:
     """Return `refused` if regctl left the object alone on purpose, else `failed`."""
-    on_purpose = ForeignObjectError | ImmutableError | FieldOwnedError | LockoutError
+    on_purpose = (
+        ForeignObjectError
+        | ImmutableError
+        | FieldOwnedError
+        | LockoutError
+        | CredentialRejectedError
+    )
     return "refused" if isinstance(error, on_purpose) else "failed"
 
 

@@ -178,7 +178,17 @@ def test_ctrl_c_prints_what_was_done_and_what_was_not_started(api: StandinApi) -
         "KUBECONFIG": str(api.kubeconfig),
         "REGCTL_PASSWORD": "hunter2",
     }
-    flags = ["--server", "r.io", "--username", "alice", "--workers", "1", "-n", spaces]
+    flags = [
+        "--server",
+        "r.io",
+        "--username",
+        "alice",
+        "--workers",
+        "1",
+        "-n",
+        spaces,
+        "--no-verify",
+    ]
     process.append(
         subprocess.Popen(
             [sys.executable, "-m", "regctl", "secret", "create", *flags],

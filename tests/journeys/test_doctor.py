@@ -38,7 +38,7 @@ class Setup:
 
     def secret(self, *more: str, server: str | None = None, password: str = PASSWORD) -> None:
         command = ["secret", "create", "regcred", "--server", server or self.registry.host]
-        command += ["--username", USER, "--password-stdin", "-n", self.namespace]
+        command += ["--username", USER, "--password-stdin", "-n", self.namespace, "--no-verify"]
         run_ok(*command, "--attach", "default", *more, stdin=password)
 
     def diagnose(self, *more: str) -> Result:

@@ -48,7 +48,7 @@ def test_a_user_reaches_the_registry_and_every_namespace(
     # kubectl create secret docker-registry, once for every namespace
     run_ok(
         *["secret", "create", "--server", ingress.host],
-        *["-n", f"{namespace},{team}", "--attach", "default"],
+        *["-n", f"{namespace},{team}", "--attach", "default", "--plain-http"],
     )
     name = ingress.host.replace(":", "-")
     for space in (namespace, team):
@@ -98,7 +98,7 @@ def test_a_registry_of_a_team_and_an_image_pushed_without_docker(
 
     # kubectl create secret docker-registry, and a Pod that pulls
     account = ["--attach", "default"]
-    run_ok("secret", "create", "--server", host, "-n", namespace, *account)
+    run_ok("secret", "create", "--server", host, "-n", namespace, *account, *trust)
     pull = ["doctor", image, "-n", namespace, "--platform", "linux/amd64", *trust]
     steps = dict(line.split("\t")[:2] for line in run_ok(*pull).stdout.splitlines())
     assert set(steps.values()) == {"ok"}

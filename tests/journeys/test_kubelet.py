@@ -142,6 +142,7 @@ class Place:
     ) -> None:
         command = ["secret", "create", name, "--server", server or self.host]
         command += ["--username", self.user, "--password-stdin", "-n", self.namespace]
+        command += ["--no-verify"]
         self.run(*command, *(["--attach", attach] if attach else []), stdin=password)
 
     def delete_secret(self) -> None:

@@ -84,6 +84,7 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
     targets = ["--server", registry.host, "-n", ",".join(namespaces)]
     targets += ["--kubeconfig", str(kubernetes.kubeconfig)]
     create = [*regctl, "secret", "create", "regcred", "--username", "ci", "--password-stdin"]
+    create += ["--plain-http"]
     subprocess.run([*create, *targets], input=b"old", check=True, capture_output=True)
     rotate = [*regctl, "rotate", "-f", str(auth), "--plain-http", "--grace", "0.5", *targets]
     pulls = Pulls(kubernetes, registry, namespace)

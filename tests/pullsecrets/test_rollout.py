@@ -225,7 +225,7 @@ def test_twenty_parallel_processes_on_one_account_lose_nothing(
         "REGCTL_USERNAME": "alice",
         "REGCTL_PASSWORD": "secret",
     }
-    flags = ["--server", "r.io", "-n", namespace, "--attach", "default"]
+    flags = ["--server", "r.io", "-n", namespace, "--attach", "default", "--no-verify"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "regctl", "secret", "create", f"pull-{number}", *flags],

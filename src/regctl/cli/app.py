@@ -196,7 +196,10 @@ class App:
         return self.registry_as(registry, self.credential(flags, registry))
 
     def registry_as(
-        self, registry: "Registry", credential: "Credential | None"
+        self,
+        registry: "Registry",
+        credential: "Credential | None",
+        settings: "ConnectionSettings | None" = None,
     ) -> "RegistryClient":
         """Return the client of *registry* for just this credential, or anonymous."""
         from regctl.registry.client import RegistryClient
@@ -205,7 +208,7 @@ class App:
         return RegistryClient(
             registry,
             credential=credential,
-            settings=self.registry_settings,
+            settings=settings or self.registry_settings,
             callbacks=Callbacks(
                 on_request=self._trace,
                 on_wait=lambda seconds: self.output.note(
@@ -214,14 +217,6 @@ class App:
                 on_notice=self.output.note,
             ),
         )
-
-    def try_credential(self, registry: "Registry", credential: "Credential") -> RegctlError | None:
-        """Return the error with which *registry* rejects a credential, or None."""
-        try:
-            self.registry_as(registry, credential).ping()
-        except RegctlError as error:
-            return error
-        return None
 
     @property
     def registry_settings(self) -> "ConnectionSettings":

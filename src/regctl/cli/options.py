@@ -87,6 +87,13 @@ class CredentialFlags(NamedTuple):
         return PasswordFlags(self.password_stdin, self.password_file)
 
 
+class VerificationFlags(NamedTuple):
+    """Whether to try credentials before they are written, and for how many seconds."""
+
+    no_verify: bool = False
+    wait: float = 120.0
+
+
 class SelectionFlags(NamedTuple):
     """Which names to list, and how much about each."""
 

@@ -18,6 +18,7 @@ from regctl.cli.options import (
     PasswordFlags,
     SelectionFlags,
     TargetFlags,
+    VerificationFlags,
     WritingFlags,
 )
 
@@ -34,6 +35,7 @@ _writing = functools.partial(option, heading="Writing")
 _hashing = functools.partial(option, heading="Hashing")
 _credentials = functools.partial(option, heading="Credentials")
 _namespaces = functools.partial(option, heading="Namespaces")
+_registry = functools.partial(option, heading="Registry")
 
 
 # Types
@@ -367,6 +369,25 @@ registry_options = _all(
         is_flag=True,
         help="Trust any certificate. Unsafe.",
     ),
+)
+
+# The trial of credentials before they are written
+
+verification_options = _all(
+    option_group(
+        "trial",
+        VerificationFlags,
+        _registry("--no-verify", is_flag=True, help="Do not try credentials at their registries."),
+        _registry(
+            "--wait",
+            type=DURATION,
+            default=120.0,
+            bare="5m",
+            metavar="[=DURATION]",
+            help="Try a rejected credential again for this long.  [default: 2m]",
+        ),
+    ),
+    registry_options,
 )
 
 

@@ -1,6 +1,6 @@
 """Check whether pull secrets work: as the kubelet reads them, and at their registries."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,13 +11,11 @@ from regctl.credentials.dockerconfigjson import decode_secret
 from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import MalformedError, RegctlError
 from regctl.pullsecrets.inventory import Inventory
+from regctl.pullsecrets.trial import Login, Trial
 from regctl.reference import Registry
 
 Verdict = Literal["ok", "problem", "unknown"]
-# Tries a credential at a registry; returns None if it is accepted, else the error.
-Trial = Callable[[Registry, Credential], RegctlError | None]
-_Login = tuple[Registry, Credential]
-_Trials = Mapping[_Login, RegctlError | None]
+_Trials = Mapping[Login, RegctlError | None]
 
 _PATHS_OF_NO_IMAGE = {"v1", "v2", "v2/_catalog", "_catalog"}
 
@@ -66,7 +64,7 @@ def check(
     return sorted(findings, key=lambda f: (f.namespace, f.subject, f.key or "", f.message))
 
 
-def _inspect(secret: Secret) -> Iterator[tuple[Finding, _Login | None]]:
+def _inspect(secret: Secret) -> Iterator[tuple[Finding, Login | None]]:
     """Yield each finding on a Secret, and the login whose trial at its registry decides it."""
     problem = Finding(secret.namespace, f"secret/{secret.name}", "problem", "has no registry")
     try:
@@ -132,6 +130,6 @@ def _dangling(found: Inventory) -> Iterator[Finding]:
                 )
 
 
-def _try_all(logins: Sequence[_Login], trial: Trial, workers: int) -> _Trials:
+def _try_all(logins: Sequence[Login], trial: Trial, workers: int) -> _Trials:
     tried = parallel.run(lambda login: trial(*login), logins, workers=workers)
     return {login: it for login, it in tried if not isinstance(it, parallel.Interrupted)}

@@ -9,6 +9,7 @@ request for each named namespace.
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
@@ -17,6 +18,7 @@ from regctl.cluster.ownership import PART_OF
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, get_secret, read_secret
 from regctl.cluster.serviceaccounts import Accounts, ServiceAccount, attach, list_service_accounts
+from regctl.credentials.credential import Credential
 from regctl.errors import NotPermittedError, NotStartedError, RegctlError
 from regctl.outcome import RESULTS, DryRun, Outcome, Result, result_of_error
 from regctl.pullsecrets.plan import (
@@ -32,6 +34,7 @@ from regctl.pullsecrets.plan import (
 # For more namespaces one LIST of the whole cluster costs less than a GET for each.
 _FEW = 8
 NO_ACCOUNTS = Accounts()
+_WRITING = frozenset({"create", "update", "replace"})
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,16 @@ class Rollout:
     accounts: Accounts = NO_ACCOUNTS
     known_accounts: Mapping[str, Sequence[ServiceAccount]] | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def changes(self) -> list[Change]:
         """What each namespace needs, sorted by namespace."""
         return plan(self.desired, self.observed, self.policy)
+
+    @property
+    def credentials(self) -> Mapping[str, Credential]:
+        """The credentials that `run` writes, by registry key; none if it writes no Secret."""
+        writes = any(change.action in _WRITING for change in self.changes)
+        return self.desired.credentials if writes else {}
 
     def run(self, dry_run: DryRun | None = None) -> Iterator[tuple[Outcome, ...]]:
         """

@@ -22,7 +22,7 @@ from regctl.errors import (
     NoCredentialError,
     RegctlError,
 )
-from regctl.outcome import DryRun, Outcome
+from regctl.outcome import DryRun, Outcome, result_of_error
 from regctl.pullsecrets import schema
 from regctl.pullsecrets.content import read_credentials
 from regctl.pullsecrets.inventory import PullSecretUse, delete, list_pull_secrets
@@ -134,6 +134,8 @@ class Sync:
 
     The cluster is read on first use of *spaces* and *prunable*. Credentials are read when their
     Secret's turn comes: one may be in a Secret that the same file declares before it.
+    *verify* gets the name of each Secret that is to be written with its credentials, and raises
+    CredentialRejectedError if one is rejected.
     """
 
     file: SyncFile
@@ -142,6 +144,9 @@ class Sync:
     policy: TakeoverPolicy = LEAVE_FOREIGN
     prune: bool = False
     notice: Callable[[str], object] = field(default=lambda _: None, repr=False)
+    verify: Callable[[str, Mapping[str, Credential]], object] = field(
+        default=lambda _secret, _credentials: None, repr=False
+    )
 
     @cached_property
     def spaces(self) -> Mapping[str, tuple[Namespace, ...] | RegctlError]:
@@ -184,16 +189,20 @@ class Sync:
         """
         Create or update the declared Secrets, then delete the prunable ones.
 
-        Yields outcomes as Rollout.run does. Nothing is deleted if a declared Secret failed before
-        its rollout, for example without a credential; *notice* gets a text about that.
+        Yields outcomes as Rollout.run does. A Secret with a rejected credential is not written.
+        Nothing is deleted if a declared Secret failed before its rollout, for example without a
+        credential; *notice* gets a text about that.
         """
         complete = True
         for declared in self.file.secrets:
             try:
                 rollout = self._rollout(declared)
+                if dry_run != "client":
+                    self.verify(declared.name, rollout.credentials)
             except RegctlError as error:
                 complete = False
-                yield (Outcome("secret", declared.name, "failed", error=error),)
+                result = result_of_error(error)
+                yield (Outcome("secret", declared.name, result, error=error),)
             else:
                 yield from rollout.run(dry_run)
         if complete:

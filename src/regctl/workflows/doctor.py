@@ -23,9 +23,9 @@ from regctl.cluster.resource import Namespace
 from regctl.credentials.credential import Credential
 from regctl.errors import RegctlError
 from regctl.pullsecrets import check as secretcheck
-from regctl.pullsecrets.check import Trial
 from regctl.pullsecrets.content import credentials_for
 from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
+from regctl.pullsecrets.trial import Trial
 from regctl.reference import Registry
 from regctl.registry.ping import diagnose
 from regctl.wording import count, some_of

@@ -58,7 +58,7 @@ def site(
     registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
     namespaces = [namespace, kubernetes.create_namespace(f"{namespace}-b")]
     create = ["secret", "create", NAME, "--username", "ci", "--password-stdin"]
-    create += ["-n", ",".join(namespaces)]
+    create += ["-n", ",".join(namespaces), "--no-verify"]
     for server in ("other.io", registry.host):
         run_ok(*create, "--server", server, "--merge", stdin="old")
     return Site(kubernetes, registry, auth, namespaces)
@@ -194,7 +194,7 @@ def test_an_interrupted_rotation_in_place_is_finished(site: Site) -> None:
     """The file and the first Secret have the new password, the second has the old one."""
     run_ok("adduser", "ci", "--password-stdin", stdin="half-way")
     create = ["secret", "create", NAME, "--server", site.registry.host, "--merge"]
-    create += ["--username", "ci", "--password-stdin", "-n", site.namespaces[0]]
+    create += ["--username", "ci", "--password-stdin", "-n", site.namespaces[0], "--plain-http"]
     run_ok(*create, stdin="half-way")
     result = site.rotate("ci", "--same-name")
     assert result.exit_code == 0, result.stderr

@@ -1,6 +1,7 @@
 """`regctl doctor`: all checks at once, and why a pull fails."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ from regctl.cli.params import (
     target_options,
     workers_option,
 )
+from regctl.cli.verification import try_credential
 from regctl.errors import DifferenceError, InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def doctor(
     registry = app.named_registry(named) if named else None
     examination = Doctor(
         app.registry_as,
-        app.try_credential,
+        partial(try_credential, app),
         lambda: app.cluster,
         app.targets(targets),
         file,

@@ -23,8 +23,13 @@ def run(*args: str, stdin: str = "") -> Result:
 
 
 def create(*args: str, stdin: str = "") -> Result:
-    """Run `regctl secret create ARGS`."""
-    return run("secret", "create", *args, stdin=stdin)
+    """Run `regctl secret create ARGS`, for a registry that does not exist."""
+    return run("secret", "create", *args, "--no-verify", stdin=stdin)
+
+
+def sync(*args: str) -> Result:
+    """Run `regctl secret sync ARGS`, for registries that do not exist."""
+    return run("secret", "sync", *args, "--no-verify")
 
 
 def refused(result: Result, code: int, *texts: str) -> None:

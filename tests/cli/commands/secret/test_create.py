@@ -241,7 +241,7 @@ def test_a_missing_kubeconfig_and_an_unreachable_server_are_one_line(
 
 
 def test_the_password_is_in_no_output_of_the_process(kubernetes: ApiServer, namespace: str) -> None:
-    done = run_process("secret", "create", "-n", namespace, "-v")
+    done = run_process("secret", "create", "-n", namespace, "-v", "--no-verify")
     assert done.returncode == 0, done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     assert decoded(kubernetes.secret(namespace, "registry.foo.com"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.commands.secret import PASSWORD, create, decoded, refused, run
+from tests.cli.commands.secret import PASSWORD, create, decoded, refused, sync
 from tests.servers.kubernetes import ApiServer
 
 
@@ -48,26 +48,24 @@ def test_sync_creates_what_the_file_declares_and_prunes_the_rest(
     for one in (namespace, there):
         kubernetes.create_service_account(one)
     path = sync_file(tmp_path, [namespace, there])
-    drift = run("secret", "sync", path, "--check")
+    drift = sync(path, "--check")
     assert drift.exit_code == 1
     assert drift.stdout.count("missing") == 2
-    done = run("secret", "sync", path)
+    done = sync(path)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("created") == 2
     auths = decoded(kubernetes.secret(namespace, "pull"))["auths"]
     assert auths["b.io"]["password"] == "from a file"
     assert auths["registry.foo.com"]["password"] == PASSWORD
-    assert run("secret", "sync", path, "--check").exit_code == 0
-    assert run("secret", "sync", path).stdout.count("unchanged") == 4
+    assert sync(path, "--check").exit_code == 0
+    assert sync(path).stdout.count("unchanged") == 4
     # Another Secret that regctl manages, which this file must not prune.
     assert create("-n", there).exit_code == 0
     path = sync_file(tmp_path, [namespace])
-    assert run("secret", "sync", path).stdout.count("unchanged") == 2
-    refused(
-        run("secret", "sync", path, "--prune"), 1, "not confirmed", f"{there}/secret/pull deleted"
-    )
-    assert run("secret", "sync", path, "--prune", "--check").exit_code == 1
-    pruned = run("secret", "sync", path, "--prune", "--yes")
+    assert sync(path).stdout.count("unchanged") == 2
+    refused(sync(path, "--prune"), 1, "not confirmed", f"{there}/secret/pull deleted")
+    assert sync(path, "--prune", "--check").exit_code == 1
+    pruned = sync(path, "--prune", "--yes")
     assert f"{there}/secret/pull deleted" in pruned.stdout
     assert kubernetes.secret(there, "registry.foo.com")
     account = kubernetes.get(f"/api/v1/namespaces/{there}/serviceaccounts/default")
@@ -77,7 +75,7 @@ def test_sync_creates_what_the_file_declares_and_prunes_the_rest(
 def test_sync_prunes_nothing_if_a_credential_is_missing(namespace: str, tmp_path: Path) -> None:
     path = sync_file(tmp_path, [namespace])
     (tmp_path / "word").unlink()
-    refused(run("secret", "sync", path, "--prune", "--yes"), 1, "word", "No such file")
+    refused(sync(path, "--prune", "--yes"), 1, "word", "No such file")
 
 
 def test_a_mistake_in_the_file_is_reported_with_its_line(
@@ -86,15 +84,15 @@ def test_a_mistake_in_the_file_is_reported_with_its_line(
     path = tmp_path / "sync.yaml"
     path.write_text("name: x\nsecrets:\n  - registry: a.io\n")
     mark = kubernetes.audit_mark()
-    refused(run("secret", "sync", str(path)), 1, "line 3", "registry: is not a known key")
+    refused(sync(str(path)), 1, "line 3", "registry: is not a known key")
     assert kubernetes.audit(mark) == []
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "sync.yaml"
-    refused(run("secret", "sync", str(path)), 1, str(path), "No such file")
+    refused(sync(str(path)), 1, str(path), "No such file")
     path.write_bytes(b"name: x\n\xff")
-    refused(run("secret", "sync", str(path)), 1, f"{path}, line 2", "not UTF-8")
+    refused(sync(str(path)), 1, f"{path}, line 2", "not UTF-8")
 
 
 def test_sync_reads_credentials_from_docker_and_from_other_secrets(
@@ -111,9 +109,9 @@ def test_sync_reads_credentials_from_docker_and_from_other_secrets(
     secrets = [{"registries": registries, "targets": {"namespaces": [namespace]}}]
     path = tmp_path / "sync.yaml"
     path.write_text(yaml.safe_dump({"name": "x", "secrets": secrets}))
-    assert run("secret", "sync", str(path)).stdout == f"{namespace}/secret/a.io created\n"
+    assert sync(str(path)).stdout == f"{namespace}/secret/a.io created\n"
     auths = decoded(kubernetes.secret(namespace, "a.io"))["auths"]
     assert (auths["a.io"]["password"], auths["a.io"]["email"]) == (PASSWORD, "a@b.c")
     assert auths["b.io"]["password"] == "from-docker"
     (tmp_path / "config.json").unlink()
-    refused(run("secret", "sync", str(path)), 1, "no credential for b.io")
+    refused(sync(str(path)), 1, "no credential for b.io")

@@ -15,6 +15,7 @@ from regctl.cli.params import (
     target_options,
     workers_option,
 )
+from regctl.cli.verification import try_credential
 from regctl.errors import DifferenceError, RegctlError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check(app: App, *, name: str | None, offline: bool, targets: TargetFlags) ->
     with app.output.progress("credentials tried", None) as advance:
 
         def trial(registry: "Registry", credential: "Credential") -> RegctlError | None:
-            error = app.try_credential(registry, credential)
+            error = try_credential(app, registry, credential)
             advance()
             return error
 

@@ -7,7 +7,13 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option, option_group
-from regctl.cli.options import ChangeFlags, CredentialFlags, NamespacedName, TargetFlags
+from regctl.cli.options import (
+    ChangeFlags,
+    CredentialFlags,
+    NamespacedName,
+    TargetFlags,
+    VerificationFlags,
+)
 from regctl.cli.params import (
     NAMESPACED_NAME,
     change_options,
@@ -15,11 +21,16 @@ from regctl.cli.params import (
     credential_options,
     output_option,
     target_options,
+    verification_options,
     workers_option,
 )
+from regctl.cli.verification import verification
 from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from regctl.outcome import DryRun, Outcome
     from regctl.pullsecrets.plan import PullSecret
 
 # More namespaces than this are shown to a person first.
@@ -82,6 +93,7 @@ pull_secret_options = option_group(
 @output_option("json", "yaml", "name")
 @workers_option
 @cluster_options
+@verification_options
 @pass_app
 def create(
     app: App,
@@ -91,11 +103,13 @@ def create(
     credential: CredentialFlags,
     targets: TargetFlags,
     change: ChangeFlags,
+    trial: VerificationFlags,
 ) -> None:
     """
     Create or update a pull secret in one, several or all namespaces.
 
-    Without NAME the Secret gets the name of the registry's host.
+    Without NAME the Secret gets the name of the registry's host. If something is to be written, the
+    registry must accept the password first. A registry that cannot be reached is a warning.
     """
     from regctl.cluster.serviceaccounts import Accounts
     from regctl.pullsecrets.plan import TakeoverPolicy
@@ -111,9 +125,16 @@ def create(
         return
     policy = TakeoverPolicy(change.adopt, change.replace)
     rollout = prepare(app.cluster, desired, spaces, policy=policy, accounts=accounts)
+    verify = verification(app, trial)
+
+    def run(dry_run: "DryRun | None") -> "Iterator[Sequence[Outcome]]":
+        if dry_run != "client":
+            verify(desired.name, rollout.credentials)
+        return rollout.run(dry_run)
+
     many = len(spaces) > _MANY
     app.carry_out(
-        rollout.run,
+        run,
         change,
         question=f"Change {len(spaces)} namespaces?" if many and app.interactive else None,
         preview=True,

@@ -6,14 +6,16 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
-from regctl.cli.options import ChangeFlags
+from regctl.cli.options import ChangeFlags, VerificationFlags
 from regctl.cli.params import (
     FilePath,
     change_options,
     cluster_options,
     output_option,
+    verification_options,
     workers_option,
 )
+from regctl.cli.verification import verification
 from regctl.wording import count
 
 
@@ -31,13 +33,17 @@ from regctl.wording import count
 @output_option("json", "yaml", "name")
 @workers_option
 @cluster_options
+@verification_options
 @pass_app
-def sync(app: App, *, file: Path, prune: bool, change: ChangeFlags) -> None:
+def sync(
+    app: App, *, file: Path, prune: bool, change: ChangeFlags, trial: VerificationFlags
+) -> None:
     """
     Create or update the pull secrets declared in a file.
 
     The file is YAML. docs/secret-sync.md describes it, and a JSON schema for editors is in the
-    package regctl.pullsecrets.
+    package regctl.pullsecrets. A Secret that is to be written with a password that its registry
+    rejects is left as it is.
     """
     from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.pullsecrets.sync import Sync, parse
@@ -50,6 +56,7 @@ def sync(app: App, *, file: Path, prune: bool, change: ChangeFlags) -> None:
         TakeoverPolicy(change.adopt, change.replace),
         prune,
         notice=app.output.warning,
+        verify=verification(app, trial),
     )
     number = len(task.prunable)
     question = f"Delete {count(number, 'Secret')} and make the other changes?" if number else None

@@ -1,0 +1,52 @@
+"""The trial of credentials at their registries, as the options of a command ask for it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from regctl.cli.app import App
+from regctl.cli.options import VerificationFlags
+from regctl.errors import RegctlError
+
+if TYPE_CHECKING:
+    from regctl.credentials.credential import Credential
+    from regctl.reference import Registry
+    from regctl.registry.transport import ConnectionSettings
+
+_CONNECT_SECONDS = 5.0
+
+
+def try_credential(
+    app: App,
+    registry: "Registry",
+    credential: "Credential",
+    settings: "ConnectionSettings | None" = None,
+) -> RegctlError | None:
+    """Return the error with which *registry* rejects a credential, or None."""
+    try:
+        app.registry_as(registry, credential, settings).ping()
+    except RegctlError as error:
+        return error
+    return None
+
+
+def verification(
+    app: App, flags: VerificationFlags
+) -> "Callable[[str, Mapping[str, Credential]], None]":
+    """Return `Verifier.verify` of a new Verifier; with --no-verify it tries nothing."""
+    from regctl.pullsecrets.trial import Verifier
+    from regctl.retry import Backoff
+
+    if flags.no_verify:
+        return lambda _secret, _credentials: None
+    # A registry that does not answer is a warning: it gets one request, and little time.
+    settings = dataclasses.replace(
+        app.registry_settings, connect_seconds=_CONNECT_SECONDS, backoff=Backoff(tries=1)
+    )
+
+    return Verifier(
+        lambda registry, credential: try_credential(app, registry, credential, settings),
+        flags.wait,
+        on_pause=app.output.note,
+        on_unverified=app.output.warning,
+    ).verify
