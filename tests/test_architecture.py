@@ -20,6 +20,7 @@ GROUND = {
     "documents",
     "jsontext",
     "redaction",
+    "connection",
     "wording",
 }
 

@@ -1,7 +1,9 @@
 """The error boundary: each end of a command, through click's runner and as a real process."""
 
+import errno
 import json
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,19 @@ ENDS = {
 }
 
 
+ERRORS: dict[str, BaseException] = {
+    "failed": errors.RegctlError("cannot do it", hint="do something else"),
+    "difference": errors.DifferenceError("2 users differ"),
+    "usage": errors.InvalidInputError("not a name: ''"),
+    "partly": errors.PartlyDoneError("1 of 2 failed, 1 done"),
+    "access": errors.NotPermittedError("forbidden"),
+    "interrupted": KeyboardInterrupt(),
+    "system": OSError(errno.EIO, "Input/output error", "/a/file"),
+    "tls": ssl.SSLError(1, "no certificate"),
+    "hostile": errors.RegctlError("the registry said \x1b[2J\r\nerror: \udcff\u202e"),
+}
+
+
 @click.group(cls=Root)
 def probe() -> None:
     """Stand for regctl, with a command for each way to end."""
@@ -38,24 +53,11 @@ def probe() -> None:
 @pass_app
 def end(app: App, way: str) -> None:
     """End in the way named."""
-    match way:
-        case "failed":
-            raise errors.RegctlError("cannot do it", hint="do something else")
-        case "difference":
-            raise errors.DifferenceError("2 users differ")
-        case "usage":
-            raise errors.InvalidInputError("not a name: ''")
-        case "partly":
-            raise errors.PartlyDoneError("1 of 2 failed, 1 done")
-        case "access":
-            raise errors.NotPermittedError("forbidden")
-        case "interrupted":
-            raise KeyboardInterrupt
-        case "flood":
-            for number in range(100_000):
-                app.output.line(f"line {number}")
-        case "hostile":
-            raise errors.RegctlError("the registry said \x1b[2J\r\nerror: \udcff\u202e")
+    if way == "flood":
+        for number in range(100_000):
+            app.output.line(f"line {number}")
+    if way in ERRORS:
+        raise ERRORS[way]
 
 
 PROCESS = "from tests.cli.test_main import probe; probe(prog_name='probe')"
@@ -165,3 +167,29 @@ def test_python_m_regctl_is_regctl() -> None:
         [sys.executable, "-m", "regctl", "--version"], capture_output=True, text=True, check=True
     )
     assert run.stdout.startswith("regctl ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["catalog", "--bogus", "-o", "json"],
+        ["catalog", "-o", "json", "--bogus"],
+        ["catalog", "-ojson", "--limit", "many"],
+        ["bogus", "--output=json"],
+        ["secret", "bogus", "--output", "json"],
+        ["secret", "list", "-Ao", "json", "a", "b"],
+    ],
+)
+def test_a_wrong_command_line_is_one_document_if_json_is_asked_for(words: list[str]) -> None:
+    run = CliRunner().invoke(main, words, prog_name="regctl")
+    assert run.exit_code == 2
+    error = json.loads(run.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert run.stderr.splitlines()[0] == f"error: {error['message']}"
+
+
+def test_an_error_of_the_operating_system_is_no_traceback() -> None:
+    run = CliRunner().invoke(probe, ["end", "system"])
+    assert (run.exit_code, run.stderr) == (1, "error: /a/file: input/output error\n")
+    run = CliRunner().invoke(probe, ["end", "tls"])
+    assert (run.exit_code, run.stderr) == (1, "error: no certificate\n")

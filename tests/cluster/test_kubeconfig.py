@@ -86,7 +86,7 @@ def test_the_context_names_cluster_and_namespace(kubernetes: ApiServer) -> None:
     path = kubernetes.kubeconfig_for("admin", namespace="elsewhere")
     assert Cluster(Kubeconfig({}, path)).context_namespace == "elsewhere"
     assert Cluster(Kubeconfig({"KUBECONFIG": f"/none:{path}"})).server == kubernetes.url
-    with pytest.raises(KubeconfigError, match="the context other"):
+    with pytest.raises(KubeconfigError, match="has no context other"):
         Cluster(Kubeconfig({}, path, context="other"))
 
 

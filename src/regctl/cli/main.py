@@ -7,8 +7,11 @@ program: silently, with 141 (128 + SIGPIPE).
 """
 
 import functools
+import itertools
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -18,12 +21,15 @@ from regctl import __version__
 from regctl.cli.app import App
 from regctl.cli.command import CommandGroup, LazyCommands, command_group
 from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.output import Format
 from regctl.cli.renamed import hint_for_old_name
 from regctl.errors import InvalidInputError, InvalidUserListError, MalformedError, RegctlError
 
 INTERRUPTED = 130
 
 COMPLETE = "_REGCTL_COMPLETE"
+
+_OUTPUT_OPTION = re.compile(r"(?:-\w*o|--output=?)(json|yaml)?")
 
 # Every command of regctl by its heading in the help, and its place below regctl.cli.commands.
 SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
@@ -111,16 +117,36 @@ class Root(CommandGroup):
         )
         if not standalone_mode:
             return run()
-        sys.exit(_exit_code(app, run))
+        # About connections: what is wrong with one is said by our own checks and errors.
+        warnings.filterwarnings("ignore", module="urllib3")
+        line = sys.argv[1:] if args is None else args
+        sys.exit(_exit_code(app, run, _document_format(line)))
 
 
-def _exit_code(app: App, run: Callable[[], Any]) -> int:
+def _document_format(line: Sequence[str]) -> Format | None:
+    """Return the format of the document that a command line asks for, also if it is wrong."""
+    for word, following in itertools.pairwise([*line, ""]):
+        option = _OUTPUT_OPTION.fullmatch(word)
+        asked = (option[1] or following) if option else ""
+        if asked in {"json", "yaml"}:
+            return cast("Format", asked)
+    return None
+
+
+def _exit_code(app: App, run: Callable[[], Any], asked: Format | None) -> int:
     """Run a command, report the error that ends it, and return the exit code of the process."""
     try:
         try:
             code = run()
-        except (RegctlError, click.ClickException) as error:
+        except click.ClickException as error:
+            # A wrong command line may end before its -o is read.
+            app.output.format = app.output.format or asked
             code = _report(app, error)
+        except RegctlError as error:
+            code = _report(app, error)
+        except OSError as error:
+            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+            code = _report(app, RegctlError(f"{where}{(error.strerror or str(error)).lower()}"))
         except click.Abort:
             click.echo("interrupted", err=True)
             code = INTERRUPTED

@@ -23,6 +23,7 @@ from regctl.cluster.ownership import FIELD_MANAGER
 from regctl.cluster.request import Query, Request, cannot
 from regctl.cluster.resource import NAMESPACES, Namespace, Resource, read_namespace
 from regctl.cluster.status import Status
+from regctl.connection import REMEDIES, Problem, tls_problem, wants_tls
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
@@ -53,7 +54,6 @@ PAGE_SIZE = 2000
 # Twenty writers of one object need twenty rounds at worst: each round has one winner.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
-_NO_API_SERVER = "{}: the server is not a Kubernetes API server"
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,8 @@ class Cluster:
             attempt += f" in namespace {namespace}"
         elif resource is not NAMESPACES:
             attempt += " in all namespaces"
+        if label_selector:
+            attempt += f" that match {label_selector!r}"
         query: Query = {"limit": str(PAGE_SIZE)}
         query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
         seen: set[str] = set()
@@ -266,7 +268,7 @@ class Cluster:
     def _read(self, request: Request) -> dict[str, Any]:
         body = self._request(request).body
         if not isinstance(body, dict):
-            raise ClusterError(_NO_API_SERVER.format(request.attempt))
+            raise _no_api_server(request.attempt)
         return body
 
     def _request(self, request: Request) -> ApiResponse:
@@ -280,11 +282,15 @@ class Cluster:
         for attempt in attempts(self.backoff, self.pause, deadline=deadline, clock=self.clock):
             if self._given_up is not None:
                 raise self._given_up
+            failure: RegctlError
             try:
                 response = self._send_authorized(request, deadline)
             except urllib3.exceptions.HTTPError as error:
-                failure = _unreachable(request.attempt, self.server, error)
-                if _untrusted(error):
+                problem = _problem(error, self.server)
+                failure = ClusterUnreachableError(
+                    f"{request.attempt}: {problem.reason}", hint=problem.remedy.cluster
+                )
+                if problem.cause not in {"TLS", "no connection", "name"}:
                     raise failure from error
             else:
                 if response.status not in RETRIED_STATUSES:
@@ -358,29 +364,32 @@ def _change_query(dry_run: bool) -> Query:
 
 def _api_response(request: Request, response: urllib3.BaseHTTPResponse) -> ApiResponse:
     """Return a good response; raise the error of any other."""
+    if response.status == HTTPStatus.BAD_REQUEST and wants_tls(response.data):
+        hint = REMEDIES["speaks HTTPS"].cluster
+        raise ClusterError(f"{request.attempt}: the API server speaks HTTPS", hint=hint)
     if response.status >= 300:
         raise Status.parse(response.status, response.data, request.secrets).error(request.attempt)
     try:
         return ApiResponse(response.status, parse_json(response.data, source="the response"))
     except MalformedError:
-        raise ClusterError(_NO_API_SERVER.format(request.attempt)) from None
+        raise _no_api_server(request.attempt) from None
 
 
-def _unreachable(attempt: str, host: str, error: Exception) -> RegctlError:
-    if _untrusted(error):
-        return ClusterUnreachableError(
-            f"{attempt}: the certificate of {host} is not trusted",
-            hint="set certificate-authority of this cluster in the kubeconfig",
-        )
-    return ClusterUnreachableError(
-        f"{attempt}: no answer from {host}: {_reason(error)}",
-        hint="`kubectl cluster-info` shows whether the cluster runs and the context is right",
-    )
+def _no_api_server(attempt: str) -> ClusterError:
+    hint = REMEDIES["other server"].cluster
+    return ClusterError(f"{attempt}: the server is not a Kubernetes API server", hint=hint)
 
 
-def _untrusted(error: Exception) -> bool:
-    causes = (error, error.__cause__, error.__context__, *error.args)
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+def _problem(error: Exception, host: str) -> Problem:
+    """Return why there is no response from *host*."""
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, ssl.SSLError):
+            return tls_problem(cause, host)
+    if isinstance(error, urllib3.exceptions.LocationValueError):
+        return Problem("other server", f"{host} is not the URL of a server")
+    is_unknown = isinstance(error, urllib3.exceptions.NameResolutionError)
+    cause = "name" if is_unknown else "no connection"
+    return Problem(cause, f"no answer from {host}: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

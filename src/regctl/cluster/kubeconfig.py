@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, kube_config
 from kubernetes.config import incluster_config as in_cluster
 
+from regctl.connection import REMEDIES
 from regctl.documents import PARSE_ERROR, load
 from regctl.errors import KubeconfigError
 from regctl.parallel import MAX_WORKERS
@@ -69,14 +69,11 @@ class Kubeconfig:
         # The class shares one default configuration; this call creates a separate one.
         configuration = type.__call__(Configuration)
         files = self._files()
-        with _package_errors(self._name):
+        name = self._name(files)
+        with _package_errors(name):
             if files is not None:
                 self._refuse_impersonation(files)
-                kube_config.load_kube_config(
-                    config_file=files,
-                    context=self.context,
-                    client_configuration=configuration,
-                )
+                self._load(files, configuration)
             elif self.environ.get(in_cluster.SERVICE_HOST_ENV_NAME):
                 in_cluster.InClusterConfigLoader(
                     in_cluster.SERVICE_TOKEN_FILENAME,
@@ -88,14 +85,31 @@ class Kubeconfig:
                     "no kubeconfig found",
                     hint="pass --kubeconfig, set $KUBECONFIG, or create ~/.kube/config",
                 )
-        return Connection(configuration, self._name)
+        return Connection(configuration, name)
+
+    def _load(self, files: str, configuration: Configuration) -> None:
+        try:
+            kube_config.load_kube_config(
+                config_file=files, context=self.context, client_configuration=configuration
+            )
+        except ConfigException:
+            documents = [load(Path(path).read_text(), source=path) for path in files.split(":")]
+            current = (one["current-context"] for one in documents if one.get("current-context"))
+            names = [str(it["name"]) for one in documents for it in one.get("contexts") or ()]
+            if (wanted := self.context or next(current, None)) in names:
+                raise
+            problem = f"has no context {wanted}" if wanted else "has no current context"
+            raise KubeconfigError(
+                f"the kubeconfig {files} {problem}",
+                hint=REMEDIES["context"].cluster.format(", ".join(names)) if names else None,
+            ) from None
 
     def contexts(self) -> list[str]:
         """Return the names of all contexts, which are none without a kubeconfig."""
         files = self._files()
         if files is None:
             return []
-        with _package_errors(self._name):
+        with _package_errors(self._name(files)):
             entries, _current = kube_config.list_kube_config_contexts(files)
             return [str(entry["name"]) for entry in entries]
 
@@ -107,7 +121,7 @@ class Kubeconfig:
                 text = Path(in_cluster.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text()
                 return text.strip() or "default"
             return "default"
-        with _package_errors(self._name):
+        with _package_errors(self._name(files)):
             return str(self._context(files).get("namespace") or "default")
 
     def _context(self, files: str) -> Mapping[str, Any]:
@@ -131,23 +145,26 @@ class Kubeconfig:
             for user in load(text, source=path).get("users") or ():
                 if user.get("name") == name and "as" in (user.get("user") or {}):
                     raise KubeconfigError(
-                        f"cannot use {self._name} of the kubeconfig: user {name} impersonates "
-                        "another, and regctl does not support it",
+                        f"cannot use {self._name(files)}: user {name} impersonates another, "
+                        "and regctl does not support it",
                         hint="choose another --context",
                     )
 
-    @property
-    def _name(self) -> str:
-        return f"the context {self.context}" if self.context else "the current context"
+    def _name(self, files: str | None) -> str:
+        """Return what the errors call the configuration."""
+        if files is None:
+            return "the service account of this Pod"
+        context = f"context {self.context}" if self.context else "current context"
+        return f"the {context} of the kubeconfig {files}"
 
     def _files(self) -> str | None:
         """Return the files, joined as in `$KUBECONFIG`, or None if there is no file."""
         if self.file is not None:
-            if not self.file.is_file():
+            if not _exists(self.file):
                 raise KubeconfigError(f"cannot read the kubeconfig {self.file}: no such file")
             return str(self.file)
         if listed := self.environ.get("KUBECONFIG"):
-            present = [path for path in listed.split(":") if path and Path(path).is_file()]
+            present = [path for path in listed.split(":") if path and _exists(Path(path))]
             if not present:
                 raise KubeconfigError(
                     f"cannot read the kubeconfig {listed}: no such file",
@@ -156,7 +173,28 @@ class Kubeconfig:
             return ":".join(present)
         home = self.environ.get("HOME")
         path = Path(home or "/nonexistent", ".kube", "config")
-        return str(path) if path.is_file() else None
+        return str(path) if _exists(path) else None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file, or something that may be one and cannot be read."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
+class _Failures(logging.Handler):
+    """Keeps what is logged as an error, and the exception that is being handled then."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+        self.causes: list[BaseException | None] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self.causes.append(sys.exc_info()[1])
 
 
 @contextlib.contextmanager
@@ -167,25 +205,27 @@ def _package_errors(name: str) -> Iterator[None]:
     The package only logs that a plug-in for credentials failed, to the root logger. Without this
     the next request would be anonymous.
     """
-    log = BufferingHandler(capacity=sys.maxsize)
-    log.setLevel(logging.ERROR)
+    log = _Failures()
     root = logging.getLogger()
     root.addHandler(log)
     try:
         yield
     except ConfigException as error:
-        raise KubeconfigError(f"cannot use {name} of the kubeconfig: {error}") from error
-    except (PARSE_ERROR, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        hint = REMEDIES["kubeconfig"].cluster
+        raise KubeconfigError(f"cannot use {name}: {error}", hint=hint) from error
+    except OSError as error:
+        reason = f"cannot read {error.filename}: {error.strerror}"
+        raise KubeconfigError(f"cannot use {name}: {reason}") from error
+    except (PARSE_ERROR, ValueError, LookupError, TypeError, AttributeError) as error:
         # The errors that the package raises for a file that is not a kubeconfig.
-        raise KubeconfigError(
-            f"cannot use {name} of the kubeconfig: it is malformed",
-            hint="`kubectl config view` shows what is wrong",
-        ) from error
+        hint = REMEDIES["kubeconfig"].cluster
+        raise KubeconfigError(f"cannot use {name}: it is malformed", hint=hint) from error
     finally:
         root.removeHandler(log)
-    if log.buffer:
-        reason = " ".join(log.buffer[0].getMessage().split())[:300]
+    if log.messages:
+        reason, cause = " ".join(log.messages[0].split())[:300], "login"
+        if isinstance(failure := log.causes[0], FileNotFoundError):
+            reason, cause = f"the plug-in {failure.filename} is not installed", "plug-in"
         raise KubeconfigError(
-            f"cannot get the credentials of {name}: {reason}",
-            hint="log in to the cluster again",
+            f"cannot get the credentials of {name}: {reason}", hint=REMEDIES[cause].cluster
         )

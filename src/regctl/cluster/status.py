@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from regctl.connection import REMEDIES
 from regctl.errors import (
     ClusterError,
     ClusterUnreachableError,
@@ -142,7 +143,8 @@ def _not_found(status: Status, attempt: str) -> RegctlError:
         )
     if status.reason == "NotFound":
         return ObjectNotFoundError(f"{attempt}: not found")
-    return UnknownKindError(f"{attempt}: the server is not a Kubernetes API server")
+    hint = REMEDIES["other server"].cluster
+    return UnknownKindError(f"{attempt}: the server is not a Kubernetes API server", hint=hint)
 
 
 def _conflict(status: Status, attempt: str) -> RegctlError:

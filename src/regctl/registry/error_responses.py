@@ -3,6 +3,7 @@
 import errno
 from http import HTTPStatus
 
+from regctl.connection import REMEDIES, wants_tls
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     BodyTooLargeError,
@@ -137,10 +138,9 @@ def _unauthorized(reply: Response, attempt: str, credential: Credential | None) 
 def _bad_request(
     reply: Response, attempt: str, credential: Credential | None
 ) -> RegctlError | None:
-    # Go's net/http and nginx, to HTTP on their HTTPS port.
-    if b"HTTP request" in reply.body or b"plain HTTP" in reply.body:
+    if wants_tls(reply.body):
         return NotARegistryError(
-            f"{attempt}: {host_of(reply.url)} speaks HTTPS", hint="leave out --plain-http"
+            f"{attempt}: {host_of(reply.url)} speaks HTTPS", hint=REMEDIES["speaks HTTPS"].registry
         )
     if credential is not None and not reply.body:
         # distribution, registry/auth/htpasswd: a file that is missing or malformed.
@@ -158,5 +158,5 @@ def _not_found(reply: Response, attempt: str) -> RegctlError:
         return NotInRegistryError(f"{attempt}: not found")
     return NotARegistryError(
         f"{attempt}: the server at {host_of(reply.url)} is not a registry",
-        hint="a registry is HOST or HOST:PORT, without a path",
+        hint=REMEDIES["other server"].registry,
     )

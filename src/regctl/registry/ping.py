@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from regctl.checks import Check, State
+from regctl.connection import REMEDIES
 from regctl.credentials.credential import Credential, encode_auth
 from regctl.errors import (
     AccessError,
@@ -164,21 +165,22 @@ class _Route:
         except (OSError, UnicodeError) as error:
             raise RegistryUnreachableError(
                 f"cannot resolve {host}: {_reason(error, 'not a host name')}",
-                hint="is the name correct?",
+                hint=REMEDIES["name"].registry,
             ) from error
         addresses = sorted({str(entry[4][0]) for entry in found})
         return f"{host} is {', '.join(addresses)}"
 
     def _check_connection(self) -> str:
         host, port = self._first_stop
-        through, hint = "", "is it running, is the port correct, is a firewall in between?"
+        through, cause = "", "no connection"
         if self._proxy is not None:
-            through, hint = f" through the proxy {host}:{port}", "check $HTTPS_PROXY and $NO_PROXY"
+            through, cause = f" through the proxy {host}:{port}", "proxy"
         try:
             self._connect().close()
         except OSError as error:
             raise RegistryUnreachableError(
-                f"port {port} of {host}: {_reason(error, 'no connection')}", hint=hint
+                f"port {port} of {host}: {_reason(error, 'no connection')}",
+                hint=REMEDIES[cause].registry,
             ) from error
         return f"port {self._registry[1]} is open{through}"
 
@@ -193,7 +195,8 @@ class _Route:
             raise tls_error(error, host, attempt) from error
         except OSError as error:
             reason = _reason(error, "no response")
-            raise RegistryUnreachableError(f"{attempt}: {reason}") from error
+            hint = REMEDIES["no connection"].registry
+            raise RegistryUnreachableError(f"{attempt}: {reason}", hint=hint) from error
         days = int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now) // 86400)
         message = f"trusted, issued by {_issuer(certificate)}, valid for {days} more days"
         if days <= _EXPIRES_SOON_DAYS:

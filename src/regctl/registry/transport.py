@@ -6,6 +6,7 @@ Owns requests. Does not know what a request is for, nor which password it carrie
 
 import http.client
 import http.cookiejar
+import socket
 import ssl
 import threading
 import time
@@ -21,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 
+from regctl.connection import REMEDIES, tls_problem
 from regctl.errors import (
     CertificateError,
     ConnectionLostError,
@@ -37,10 +39,6 @@ from regctl.retry import Backoff, OnRequest, RequestTrace
 
 _CHUNK_BYTES = 64 * 1024
 _ANY_FORMAT = 32 + zlib.MAX_WBITS  # zlib's number for gzip or deflate, as the header says
-
-# OpenSSL's X509_V_ERR_… numbers; the names change between releases.
-_CERTIFICATE_EXPIRED = 10
-_NAME_MISMATCH = frozenset({62, 64})  # host name, IP address
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,8 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
             context.load_cert_chain(settings.client_cert, settings.client_key, password="")
     except OSError as error:
         reason = defect if isinstance(error, ssl.SSLError) else error.strerror
-        raise CertificateError(f"cannot read {what}: {reason}") from error
+        hint = REMEDIES["own file"].registry
+        raise CertificateError(f"cannot read {what}: {reason}", hint=hint) from error
     return context
 
 
@@ -213,17 +212,18 @@ class HttpTransport:
         if isinstance(error, requests.exceptions.ProxyError):
             return RegistryUnreachableError(
                 f"{attempt}: the proxy refuses the connection",
-                hint="check $HTTPS_PROXY and $NO_PROXY",
+                hint=REMEDIES["proxy"].registry,
             )
-        for kinds, named, reason in _BY_CAUSE:
+        for kinds, named, reason, row in _BY_CAUSE:
             if any(isinstance(cause, kinds) for cause in causes):
-                return named(f"{attempt}: {reason}")
+                hint = REMEDIES[row].registry if row else None
+                return named(f"{attempt}: {reason}", hint=hint)
+        is_unknown = any(isinstance(cause, socket.gaierror) for cause in causes)
+        hint = REMEDIES["name" if is_unknown else "no connection"].registry
         reason = next(
             (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection"
         )
-        return RegistryUnreachableError(
-            f"{attempt}: {reason.lower()}", hint="is the name correct, and is the registry running?"
-        )
+        return RegistryUnreachableError(f"{attempt}: {reason.lower()}", hint=hint)
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
@@ -257,45 +257,29 @@ def _decompress(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise zlib.error("the end is missing")
 
 
-# OpenSSL's reasons if the other side does not speak TLS.
-_SPEAKS_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
-
+_SILENT = "no response in time"
 _LOST = "the connection broke before the response ended"
 _PROXY_SCHEME = "the proxy in the environment has an unknown scheme"
 _NOT_HTTP = (http.client.HTTPException, requests.exceptions.InvalidURL)
 _Kinds = tuple[type[BaseException], ...]
-# The first that matches: RemoteDisconnected, for no response at all, is a BadStatusLine too.
-_BY_CAUSE: tuple[tuple[_Kinds, type[RegctlError], str], ...] = (
-    ((zlib.error,), RegistryError, "the response is not compressed as its header says"),
-    ((requests.exceptions.InvalidSchema,), RegistryUnreachableError, _PROXY_SCHEME),
-    ((requests.Timeout, TimeoutError), RegistryUnreachableError, "no response in time"),
-    ((http.client.RemoteDisconnected, http.client.IncompleteRead), ConnectionLostError, _LOST),
-    ((ConnectionResetError, BrokenPipeError), ConnectionLostError, _LOST),
-    (_NOT_HTTP, NotARegistryError, "the server does not speak HTTP"),
-    ((ProtocolError,), ConnectionLostError, _LOST),
+# The last column is a row of REMEDIES. The first row that matches counts: RemoteDisconnected, for
+# no response at all, is a BadStatusLine too.
+_BY_CAUSE: tuple[tuple[_Kinds, type[RegctlError], str, str], ...] = (
+    ((zlib.error,), RegistryError, "the response is not compressed as its header says", ""),
+    ((requests.exceptions.InvalidSchema,), RegistryUnreachableError, _PROXY_SCHEME, "proxy"),
+    ((requests.Timeout, TimeoutError), RegistryUnreachableError, _SILENT, "no connection"),
+    ((http.client.RemoteDisconnected, http.client.IncompleteRead), ConnectionLostError, _LOST, ""),
+    ((ConnectionResetError, BrokenPipeError), ConnectionLostError, _LOST, ""),
+    (_NOT_HTTP, NotARegistryError, "the server does not speak HTTP", "other server"),
+    ((ProtocolError,), ConnectionLostError, _LOST, ""),
 )
 
 
 def tls_error(error: ssl.SSLError, host: str, attempt: str) -> RegctlError:
     """Return the error for a TLS connection to *host* that failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "pass --ca-file with the certificate that signed it"
-        if error.verify_code == _CERTIFICATE_EXPIRED:
-            hint = "renew the certificate on the server"
-        elif error.verify_code in _NAME_MISMATCH:
-            hint = "use the name that the certificate is for, or get a certificate for this name"
-        return CertificateError(
-            f"{attempt}: the certificate of {host} is not trusted: {error.verify_message}",
-            hint=hint,
-        )
-    text = f"{error.reason} {error}".upper().replace(" ", "_")
-    if any(name in text for name in _SPEAKS_NO_TLS):
-        return NotARegistryError(
-            f"{attempt}: {host} speaks HTTP, not HTTPS",
-            hint="pass --plain-http if you trust the network",
-        )
-    reason = error.reason or "the connection broke"
-    return CertificateError(f"{attempt}: cannot make a TLS connection to {host}: {reason}")
+    problem = tls_problem(error, host)
+    kind = NotARegistryError if problem.cause == "speaks HTTP" else CertificateError
+    return kind(f"{attempt}: {problem.reason}", hint=problem.remedy.registry)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

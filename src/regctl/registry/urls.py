@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 from urllib3.util import Url, parse_url
 
+from regctl.connection import REMEDIES
 from regctl.errors import NotARegistryError, RegistryError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -100,7 +101,7 @@ def resolve_redirect(origin: str, url: str, location: str, attempt: str) -> str:
         return target
     if same_origin(target, origin.replace("http:", "https:", 1)):
         raise NotARegistryError(
-            f"{attempt}: the registry redirects to HTTPS", hint="leave out --plain-http"
+            f"{attempt}: the registry redirects to HTTPS", hint=REMEDIES["speaks HTTPS"].registry
         )
     # A public registry often keeps its blobs on a private network.
     if reason := deny_address_reason(origin, target, allowed=AddressClass.PRIVATE):
