@@ -117,7 +117,7 @@ class Root(CommandGroup):
         )
         if not standalone_mode:
             return run()
-        # About connections: what is wrong with one is said by our own checks and errors.
+        # About connections: regctl's own errors say what is wrong with one.
         warnings.filterwarnings("ignore", module="urllib3")
         line = sys.argv[1:] if args is None else args
         sys.exit(_exit_code(app, run, _document_format(line)))
