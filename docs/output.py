@@ -54,6 +54,7 @@ SCENE = (
     "regctl secret create regcred --server {host} -n {a} --attach default",
     "regctl secret create regcred --server {host} -n {a},{b} --check",
     "regctl secret list -n {a}",
+    "regctl secret show {a}/regcred",
     "regctl secret check -n {a}",
     "regctl secret sync pull-secrets.yaml",
     "regctl doctor {host} -n {a}",

@@ -50,7 +50,7 @@ def test_only_the_wanted_credential_is_copied(
     assert read_credentials(cluster, namespace, "two") == credentials
     with pytest.raises(InvalidInputError, match=r"has no credential for third\.io") as caught:
         read_credentials(cluster, namespace, "two", "third.io")
-    assert f"`regctl secret list -n {namespace}`" in (caught.value.hint or "")
+    assert f"`regctl secret show {namespace}/two`" in (caught.value.hint or "")
     broken = {".dockerconfigjson": base64.b64encode(b'{"auths": 5}').decode()}
     kubernetes.create_secret(namespace, PullSecret("bad", {}).manifest(None) | {"data": broken})
     with pytest.raises(MalformedError):

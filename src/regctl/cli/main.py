@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
             "Manage pull secrets",
             create="secret.create:create",
             list="secret.list:list_",
+            show="secret.show:show",
             check="secret.check:check",
             delete="secret.delete:delete",
             sync="secret.sync:sync",

@@ -6,18 +6,15 @@ from typing import Literal
 
 from regctl import parallel
 from regctl.cluster.secret import Secret
-from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import decode_secret
-from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import MalformedError, RegctlError
+from regctl.pullsecrets.content import Entry
 from regctl.pullsecrets.inventory import Inventory
 from regctl.pullsecrets.trial import Login, Trial
 from regctl.reference import Registry
 
 Verdict = Literal["ok", "problem", "unknown"]
 _Trials = Mapping[Login, RegctlError | None]
-
-_PATHS_OF_NO_IMAGE = {"v1", "v2", "v2/_catalog", "_catalog"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def _inspect(secret: Secret) -> Iterator[tuple[Finding, Login | None]]:
     elif not credentials:
         yield problem, None
     for key, credential in (credentials or {}).items():
-        if fault := _entry_fault(key, credential):
+        if fault := Entry(key, credential).fault:
             yield replace(problem, message=fault, key=key), None
             continue
         registry = Registry.find(key)
@@ -87,18 +84,6 @@ def _inspect(secret: Secret) -> Iterator[tuple[Finding, Login | None]]:
         valid = replace(problem, verdict="unknown", message=f"valid; not tried{why}", key=key)
         login = (registry, credential) if registry else None
         yield replace(valid, username=credential.username), login
-
-
-def _entry_fault(key: str, credential: Credential) -> str | None:
-    """Return why the kubelet could not use an entry, or None."""
-    effective = kubelet_key(key)
-    if effective is None:
-        return "the kubelet ignores the key: it is not an address"
-    if effective.partition("/")[2] in _PATHS_OF_NO_IMAGE:
-        return "the kubelet reads the end of the key as a path, which no image has"
-    if not credential.username or not credential.password:
-        return "has no user or no password"
-    return None
 
 
 def _blocked(found: Inventory) -> Iterator[Finding]:

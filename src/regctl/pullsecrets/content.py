@@ -1,6 +1,7 @@
 """The credentials in a pull secret of the cluster."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import check_namespace, check_object_name
@@ -12,6 +13,27 @@ from regctl.errors import InvalidInputError, MalformedError, ObjectNotFoundError
 from regctl.reference import Registry
 
 PULL_SECRET_TYPES = (DOCKERCONFIGJSON, DOCKERCFG)
+_PATHS_OF_NO_IMAGE = {"v1", "v2", "v2/_catalog", "_catalog"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a pull secret: the credential under a registry key."""
+
+    key: str
+    credential: Credential
+
+    @property
+    def fault(self) -> str | None:
+        """Why the kubelet cannot use the entry, or None."""
+        effective = kubelet_key(self.key)
+        if effective is None:
+            return "the kubelet ignores the key: it is not an address"
+        if effective.partition("/")[2] in _PATHS_OF_NO_IMAGE:
+            return "the kubelet reads the end of the key as a path, which no image has"
+        if not self.credential.username or not self.credential.password:
+            return "has no user or no password"
+        return None
 
 
 def credentials_of(secret: Secret) -> Mapping[str, Credential]:
@@ -39,6 +61,27 @@ def credentials_for(secret: Secret, registry: Registry | None) -> dict[str, Cred
     }
 
 
+def read_entries(
+    cluster: Cluster, namespace: str, name: str, key: str | None = None
+) -> list[Entry]:
+    """
+    Return the entries of an existing Secret for the registry *key*, or all for None, sorted.
+
+    Raises ObjectNotFoundError, MalformedError.
+    """
+    secret = get_secret(cluster, check_namespace(namespace), check_object_name(name, "Secret"))
+    if secret is None:
+        raise ObjectNotFoundError(
+            f"cannot read secret {name} in namespace {namespace}: it does not exist",
+            hint=f"`regctl secret list -n {namespace}` shows the Secrets there",
+        )
+    return [
+        Entry(present, credential)
+        for present, credential in sorted(credentials_of(secret).items())
+        if key is None or kubelet_key(present) == kubelet_key(key)
+    ]
+
+
 def read_credentials(
     cluster: Cluster, namespace: str, name: str, key: str | None = None
 ) -> Mapping[str, Credential]:
@@ -47,21 +90,11 @@ def read_credentials(
 
     Raises ObjectNotFoundError, InvalidInputError if it has none for *key*, MalformedError.
     """
-    secret = get_secret(cluster, check_namespace(namespace), check_object_name(name, "Secret"))
-    if secret is None:
-        raise ObjectNotFoundError(
-            f"cannot copy secret {name} in namespace {namespace}: it does not exist",
-            hint=f"`regctl secret list -n {namespace}` shows the Secrets there",
-        )
-    credentials = {
-        present: credential
-        for present, credential in credentials_of(secret).items()
-        if key is None or kubelet_key(present) == kubelet_key(key)
-    }
-    if not credentials:
+    entries = read_entries(cluster, namespace, name, key)
+    if not entries:
         wanted = f" for {key}" if key else ""
         raise InvalidInputError(
-            f"{secret.subject} has no credential{wanted}",
-            hint=f"`regctl secret list -n {namespace}` shows the registries of each Secret",
+            f"secret {name} in namespace {namespace} has no credential{wanted}",
+            hint=f"`regctl secret show {namespace}/{name}` shows its registries",
         )
-    return credentials
+    return {entry.key: entry.credential for entry in entries}

@@ -137,6 +137,7 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _ATTACH,
     ),
     "secret list": _READ_PULL_SECRETS,
+    "secret show": (_Right("secrets", "get", _named),),
     "secret check": _READ_PULL_SECRETS,
     "secret delete": (
         _LIST_NAMESPACES,

@@ -14,6 +14,7 @@ from regctl.credentials.credential import encode_auth
 from tests.cli import run
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.kubernetes import ApiServer
 
 USER, PASSWORD = "robot$ci", "correct: horse"
 
@@ -133,3 +134,33 @@ def test_without_a_user_the_hint_names_the_flags(guarded: DockerRegistry) -> Non
     assert result.exit_code == 1
     assert "pass --username with --password-stdin" in result.stderr
     assert run("login").exit_code == 2
+
+
+def test_the_credential_comes_from_a_pull_secret(
+    guarded: DockerRegistry,
+    kubernetes: ApiServer,
+    namespace: str,
+    isolated_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
+    create = ["secret", "create", "pull", "-n", namespace, "--username", USER, "--password-stdin"]
+    assert run(*create, "--server", guarded.host, "--plain-http", stdin=PASSWORD).exit_code == 0
+    command = ["login", "--plain-http", "--from-secret", f"{namespace}/pull"]
+    result = run(*command)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"login/{guarded.host} configured ({USER}, in ")
+    auths = {guarded.host: {"auth": encode_auth(USER, PASSWORD)}}
+    assert json.loads(config_of(isolated_home).read_text()) == {"auths": auths}
+    assert run(*command, guarded.host).stdout.startswith(f"login/{guarded.host} unchanged")
+    more = ["--server", "*.bar.com", "--merge", "--no-verify"]
+    assert run(*create, *more, stdin=PASSWORD).exit_code == 0
+    for flags, text in (
+        ([], "names no single registry: it has *.bar.com, "),
+        (["other.io"], "has no credential for other.io"),
+        ([guarded.host, "--username", "bob"], "cannot combine --from-secret and a user"),
+    ):
+        refused = run(*command, *flags)
+        assert refused.exit_code == 2
+        assert text in refused.stderr
+    assert run(*command, guarded.host).exit_code == 0

@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.app import App, pass_app
-from regctl.cli.command import Command
-from regctl.cli.options import CredentialFlags
+from regctl.cli.command import Command, option
+from regctl.cli.options import CredentialFlags, NamespacedName, at_most_one
 from regctl.cli.params import (
+    NAMESPACED_NAME,
+    cluster_options,
     credential_options,
     output_option,
     registry_argument,
     registry_options,
 )
+from regctl.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from regctl.credentials.credential import Credential
     from regctl.credentials.dockerconfig import DockerConfig, StoreResult
     from regctl.outcome import Result
+    from regctl.reference import Registry
 
 
 @click.command(
@@ -25,24 +30,43 @@ if TYPE_CHECKING:
     examples=[
         "regctl login registry.foo.com",
         "pass show registry/ci | regctl login registry.foo.com --username ci --password-stdin",
+        "regctl login registry.foo.com --from-secret team-a/registry.foo.com",
     ],
 )
 @registry_argument
+@option(
+    "--from-secret",
+    type=NAMESPACED_NAME,
+    metavar="NS/NAME",
+    help="Take the credential from this pull secret.",
+    heading="Credentials",
+)
 @credential_options
 @registry_options
+@cluster_options
 @output_option("json", "yaml", "name")
 @pass_app
-def login(app: App, *, registry: str | None, credential: CredentialFlags) -> None:
+def login(
+    app: App,
+    *,
+    registry: str | None,
+    from_secret: NamespacedName | None,
+    credential: CredentialFlags,
+) -> None:
     """
     Log in to a registry and save the credential in docker's config.
 
     docker, skopeo and podman find it there, too: in config.json, or with the credential helper
-    that config.json names. A password that the registry rejects is not saved.
+    that config.json names. A password that the registry rejects is not saved. With --from-secret
+    the registry may be left out if the Secret has only one.
     """
     from regctl.outcome import Outcome
 
-    where = app.named_registry(registry)
-    who = app.require_credential(credential, where)
+    if from_secret is not None:
+        where, who = _from_secret(app, registry, from_secret, credential)
+    else:
+        where = app.named_registry(registry)
+        who = app.require_credential(credential, where)
     client = app.registry_as(where, who)
     client.ping()
     if client.ping_anonymously().status == HTTPStatus.OK:
@@ -74,6 +98,26 @@ def logout(app: App, *, registry: str | None) -> None:
     note = f"from {_place(config, kept)}" if kept.changed else "not logged in"
     result: Result = "deleted" if kept.changed else "unchanged"
     app.output.results([Outcome("login", str(where), result, note=note)])
+
+
+def _from_secret(
+    app: App, named: str | None, secret: NamespacedName, flags: CredentialFlags
+) -> "tuple[Registry, Credential]":
+    """Return the registry that was named, or the only one of the Secret, and its credential."""
+    from regctl.pullsecrets.content import read_credentials
+    from regctl.reference import Registry
+
+    at_most_one({"--from-secret": True, "a user or a password": flags.given})
+    wanted = app.named_registry(named) if named or "REGCTL_REGISTRY" in app.environ else None
+    found = read_credentials(app.cluster, *secret, wanted.key if wanted else None)
+    (key, credential), *others = found.items()
+    where = wanted or Registry.find(key)
+    if where is None or (others and wanted is None):
+        raise InvalidInputError(
+            f"{secret} names no single registry: it has {', '.join(found)}",
+            hint="pass REGISTRY, or set $REGCTL_REGISTRY",
+        )
+    return where, credential
 
 
 def _place(config: "DockerConfig", kept: "StoreResult") -> str:

@@ -134,9 +134,9 @@ def test_a_registry_that_cannot_be_reached_or_trusted_is_a_warning(
 
 
 def test_a_glob_is_a_warning(kubernetes: ApiServer, namespace: str) -> None:
-    result = create("*.foo.com", "-n", namespace)
+    result = create("*.bar.com", "-n", namespace)
     assert result.exit_code == 0
-    assert "the password for *.foo.com was not verified: a glob names no" in result.stderr
+    assert "the password for *.bar.com was not verified: a glob names no" in result.stderr
     assert exists(kubernetes, namespace)
 
 
