@@ -26,6 +26,7 @@ def nginx(
     *,
     upstream: str | None = None,
     auth_file: Path | None = None,
+    pushers: Path | None = None,
     certificate: Certificate | None = None,
     max_body: str = "0",
     buffering: bool = False,
@@ -35,9 +36,10 @@ def nginx(
     """
     Run nginx; without an *upstream* (HOST:PORT) it answers 200 to every authenticated user.
 
-    *max_body* is nginx's `client_max_body_size`; "0" is no limit. With *buffering*, the default of
-    ingress-nginx, a request is forwarded when it is complete. *patience* is how many seconds the
-    upstream may be silent.
+    *pushers* is the auth file of the users who may do more than read. *max_body* is nginx's
+    `client_max_body_size`; "0" is no limit. With *buffering*, the default of ingress-nginx, a
+    request is forwarded when it is complete. *patience* is how many seconds the upstream may be
+    silent.
     """
     program = find("nginx")
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +48,8 @@ def nginx(
     auth = ""
     if auth_file is not None:
         auth = f'auth_basic "{realm}"; auth_basic_user_file {auth_file};'
+    if pushers is not None:
+        auth += f'limit_except GET HEAD {{ auth_basic "{realm}"; auth_basic_user_file {pushers}; }}'
     tls = ""
     if certificate is not None:
         tls = f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"

@@ -5,6 +5,7 @@ Requests and responses follow the OCI distribution specification, and what distr
 Harbor, Quay, zot and others do beyond it.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ from regctl.errors import (
     NotAuthenticatedError,
     NotInRegistryError,
     NotPermittedError,
+    RegctlError,
     RegistryError,
 )
 from regctl.registry import products
-from regctl.registry.error_responses import deletion_error
+from regctl.registry.error_responses import deletion_error, require_registry
 from regctl.registry.pagination import ListQuery, each_once, fetch_pages
 from regctl.registry.request import Request
 from regctl.registry.response import Response
@@ -74,7 +76,25 @@ class RegistryClient(Session):
     def ping(self) -> None:
         """Return if the registry answers and accepts the credential."""
         attempt = f"cannot reach the registry {self.registry}"
-        self.send(Request("GET", "/v2/", attempt, expect=_OK))
+        require_registry(self.send(Request("GET", "/v2/", attempt, expect=_OK)), attempt)
+
+    def error_for(self, reply: Response, attempt: str) -> RegctlError:
+        """
+        Return the error for an unsuccessful response.
+
+        A proxy that lets some users only pull answers 401 to a change. Whether `/v2/` accepts the
+        password decides what that means.
+        """
+        error = super().error_for(reply, attempt)
+        is_change = reply.method not in {"GET", "HEAD"}
+        if is_change and self.credential and isinstance(error, NotAuthenticatedError):
+            user = self.credential.user
+            with contextlib.suppress(RegctlError):
+                self.ping()
+                return NotPermittedError(
+                    f"{attempt}: the password of {user} is correct, but {user} may only pull"
+                )
+        return error
 
     def repositories(self, *, last: str | None = None, limit: int | None = None) -> Iterator[str]:
         """

@@ -80,6 +80,20 @@ def _disk_is_full(reply: Response) -> bool:
     )
 
 
+def require_registry(reply: Response, attempt: str) -> None:
+    """
+    Raise NotARegistryError if the response to `/v2/` is a web page: many servers answer 200 to all.
+
+    A registry may send an object, `true` as Quay does, or nothing.
+    """
+    is_page = "html" in reply.headers.get("Content-Type", "") or reply.body.lstrip()[:1] == b"<"
+    if reply.status == HTTPStatus.OK and is_page:
+        raise NotARegistryError(
+            f"{attempt}: the server at {host_of(reply.url)} is not a registry: it sends a web page",
+            hint=REMEDIES["other server"].registry,
+        )
+
+
 def deletion_error(reply: Response, attempt: str, reference: str) -> RegctlError | None:
     """
     Return why this registry does not delete, if its response says so, or None.

@@ -118,9 +118,15 @@ class Session:
         return error_responses.error_for(reply, attempt, self.credential)
 
     def ping_anonymously(self) -> Response:
-        """Return the response to `/v2/` without a credential: 401 and challenges, or 200."""
+        """
+        Return the response to `/v2/` without a credential: 401 and challenges, or 200.
+
+        Raises NotARegistryError for a web page.
+        """
         attempt = f"cannot reach the registry {self.registry}"
-        return self._transport.send(Request("GET", "/v2/", attempt))
+        reply = self._transport.send(Request("GET", "/v2/", attempt))
+        error_responses.require_registry(reply, attempt)
+        return reply
 
     def send(self, request: Request) -> Response:
         """

@@ -16,6 +16,7 @@ from tests.servers.nginx import nginx
 from tests.servers.process import free_port
 from tests.servers.products import PASSWORD, USER, harbor
 from tests.servers.proxies import tunnel
+from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
 AS_CI = ["--username", "ci", "--password-stdin"]
 
@@ -204,3 +205,38 @@ def test_a_registry_behind_an_https_proxy(
     assert result.exit_code == 1
     assert "check $HTTPS_PROXY" in result.stderr
     assert "s3cret" not in result.stdout + result.stderr
+
+
+def test_a_server_that_answers_every_request_with_a_page_is_not_a_registry(
+    serve: Servers,
+) -> None:
+    """A single-page application, most often: 200 and HTML for any path."""
+    page = Answer(200, b"<!doctype html><title>Welcome</title>", {"Content-Type": "text/html"})
+    host = serve(standin_registry(StandinRegistry(script=lambda _: page))).host
+    result = ping(host, "--plain-http", *AS_CI)
+    assert (result.exit_code, states(result)["registry"]) == (1, "failure")
+    assert "is not a registry: it sends a web page" in result.stdout
+    for command in ("login", "catalog"):
+        result = run(command, host, "--plain-http", *AS_CI, stdin="right")
+        assert result.exit_code == 1
+        assert "is not a registry" in result.stderr
+
+
+def test_a_user_who_may_only_pull_is_told_so(
+    serve: Servers, tmp_path: Path, registry: DockerRegistry
+) -> None:
+    """nginx in front of the registry lets some users only read, and answers 401 to the rest."""
+    readers, pushers = tmp_path / "readers", tmp_path / "pushers"
+    pushers.write_text(f"boss:{hashes.make('right', cost=4)}\n")
+    readers.write_text(pushers.read_text() + f"ci:{hashes.make('right', cost=4)}\n")
+    front = serve(
+        nginx(tmp_path / "nginx", upstream=registry.host, auth_file=readers, pushers=pushers)
+    )
+    result = ping(front.host, "--plain-http", *AS_CI, "--upload", "1k")
+    assert (result.exit_code, states(result)["upload"]) == (0, "warning")
+    assert "the password of ci is correct, but ci may only pull" in result.stdout
+    assert "rejects the password" not in result.output
+    boss = ping(front.host, "--plain-http", "-u", "boss", "--password-stdin", "--upload", "1k")
+    assert states(boss)["upload"] == "ok"
+    wrong = ping(front.host, "--plain-http", *AS_CI, "--upload", "1k", password="wrong")
+    assert (wrong.exit_code, states(wrong)["password"]) == (4, "failure")
