@@ -222,7 +222,7 @@ def test_a_server_that_answers_every_request_with_a_page_is_not_a_registry(
         assert "is not a registry" in result.stderr
 
 
-def test_a_user_who_may_only_pull_is_told_so(
+def test_a_user_who_may_only_pull_is_no_user_with_a_wrong_password(
     serve: Servers, tmp_path: Path, registry: DockerRegistry
 ) -> None:
     """nginx in front of the registry lets some users only read, and answers 401 to the rest."""
