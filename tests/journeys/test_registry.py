@@ -18,6 +18,7 @@ from tests.servers.certificates import make_certificate
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
 from tests.servers.nginx import nginx
+from tests.servers.process import answers, free_port
 
 ARGUMENTS = ["foo", "--host", "registry.foo.com", "--tls-secret", "foo-tls"]
 LAYER = os.urandom(20_000_000)
@@ -60,7 +61,7 @@ class Pod:
 
     def environment(self) -> dict[str, str]:
         """Return the environment, with the paths of this machine and without the port."""
-        values = {one["name"]: one["value"] for one in self.container["env"]}
+        values = {one["name"]: one.get("value", "") for one in self.container["env"]}
         assert values.pop("REGISTRY_HTTP_ADDR") == ":5000"
         for mount in self.container["volumeMounts"]:
             path, local = mount["mountPath"], self.folder / mount["mountPath"].lstrip("/")
@@ -68,10 +69,13 @@ class Pod:
             values = {key: value.replace(path, str(local)) for key, value in values.items()}
         return values
 
-    def start(self, serve: Servers) -> DockerRegistry:
+    def start(self, serve: Servers, debug_port: int | None = None) -> DockerRegistry:
         self.mount()
         # The configuration file allows deletion, so only the environment can forbid it.
-        return serve(docker_registry(self.folder / "run", env=self.environment(), delete=True))
+        env = self.environment()
+        return serve(
+            docker_registry(self.folder / "run", env=env, delete=True, debug_port=debug_port)
+        )
 
     def ingress(self, serve: Servers, registry: DockerRegistry) -> DockerRegistry:
         """Start nginx as ingress-nginx would configure it; return the registry behind it."""
@@ -142,6 +146,18 @@ def push_layer(registry: DockerRegistry, user: tuple[str, str]) -> str:
     status, _, body = registry.request("GET", f"/v2/team/app/blobs/{layer}", user=user)
     assert (status, body == LAYER) == (http.HTTPStatus.OK, True)
     return digest
+
+
+def test_the_debug_port_that_the_image_opens_is_closed(
+    serve: Servers, pod: Start, tmp_path: Path
+) -> None:
+    port = free_port()
+    with docker_registry(tmp_path / "as-in-the-image", debug_port=port):
+        assert answers(port)
+    ours = pod()
+    registry = ours.start(serve, debug_port=port)
+    assert probed(ours, registry) == [http.HTTPStatus.OK] * 2
+    assert not answers(port)
 
 
 @pytest.mark.parametrize("auth", ["ingress", "registry"])

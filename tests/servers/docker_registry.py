@@ -173,11 +173,13 @@ def docker_registry(
     read_only: bool = False,
     root: Path | None = None,
     env: Mapping[str, str] | None = None,
+    debug_port: int | None = None,
 ) -> Iterator[DockerRegistry]:
     """
     Run a registry with its data in *folder*, or in *root* to share that of another registry.
 
     *env* sets other options by the registry's own names, such as `REGISTRY_HTTP_PREFIX`.
+    *debug_port* is for profiles and metrics, as the image registry:3 opens it.
     """
     program = find("registry")
     folder.mkdir(parents=True, exist_ok=True)
@@ -192,6 +194,8 @@ def docker_registry(
         if read_only:
             storage["maintenance"] = {"readonly": {"enabled": True}}
         http: dict[str, Any] = {"addr": f"127.0.0.1:{port}", "secret": "tests"}
+        if debug_port is not None:
+            http["debug"] = {"addr": f"127.0.0.1:{debug_port}", "prometheus": {"enabled": True}}
         if certificate is not None:
             http["tls"] = {"certificate": str(certificate.chain), "key": str(certificate.key)}
         config: dict[str, Any] = {

@@ -245,6 +245,11 @@ def _environment(registry: RegistrySpec) -> list[dict[str, Any]]:
         "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": _DATA,
         "REGISTRY_STORAGE_DELETE_ENABLED": "true" if registry.delete_enabled else "false",
         "REGISTRY_HEALTH_STORAGEDRIVER_ENABLED": "true",
+        # The configuration in the image registry:3 opens port 5001 to everybody, for profiles and
+        # metrics, logs at level debug and exports traces.
+        "REGISTRY_HTTP_DEBUG_ADDR": "",
+        "REGISTRY_LOG_LEVEL": "info",
+        "OTEL_TRACES_EXPORTER": "none",
     }
     if registry.maintenance:
         # As a map: with …_READONLY_ENABLED=true the registry panics when it starts.
@@ -252,8 +257,9 @@ def _environment(registry: RegistrySpec) -> list[dict[str, Any]]:
     if registry.checked_by == "registry":
         values["REGISTRY_AUTH_HTPASSWD_REALM"] = _realm(registry)
         values["REGISTRY_AUTH_HTPASSWD_PATH"] = f"{_USERS}/auth"
+    # The API server does not store an empty value.
     environment: list[dict[str, Any]] = [
-        {"name": name, "value": value} for name, value in values.items()
+        {"name": name} | ({"value": value} if value else {}) for name, value in values.items()
     ]
     if registry.http_secret is not None:
         key = {"secretKeyRef": {"name": registry.http_secret, "key": "secret"}}

@@ -139,6 +139,8 @@ class Rollout:
         old = change.observed
         part = old.labels.get(PART_OF) if old is not None else None
         manifest = self.desired.manifest(change.namespace, change.content, part)
+        if old is not None and old.immutable:
+            manifest["immutable"] = True
         if change.action == "replace" and old is not None:
             self.cluster.delete(
                 SECRETS, old.namespace, old.name, uid=old.uid, dry_run=server_dry_run

@@ -390,3 +390,23 @@ def test_an_unusable_word_for_attach_is_a_usage_error(kubernetes: ApiServer) -> 
     refused(create("-n", "a", "--attach", "Bad_Name"), 2, "not a name for a service account")
     refused(create("-n", "a", "--attach", "default,"), 2, "not a name for a service account")
     assert kubernetes.audit(mark) == []
+
+
+# --replace
+
+
+def test_a_replaced_immutable_secret_is_immutable_again(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    assert create("-n", namespace).exit_code == 0
+    path = f"/api/v1/namespaces/{namespace}/secrets/registry.foo.com"
+    locked = {**kubernetes.secret(namespace, "registry.foo.com"), "immutable": True}
+    assert kubernetes.request("PUT", path, locked)[0] == 200
+    refused(create("-n", namespace, "--username", "bob"), 1, "it is immutable", "--replace")
+    replaced = create("-n", namespace, "--username", "bob", "--replace")
+    assert replaced.stdout.endswith("configured (recreated)\n")
+    after = kubernetes.secret(namespace, "registry.foo.com")
+    assert after["immutable"] is True
+    assert decoded(after)["auths"]["registry.foo.com"]["username"] == "bob"
+    assert create("-n", namespace, "--username", "bob").stdout.endswith("unchanged\n")
+    refused(create("-n", namespace), 1, "it is immutable")
