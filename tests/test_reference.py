@@ -16,6 +16,7 @@ from regctl.reference import ImageReference, Registry, parse_registry_or_image
         ("[::1]:5000", "[::1]:5000"),
         ("  registry.foo.com\n", "registry.foo.com"),
         ("https://index.docker.io/v1/", "docker.io"),
+        ("registry-1.docker.io", "registry-1.docker.io"),
         ("docker.io", "docker.io"),
     ],
 )

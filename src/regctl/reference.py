@@ -6,14 +6,14 @@ component is a host if it has a dot or a colon or is `localhost`. Any other imag
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from regctl.errors import InvalidReferenceError
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-_DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io"})
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(
@@ -91,12 +91,17 @@ class Registry:
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image: its registry and repository, and a tag, a digest, both or neither."""
+    """
+    An image: its registry and repository, and a tag, a digest, both or neither.
+
+    *host* is the registry's as it was written: the kubelet compares it letter by letter.
+    """
 
     registry: Registry
     repository: str
     tag: str | None = None
     digest: str | None = None
+    host: str = field(default="", compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "ImageReference":
@@ -110,7 +115,7 @@ class ImageReference:
         if slash and ("." in first or ":" in first or first.lower() == "localhost"):
             registry, path = Registry.parse(first), remainder
         else:
-            registry, path = Registry(DOCKER_HUB), rest
+            first, registry, path = "", Registry(DOCKER_HUB), rest
         repository, colon, tag = path.partition(":")
         if registry.host == DOCKER_HUB and "/" not in repository:
             repository = f"library/{repository}"
@@ -122,7 +127,13 @@ class ImageReference:
             raise InvalidReferenceError(
                 f"not an image: {text!r}", hint="an image is HOST/REPOSITORY[:TAG][@DIGEST]"
             )
-        return cls(registry, repository, tag or None, digest or None)
+        host = first if first.lower() == registry.host else registry.host
+        return cls(registry, repository, tag or None, digest or None, host)
+
+    @property
+    def kubelet_name(self) -> str:
+        """The image as the kubelet compares it with keys: without tag and digest."""
+        return f"{self.host or self.registry}/{self.repository}"
 
     @property
     def reference(self) -> str:

@@ -12,8 +12,10 @@ from regctl.credentials.dockerconfigjson import (
     DOCKERCONFIGJSON,
     decode_secret,
     encode_dockerconfigjson,
+    entry_fault,
 )
 from regctl.errors import InvalidInputError, MalformedError
+from regctl.jsontext import parse_go_json
 from tests.dockercfg import encode_dockercfg
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -96,6 +98,27 @@ def test_only_the_two_types_with_their_keys_are_pull_secrets() -> None:
     assert decode_secret(DOCKERCFG, new, source="x") is None
     assert decode_secret("Opaque", new, source="x") is None
     assert decode_secret(DOCKERCFG, {".dockercfg": b""}, source="x") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("{}", "has no user and no password"),
+        ("null", "has no user and no password"),
+        ('{"username": "u"}', "has no password"),
+        ('{"auth": "OnA="}', "has no user"),
+        ('{"IdentityToken": "t"}', "has an identitytoken, which the kubelet ignores"),
+        (
+            '{"username": "u", "registrytoken": "t"}',
+            "has a registrytoken, which the kubelet ignores",
+        ),
+        ('{"auth": "dTpw", "identitytoken": "t"}', None),
+    ],
+)
+def test_an_entry_that_gives_no_user_and_password_is_named_for_what_it_is(
+    entry: str, fault: str | None
+) -> None:
+    assert entry_fault(parse_go_json(entry, source="x")) == fault
 
 
 def test_a_token_is_rejected_for_a_pull_secret() -> None:

@@ -3,9 +3,11 @@
 import base64
 import datetime as dt
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -20,6 +22,13 @@ from tests.servers.kubernetes import ApiServer
 
 ROOT = Path(__file__).parent.parent.parent
 USER, PASSWORD = "ci", "right"
+DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
+DOCKERCFG = "kubernetes.io/dockercfg"
+KEYS = {
+    DOCKERCONFIGJSON: ".dockerconfigjson",
+    DOCKERCFG: ".dockercfg",
+    "Opaque": ".dockerconfigjson",
+}
 MD5 = "$apr1$abcdefgh$0123456789012345678901"
 
 
@@ -35,6 +44,7 @@ class Setup:
     image: str = "team/app:1.0"
     platform: str = "linux/amd64"
     account: str = "default"
+    pod: bool = False
 
     def secret(self, *more: str, server: str | None = None, password: str = PASSWORD) -> None:
         command = ["secret", "create", "regcred", "--server", server or self.registry.host]
@@ -43,9 +53,45 @@ class Setup:
 
     def diagnose(self, *more: str) -> Result:
         image = f"{self.registry.host}/{self.image}"
-        command = ["doctor", image, "-n", self.namespace, "-f", str(self.auth)]
-        command += ["--platform", self.platform, "--service-account", self.account]
+        command = ["doctor", "pod/web" if self.pod else image, "-n", self.namespace]
+        command += ["-f", str(self.auth), "--platform", self.platform]
+        command += [] if self.pod else ["--service-account", self.account]
         return run(*command, *self.flags, *more)
+
+    def create_pod(self, *secrets: str) -> None:
+        """Create the pod web, which lists *secrets*."""
+        self.pod = True
+        image = f"{self.registry.host}/{self.image}"
+        listed = [{"name": name} for name in secrets]
+        spec = {"containers": [{"name": "web", "image": image}], "imagePullSecrets": listed}
+        self.kubernetes.request("POST", self.pods, {"metadata": {"name": "web"}, "spec": spec})
+
+    def recreate_pod(self) -> None:
+        """Delete the pod web, and create one with the list of its service account."""
+        self.kubernetes.request("DELETE", f"{self.pods}/web?gracePeriodSeconds=0")
+        self.create_pod(*self.attached)
+
+    @property
+    def pods(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+    @property
+    def attached(self) -> list[str]:
+        """The pull secrets of the default service account."""
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default"
+        _, account = self.kubernetes.request("GET", path)
+        return [one["name"] for one in account.get("imagePullSecrets", ())]
+
+    def raw(self, content: object, kind: str = DOCKERCONFIGJSON, **more: Any) -> None:
+        """Create the Secret regcred as somebody else would."""
+        key = KEYS[kind]
+        data = {key: base64.b64encode(json.dumps(content).encode()).decode()}
+        metadata = {"name": "regcred", **more.pop("metadata", {})}
+        secret = {"metadata": metadata, "type": kind, "data": data, **more}
+        self.kubernetes.create_secret(self.namespace, secret)
+
+    def entries(self, password: str = PASSWORD, host: str = "") -> dict[str, Any]:
+        return {host or self.registry.host: {"username": USER, "password": password}}
 
 
 @pytest.fixture
@@ -126,6 +172,9 @@ def missing_tag(setup: Setup) -> None:
 
 def wrong_platform(setup: Setup) -> None:
     setup.secret()
+    owner = USER, PASSWORD
+    digest = setup.registry.push_image("team/app", "1.0", user=owner)
+    setup.registry.push_index("team/app", "1.0", digest, "amd64", user=owner)
     setup.platform = "linux/arm64"
 
 
@@ -178,23 +227,156 @@ def test_the_true_cause_is_named_first(setup: Setup, name: str) -> None:
     assert "hunter2" not in result.stdout + result.stderr
 
 
-# No command of regctl builds an image for another platform or another tag.
-REPAIRED = [name for name in TWELVE if name not in {"missing tag", "wrong platform"}]
+# More that is broken, each with the flags of the hint that tell how far it has to go.
 
 
-@pytest.mark.parametrize("name", REPAIRED)
+def held(setup: Setup, content: object, kind: str = DOCKERCONFIGJSON, **more: Any) -> None:
+    """Let an account list a Secret that regctl did not create."""
+    setup.raw(content, kind, **more)
+    attach(setup, "regcred")
+
+
+def of_another(setup: Setup) -> None:
+    held(setup, {"auths": setup.entries("hunter2")})
+
+
+def immutable(setup: Setup) -> None:
+    labels = {"app.kubernetes.io/managed-by": "regctl"}
+    content = {"auths": setup.entries("hunter2")}
+    held(setup, content, metadata={"labels": labels}, immutable=True)
+
+
+def immutable_of_another(setup: Setup) -> None:
+    held(setup, {"auths": setup.entries("hunter2")}, immutable=True)
+
+
+def legacy(setup: Setup) -> None:
+    held(setup, setup.entries("hunter2"), DOCKERCFG)
+
+
+def of_helm(setup: Setup) -> None:
+    marks = {"annotations": {"meta.helm.sh/release-name": "x"}}
+    held(setup, {"auths": setup.entries("hunter2")}, metadata=marks)
+
+
+def unknown_user(setup: Setup) -> None:
+    setup.secret()
+    setup.auth.write_text(f"other:{hashes.make(PASSWORD, cost=4)}\n")
+
+
+def undecodable(setup: Setup) -> None:
+    held(setup, {"auths": 5})
+
+
+def headers(setup: Setup) -> None:
+    held(setup, {"auths": setup.entries(), "HttpHeaders": []})
+
+
+def no_entries(setup: Setup) -> None:
+    held(setup, {"auths": {}})
+
+
+def no_password(setup: Setup) -> None:
+    held(setup, {"auths": setup.entries("")})
+
+
+def token(setup: Setup) -> None:
+    held(setup, {"auths": {setup.registry.host: {"identitytoken": "t"}}})
+
+
+def line_ending(setup: Setup) -> None:
+    held(setup, {"auths": setup.entries(host=f"{setup.registry.host}\n")})
+
+
+def nothing(_setup: Setup) -> None:
+    """Leave the account without a list, and the namespace without a Secret."""
+
+
+def port_and_account(setup: Setup) -> None:
+    setup.raw({"auths": setup.entries(host="127.0.0.1")})
+
+
+def name_taken(setup: Setup) -> None:
+    name = setup.registry.host.replace(":", "-")
+    opaque = {"metadata": {"name": name}, "type": "Opaque", "data": {}}
+    setup.kubernetes.create_secret(setup.namespace, opaque)
+
+
+def pod_with(arrange: Callable[[Setup], None], *names: str) -> Callable[[Setup], None]:
+    """Let a pod list Secrets of its own."""
+
+    def break_it(setup: Setup) -> None:
+        arrange(setup)
+        setup.create_pod(*names)
+
+    return break_it
+
+
+def own_list(setup: Setup) -> None:
+    setup.secret()
+    command = ["secret", "create", "other", "--server", "registry.example", "--username", USER]
+    run_ok(*command, "--password-stdin", "-n", setup.namespace, stdin=PASSWORD)
+    setup.create_pod("other")
+
+
+SETUPS: dict[str, tuple[Callable[[Setup], None], str]] = {
+    "wrong password": (wrong_password, "--merge"),
+    "wrong password, somebody's Secret": (of_another, "--adopt --merge"),
+    "wrong password, immutable Secret": (immutable, "--replace --merge"),
+    "wrong password, somebody's immutable Secret": (
+        immutable_of_another,
+        "--replace --adopt --merge",
+    ),
+    "wrong password, older type": (legacy, "--replace --adopt --merge"),
+    "wrong password, Helm's Secret": (of_helm, "--attach"),
+    "unknown user": (unknown_user, ""),
+    "user locked": (locked_user, ""),
+    "duplicate user": (duplicate_user, ""),
+    "unreadable hash": (unreadable_hash, ""),
+    "wrong type": (wrong_type, "--replace --adopt"),
+    "undecodable": (undecodable, "--adopt"),
+    "undecodable headers": (headers, "--adopt"),
+    "no entries": (no_entries, "--adopt"),
+    "no password": (no_password, "--adopt --merge"),
+    "a token": (token, "--adopt --merge"),
+    "key with a line ending": (line_ending, "--attach"),
+    "wrong host key": (wrong_host, "--attach"),
+    "port missing": (port_missing, "--attach"),
+    "secret missing": (secret_missing, ""),
+    "account not attached": (not_attached, "--attach"),
+    "nothing": (nothing, "--attach"),
+    "port and account": (port_and_account, "--attach"),
+    "the Secret's name is taken": (name_taken, "--attach --replace --adopt"),
+    "pod: wrong password": (pod_with(wrong_password, "regcred"), "--merge"),
+    "pod: wrong host key": (pod_with(wrong_host, "regcred"), "--merge"),
+    "pod: port missing": (pod_with(port_missing, "regcred"), "--merge"),
+    "pod: secret missing": (pod_with(nothing, "regcred"), ""),
+    "pod: another Secret matches": (own_list, "--merge"),
+    "pod: lists nothing, and a Secret matches": (pod_with(not_attached), "--attach"),
+    "pod: lists nothing": (pod_with(nothing), "--attach"),
+}
+FLAGS = ("--attach", "--replace", "--adopt", "--merge")
+
+
+@pytest.mark.parametrize("name", SETUPS)
 def test_the_hint_repairs_the_pull_as_it_is_printed(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("REGCTL_AUTH_FILE", str(setup.auth))
+    """It has the flags that the Secret's owner and type require, and no others."""
     monkeypatch.setenv("REGCTL_USERNAME", USER)
     monkeypatch.setenv("REGCTL_PASSWORD", PASSWORD)
-    TWELVE[name][0](setup)
-    hint = setup.diagnose().stderr.splitlines()[-1]
-    # A Secret that regctl did not create needs --adopt, which no hint gives away.
-    adopt = ["--adopt"] if name == "wrong type" else []
-    run_ok(*hint.split("`")[1].split()[1:], *adopt)
-    assert setup.diagnose().exit_code == 0
+    break_it, flags = SETUPS[name]
+    break_it(setup)
+    broken = setup.diagnose()
+    assert broken.exit_code == 1, broken.stdout
+    hint = broken.stderr.splitlines()[-1]
+    command = shlex.split(hint.split("`")[1])
+    assert [word for word in command if word in FLAGS] == flags.split()
+    run_ok(*command[1:])
+    if "recreate the pod" in hint:
+        setup.recreate_pod()
+    repaired = setup.diagnose()
+    assert repaired.exit_code == 0, repaired.stderr
 
 
 def test_an_expired_certificate_is_the_twelfth_cause(

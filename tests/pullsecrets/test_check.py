@@ -54,14 +54,14 @@ def test_keys_and_entries_that_the_kubelet_cannot_use_are_problems() -> None:
     assert {finding.key: finding.message for finding in findings} == {
         "https://r.io/v2": "the kubelet reads the end of the key as a path, which no image has",
         "a b": "the kubelet ignores the key: it is not an address",
-        "r.io": "has no user or no password",
+        "r.io": "has no user and no password",
     }
     assert {finding.verdict for finding in findings} == {"problem"}
 
 
 def test_secrets_that_the_kubelet_cannot_use_are_problems() -> None:
     (broken,) = check(named("regcred", {}, b"{"), None)
-    assert broken.message.startswith("every Pod that lists it fails to pull: cannot read regcred")
+    assert broken.message.startswith("every Pod that lists it fails to pull: cannot read secret")
     (empty,) = check(named("regcred", {}), None)
     assert empty.message == "has no registry"
     (opaque,) = check(inventory(PullSecretUse(pull_secret(kind="Opaque"))), None)

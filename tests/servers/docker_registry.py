@@ -17,6 +17,7 @@ from tests.servers.certificates import Certificate
 from tests.servers.process import Process, on_free_port
 from tests.servers.programs import find
 
+LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar"
@@ -101,6 +102,21 @@ class DockerRegistry:
             "layers": [self._push_blob(repository, layer, LAYER_TYPE, user) for layer in layers],
         }
         return self.push_manifest(repository, tag, manifest, MANIFEST_TYPE, user=user)
+
+    def push_index(
+        self, repository: str, tag: str, digest: str, architecture: str, *, user: tuple[str, str]
+    ) -> str:
+        """Push a manifest list of one image, for Linux; return its digest."""
+        path = f"/v2/{repository}/manifests/{digest}"
+        _, _, manifest = self.request("GET", path, headers={"Accept": MANIFEST_TYPE}, user=user)
+        entry = {
+            "mediaType": MANIFEST_TYPE,
+            "size": len(manifest),
+            "digest": digest,
+            "platform": {"os": "linux", "architecture": architecture},
+        }
+        index = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": [entry]}
+        return self.push_manifest(repository, tag, index, LIST_TYPE, user=user)
 
     def push_manifest(
         self,

@@ -4,12 +4,15 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.readers import READERS
 from regctl.checks import Check
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
@@ -19,12 +22,9 @@ from regctl.images.manifests import Platform
 from regctl.reference import ImageReference, Registry
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
-from regctl.workflows.pull_diagnosis import (
-    Pull,
-    PullDiagnosis,
-    of_account,
-    of_pod,
-)
+from regctl.workflows.pull import Pull, of_account, of_pod
+from regctl.workflows.pull_diagnosis import PullDiagnosis, diagnose_pulls
+from regctl.workflows.pull_repair import AuthFile
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
@@ -32,6 +32,7 @@ from tests.servers.process import free_port
 
 DOCKERCONFIGJSON = "kubernetes.io/dockerconfigjson"
 AMD64 = Platform("linux", "amd64")
+MD5 = "$apr1$abcdefgh$0123456789012345678901"
 
 
 def connect(registry: Registry, credential: Credential | None) -> RegistryClient:
@@ -66,7 +67,7 @@ class Namespace:
 
     def diagnose(self, host: str, *names: str, image: str = "team/app:1.0") -> list[Check]:
         reference = ImageReference.parse(f"{host}/{image}")
-        pull = Pull(reference, self.name, names, "pod web", "default", AMD64)
+        pull = Pull(reference, self.name, names, "default", "web", AMD64)
         return list(PullDiagnosis(pull, self.cluster, connect).checks())
 
 
@@ -143,6 +144,50 @@ def test_all_credentials_are_tried_before_the_first_rejection_is_the_cause(
     assert "ci of secret one" in checks[-1].message
 
 
+def test_the_next_credential_is_tried_after_any_answer(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    """Some registries answer 404 to a user who may not see the image."""
+    space.secret("one", {f"{private.host}/team": "ci"})
+    space.secret("two", {private.host: "ci"}, password="hunter2")
+    checks = space.diagnose(private.host, "one", "two", image="team/none:1.0")
+    assert states(checks)[2:] == [
+        ("credential 1", "warning"),
+        ("credential 2", "warning"),
+        ("image", "failure"),
+    ]
+    assert checks[2].message.startswith(f"secret one, entry {private.host}/team, user ci: ")
+    assert checks[-1].message == (
+        f"there is no repository team/none at {private.host}, or ci may not see it"
+    )
+
+
+def test_a_credential_without_a_password_is_no_credential(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    space.secret("one", {f"{private.host}/team": "ci"}, password="")
+    space.secret("two", {private.host: "ci"})
+    checks = space.diagnose(private.host, "one", "two")
+    assert states(checks)[2:] == [
+        ("credential 1", "warning"),
+        ("credential 2", "ok"),
+        ("image", "ok"),
+        ("platform", "ok"),
+    ]
+    assert checks[2].message.endswith("user ci: has no password")
+
+
+def test_a_host_in_capitals_is_another_host_for_the_kubelet(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    host = private.host.replace("127.0.0.1", "localhost")
+    space.secret("one", {host: "ci"})
+    assert states(space.diagnose(host, "one"))[-1] == ("platform", "ok")
+    checks = space.diagnose(host.replace("localhost", "LocalHost"), "one")
+    assert states(checks)[-1] == ("credential", "failure")
+    assert "the image is at LocalHost" in checks[-1].message
+
+
 def test_an_error_that_is_not_about_the_credential_ends_the_trials(space: Namespace) -> None:
     host = f"127.0.0.1:{free_port()}"
     space.secret("one", {f"{host}/team": "ci"})
@@ -187,7 +232,7 @@ def test_an_anonymous_pull_that_gets_no_answer_names_the_command_for_a_pull_secr
     assert states(checks) == [("credential", "warning"), ("registry", "failure")]
     assert "pulls anonymously" in checks[0].message
     command = f"`regctl secret create --server {host} -n {space.name} --attach default`"
-    assert checks[0].hint == f"{command} creates one"
+    assert (checks[0].hint or "").startswith(f"{command} creates secret ")
 
 
 def test_of_several_ignored_secrets_the_first_is_the_failure_and_comes_last(
@@ -214,6 +259,24 @@ def test_a_namespace_whose_secrets_may_not_be_listed_is_diagnosed_without_them(
     )
 
 
+def pod(space: Namespace, spec: dict[str, Any], **status: Any) -> None:
+    """Create the pod web, with a status as the kubelet would write it."""
+    space.kubernetes.create_service_account(space.name)
+    path = f"/api/v1/namespaces/{space.name}/pods"
+    created = {"metadata": {"name": "web"}, "spec": spec}
+    assert space.kubernetes.request("POST", path, created)[0] == 201
+    kind = "application/merge-patch+json"
+    patch = {"status": status}
+    code, _ = space.kubernetes.request("PATCH", f"{path}/web/status", patch, content_type=kind)
+    assert code == 200
+
+
+def waiting(name: str, reason: str, message: str) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    more = {"image": "", "imageID": "", "ready": False, "restartCount": 0}
+    return {"name": name, "state": state, **more}
+
+
 def test_a_pod_lists_each_of_its_images_once(space: Namespace) -> None:
     containers = [{"name": f"c{n}", "image": "r.io/app:1"} for n in range(2)]
     init = [{"name": "init", "image": "r.io/init"}]
@@ -222,14 +285,92 @@ def test_a_pod_lists_each_of_its_images_once(space: Namespace) -> None:
         "initContainers": init,
         "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
     }
-    space.kubernetes.create_service_account(space.name)
-    path = f"/api/v1/namespaces/{space.name}/pods"
-    pod = {"metadata": {"name": "web"}, "spec": spec}
-    assert space.kubernetes.request("POST", path, pod)[0] == 201
+    pod(space, spec)
     pulls = of_pod(space.cluster, space.name, "web", AMD64)
     assert [str(pull.image) for pull in pulls] == ["r.io/init", "r.io/app:1"]
     assert {pull.names for pull in pulls} == {("one", "two")}
     assert {pull.platform for pull in pulls} == {AMD64}
+
+
+def test_the_kubelets_words_are_quoted_with_the_image_that_they_are_about(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    space.secret("one", {private.host: "ci"})
+    images = [f"{private.host}/team/{name}:1.0" for name in ("app", "other")]
+    spec = {
+        "containers": [{"name": image[-7:-4], "image": image} for image in images],
+        "imagePullSecrets": [{"name": "one"}],
+    }
+    words = f'Back-off pulling image "{images[1]}": not\nfound'
+    pod(space, spec, containerStatuses=[waiting("her", "ImagePullBackOff", words)])
+    pulls = of_pod(space.cluster, space.name, "web", AMD64)
+    checks = list(diagnose_pulls(pulls, space.cluster, connect))
+    assert [check.name for check in checks if check.name == "kubelet"] == ["kubelet"]
+    assert all(check.message.startswith(f"{images[0]}: ") for check in checks[:4])
+    assert checks[4].message == (
+        f"{images[1]}: the kubelet says: ImagePullBackOff: {words.replace(chr(10), ' ')}"
+    )
+    assert states(checks)[-1] == ("image", "failure")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ([], "warning"),
+        ([waiting("app", "ErrImageNeverPull", "not present")], "failure"),
+        ([{**waiting("app", "", ""), "state": {"running": {}}}], "ok"),
+    ],
+)
+def test_an_image_that_is_never_pulled_is_not_looked_for(
+    space: Namespace, status: list[dict[str, Any]], state: str
+) -> None:
+    container = {"name": "app", "image": "r.io/app", "imagePullPolicy": "Never"}
+    pod(space, {"containers": [container]}, containerStatuses=status)
+    checks = list(
+        diagnose_pulls(of_pod(space.cluster, space.name, "web", None), space.cluster, connect)
+    )
+    assert states(checks) == [("pull policy", state)]
+
+
+# Why the registry rejects a password
+
+
+@pytest.mark.parametrize(
+    ("content", "reader", "why"),
+    [
+        ("bob:{APR1}", "distribution", "the auth file has no user ci"),
+        ("#regctl:locked ci:{BCRYPT}", "distribution", "ci is locked in the auth file"),
+        (
+            "#regctl:expires ci:2026-01-01\nci:{BCRYPT}",
+            "distribution",
+            "ci expired on 2026-01-01 in the auth file",
+        ),
+        ("ci:{APR1}", "distribution", "its hash is apr1, which the registry does not read"),
+        ("ci:{APR1}", "ingress-nginx", "the auth file has a different password for ci"),
+        (
+            "ci:{BCRYPT}\nci:{OTHER}",
+            "distribution",
+            "ci is on lines 1 and 2 of the auth file, and the last one counts",
+        ),
+        (
+            "ci:{OTHER}\nci:{BCRYPT}",
+            "nginx",
+            "ci is on lines 1 and 2 of the auth file, and the first one counts",
+        ),
+        (
+            "ci:{BCRYPT}",
+            "distribution",
+            "the auth file accepts this password, so the registry reads an older or another file",
+        ),
+    ],
+)
+def test_the_auth_file_and_its_reader_explain_a_rejected_password(
+    content: str, reader: str, why: str
+) -> None:
+    right, other = (hashes.make(text, cost=4) for text in ("right", "other"))
+    text = content.format(APR1=MD5, BCRYPT=right, OTHER=other)
+    file = AuthFile(HtpasswdFile(f"{text}\n".encode()), date(2026, 1, 1), READERS[reader])
+    assert file.explain(Credential("ci", "right"))[0] == why
 
 
 def test_a_pod_or_account_that_does_not_exist_is_named(space: Namespace) -> None:

@@ -14,6 +14,9 @@ DOCKERCONFIGJSON_KEY = ".dockerconfigjson"
 DOCKERCFG = "kubernetes.io/dockercfg"
 DOCKERCFG_KEY = ".dockercfg"
 
+# docker's fields in place of a password.
+_TOKENS = {"identitytoken": "an identitytoken", "registrytoken": "a registrytoken"}
+
 
 def encode_dockerconfigjson(
     credentials: Mapping[str, Credential], others: Mapping[str, Any] | None = None
@@ -91,6 +94,20 @@ def decode_entry(entry: object, *, source: str) -> Credential:
     if fields["auth"]:
         username, password = decode_auth(fields["auth"], source=source)
     return Credential(username, password, fields["email"] or None)
+
+
+def entry_fault(entry: object) -> str | None:
+    """Return why the kubelet has no user and password from an entry that it decodes, or None."""
+    credential = decode_entry(entry, source="the entry")
+    if credential.username and credential.password:
+        return None
+    fields = entry if isinstance(entry, GoObject) else GoObject(())
+    for field, token in _TOKENS.items():
+        if any(fields.values_of(field)):
+            return f"has {token}, which the kubelet ignores"
+    if not credential.username and not credential.password:
+        return "has no user and no password"
+    return "has no password" if credential.username else "has no user"
 
 
 # As Go reads JSON into a struct: field names in any case, and null is no value

@@ -6,9 +6,8 @@ from typing import Literal
 
 from regctl import parallel
 from regctl.cluster.secret import Secret
-from regctl.credentials.dockerconfigjson import decode_secret
 from regctl.errors import MalformedError, RegctlError
-from regctl.pullsecrets.content import Entry
+from regctl.pullsecrets.content import entries_of
 from regctl.pullsecrets.inventory import Inventory
 from regctl.pullsecrets.trial import Login, Trial
 from regctl.reference import Registry
@@ -65,19 +64,20 @@ def _inspect(secret: Secret) -> Iterator[tuple[Finding, Login | None]]:
     """Yield each finding on a Secret, and the login whose trial at its registry decides it."""
     problem = Finding(secret.namespace, f"secret/{secret.name}", "problem", "has no registry")
     try:
-        credentials = decode_secret(secret.type, secret.data, source=secret.name)
+        entries = entries_of(secret)
     except MalformedError as error:
         message = f"every Pod that lists it fails to pull: {error.message}"
         yield replace(problem, message=message), None
         return
-    if credentials is None:
+    if entries is None:
         message = f"the kubelet ignores it: its type is {secret.type}"
         yield replace(problem, message=message), None
-    elif not credentials:
+    elif not entries:
         yield problem, None
-    for key, credential in (credentials or {}).items():
-        if fault := Entry(key, credential).fault:
-            yield replace(problem, message=fault, key=key), None
+    for entry in entries or ():
+        key, credential = entry.key, entry.credential
+        if entry.fault:
+            yield replace(problem, message=entry.fault, key=key), None
             continue
         registry = Registry.find(key)
         why = " at the registry" if registry else ", because a glob names no single registry"

@@ -1,13 +1,19 @@
 """The credentials in a pull secret of the cluster."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import check_namespace, check_object_name
 from regctl.cluster.secret import Secret, get_secret
+from regctl.credentials import dockerconfigjson
 from regctl.credentials.credential import Credential
-from regctl.credentials.dockerconfigjson import DOCKERCFG, DOCKERCONFIGJSON, decode_secret
+from regctl.credentials.dockerconfigjson import (
+    DOCKERCFG,
+    DOCKERCONFIGJSON,
+    decode_entry,
+    entry_fault,
+)
 from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import InvalidInputError, MalformedError, ObjectNotFoundError
 from regctl.reference import Registry
@@ -18,10 +24,11 @@ _PATHS_OF_NO_IMAGE = {"v1", "v2", "v2/_catalog", "_catalog"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a pull secret: the credential under a registry key."""
+    """One entry of a pull secret: the credential under a registry key, from its *content*."""
 
     key: str
     credential: Credential
+    content: object = field(repr=False)
 
     @property
     def fault(self) -> str | None:
@@ -31,17 +38,30 @@ class Entry:
             return "the kubelet ignores the key: it is not an address"
         if effective.partition("/")[2] in _PATHS_OF_NO_IMAGE:
             return "the kubelet reads the end of the key as a path, which no image has"
-        if not self.credential.username or not self.credential.password:
-            return "has no user or no password"
-        return None
+        return entry_fault(self.content)
 
 
 def credentials_of(secret: Secret) -> Mapping[str, Credential]:
     """Return the credentials by registry key; MalformedError if the kubelet cannot decode them."""
-    decoded = decode_secret(secret.type, secret.data, source=secret.subject)
-    if decoded is None:
+    return {entry.key: entry.credential for entry in _entries(secret)}
+
+
+def entries_of(secret: Secret) -> list[Entry] | None:
+    """Return the entries, or None if the kubelet ignores the Secret. Raises MalformedError."""
+    entries = dockerconfigjson.read_entries(secret.type, secret.data, source=secret.subject)
+    if entries is None:
+        return None
+    return [
+        Entry(key, decode_entry(content, source=secret.subject), content)
+        for key, content in entries.items()
+    ]
+
+
+def _entries(secret: Secret) -> list[Entry]:
+    entries = entries_of(secret)
+    if entries is None:
         raise MalformedError(f"cannot read {secret.subject}: {secret.type} is not a pull secret")
-    return decoded
+    return entries
 
 
 def credentials_for(secret: Secret, registry: Registry | None) -> dict[str, Credential]:
@@ -76,9 +96,9 @@ def read_entries(
             hint=f"`regctl secret list -n {namespace}` shows the Secrets there",
         )
     return [
-        Entry(present, credential)
-        for present, credential in sorted(credentials_of(secret).items())
-        if key is None or kubelet_key(present) == kubelet_key(key)
+        entry
+        for entry in sorted(_entries(secret), key=lambda entry: entry.key)
+        if key is None or kubelet_key(entry.key) == kubelet_key(key)
     ]
 
 

@@ -6,109 +6,53 @@ step depends on it.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
 
-from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.checks import Check
+from regctl.checks import Check, State
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import PODS, SERVICE_ACCOUNTS, Namespace, Resource
+from regctl.cluster.resource import Namespace
 from regctl.cluster.secret import Secret, get_secret
-from regctl.cluster.serviceaccounts import read_service_account
 from regctl.credentials.credential import Credential
-from regctl.credentials.dockerconfigjson import decode_secret
+from regctl.credentials.dockerconfigjson import entry_fault, read_entries
 from regctl.credentials.kubelet import Match, kubelet_key, match_image
 from regctl.errors import (
     AccessError,
-    ClusterError,
+    CertificateError,
     MalformedError,
     NotAuthenticatedError,
     NotInRegistryError,
-    NotPermittedError,
-    ObjectNotFoundError,
     RegctlError,
+    RegistryUnreachableError,
+    UntrustedRealmError,
 )
-from regctl.images.manifests import Platform
+from regctl.images.manifests import INDEX_TYPES
 from regctl.images.reader import Image, ImageReader
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.inventory import PullSecretUse, list_pull_secrets
-from regctl.reference import ImageReference, Registry
+from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.wording import some_of
+from regctl.workflows.pull import Pull
+from regctl.workflows.pull_repair import AuthFile, Repair
 
-_NODES = Resource("Node", "nodes")
 _SHOWN_TAGS = 5
+# Another credential gets no other answer.
+_NO_ANSWER = (RegistryUnreachableError, CertificateError, UntrustedRealmError)
 
 Connect = Callable[[Registry, Credential | None], RegistryClient]
 
 
-# The pull
-
-
-@dataclass(frozen=True)
-class Pull:
-    """
-    What a kubelet pulls: *image*, with the Secrets of *names*, which *source* lists.
-
-    *account* is the pod's service account. *platform* is the node's, or None if it is unknown.
-    """
-
-    image: ImageReference
-    namespace: str
-    names: tuple[str, ...]
-    source: str
-    account: str
-    platform: Platform | None = None
-
-
-def of_account(
-    cluster: Cluster, image: ImageReference, namespace: str, account: str, platform: Platform | None
-) -> Pull:
-    """Return the pull of a pod that *account* would create now. Raises ObjectNotFoundError."""
-    item = cluster.get(SERVICE_ACCOUNTS, namespace, account)
-    if item is None:
-        raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
-    names = read_service_account(item).pull_secrets
-    return Pull(image, namespace, names, f"service account {account}", account, platform)
-
-
-def of_pod(
-    cluster: Cluster, namespace: str, name: str, platform: Platform | None
-) -> tuple[Pull, ...]:
-    """
-    Return the pulls of a pod's images, each image once.
-
-    A pod keeps the list that it got at its creation: its own, else that of its service account.
-    Raises ObjectNotFoundError.
-    """
-    item = cluster.get(PODS, namespace, name)
-    if item is None:
-        raise ObjectNotFoundError(f"there is no pod {name} in namespace {namespace}")
-    spec: dict[str, Any] = item["spec"]
-    names = tuple(str(one.get("name", "")) for one in spec.get("imagePullSecrets") or ())
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    account = str(spec.get("serviceAccountName") or "default")
-    node_platform = platform or _node_platform(cluster, spec.get("nodeName"))
-    return tuple(
-        Pull(ImageReference.parse(image), namespace, names, f"pod {name}", account, node_platform)
-        for image in dict.fromkeys(str(container["image"]) for container in containers)
-    )
-
-
-def _node_platform(cluster: Cluster, name: str | None) -> Platform | None:
-    if not name:
-        return None
-    try:
-        item = cluster.get(_NODES, None, name)
-    except (ClusterError, NotPermittedError):
-        return None
-    info = ((item or {}).get("status") or {}).get("nodeInfo") or {}
-    system, architecture = info.get("operatingSystem"), info.get("architecture")
-    return Platform(system, architecture) if system and architecture else None
-
-
-# The diagnosis
+def diagnose_pulls(
+    pulls: Sequence[Pull], cluster: Cluster, connect: Connect, file: AuthFile | None = None
+) -> Iterator[Check]:
+    """Yield the checks of each pull; of several, each message names its image."""
+    for pull in pulls:
+        for check in PullDiagnosis(pull, cluster, connect, file).checks():
+            message = check.message if len(pulls) == 1 else f"{pull.image}: {check.message}"
+            yield replace(check, message=message)
 
 
 @dataclass(frozen=True)
@@ -123,64 +67,89 @@ class PullDiagnosis:
     pull: Pull
     cluster: Cluster = field(repr=False)
     connect: Connect
-    file: HtpasswdFile | None = None
+    file: AuthFile | None = None
 
     def checks(self) -> Iterator[Check]:
         """Yield a Check for each step, up to the first failure."""
-        usable: list[Secret] = []
+        if self.pull.never:
+            yield self._never_pulled()
+            return
+        if self.pull.status:
+            yield Check("kubelet", "warning", f"the kubelet says: {self.pull.status}")
         ignored: list[Check] = []
         for name in self.pull.names:
-            secret = get_secret(self.cluster, self.pull.namespace, name)
-            check = self._check_secret(name, secret)
-            if secret is None or check.state == "warning":
+            check = self._check_secret(name)
+            if check.state == "warning":
                 ignored.append(check)
                 continue
             yield check
             if check.state == "failure":
                 return
-            usable.append(secret)
-        credentials = {secret.name: credentials_of(secret) for secret in usable}
-        matches = match_image(credentials, self._image_name)
+        credentials = {name: credentials_of(secret) for name, secret in self._usable.items()}
+        matches = match_image(credentials, self.pull.image.kubelet_name)
         if matches:
             yield from ignored
             yield from self._with_credentials(matches)
         else:
             yield from self._anonymously(ignored)
 
+    @cached_property
+    def _secrets(self) -> dict[str, Secret | None]:
+        """The Secrets that the pod or service account lists."""
+        names = dict.fromkeys(self.pull.names)
+        return {name: get_secret(self.cluster, self.pull.namespace, name) for name in names}
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[str, object]]:
+        """The entries of each Secret that the kubelet uses."""
+        found = {}
+        for name, secret in self._secrets.items():
+            if secret is not None:
+                entries = read_entries(secret.type, secret.data, source=secret.subject)
+                if entries is not None:
+                    found[name] = entries
+        return found
+
     @property
-    def _image_name(self) -> str:
-        """The image as the kubelet compares it with keys: without tag and digest."""
-        return f"{self.pull.image.registry}/{self.pull.image.repository}"
-
-    def _create(self, name: str = "", *flags: str) -> str:
-        """Return the command that creates or updates a pull secret for this image."""
-        where = ["--server", str(self.pull.image.registry), "-n", self.pull.namespace]
-        command = ["regctl secret create", *([name] if name else []), *where, *flags]
-        return f"`{' '.join(command)}`"
+    def _usable(self) -> dict[str, Secret]:
+        held = self._secrets
+        return {name: secret for name in self._entries if (secret := held[name]) is not None}
 
     @property
-    def _attach(self) -> str:
-        """The command that creates a pull secret and attaches it to the pod's account."""
-        return self._create("", "--attach", self.pull.account)
+    def _repair(self) -> Repair:
+        return Repair(self.pull, self.cluster)
 
-    def _check_secret(self, name: str, secret: Secret | None) -> Check:
+    def _never_pulled(self) -> Check:
+        """Return what the pull policy Never means for the pod."""
+        words = "imagePullPolicy is Never: the kubelet does not pull the image"
+        if self.pull.present:
+            return Check("pull policy", "ok", f"{words}, which is on the node")
+        state: State = "failure" if self.pull.status else "warning"
+        message = f"{words}, and says: {self.pull.status}" if self.pull.status else words
+        hint = "with imagePullPolicy IfNotPresent in the pod's template it pulls a missing image"
+        return Check("pull policy", state, message, hint)
+
+    def _check_secret(self, name: str) -> Check:
         """
         Return what the kubelet makes of a Secret that the pod or service account lists.
 
         A warning is one that it ignores. With one that it cannot decode every pull fails.
         """
-        source, recreate = self.pull.source, f"{self._create(name, '--replace')} recreates it"
+        source, secret = self.pull.source, self._secrets[name]
+        hint = self._repair.secret(name, secret)
         if secret is None:
             message = f"{source} lists secret {name}, which does not exist"
-            return Check("pull secret", "warning", message, f"{self._create(name)} creates it")
+            return Check("pull secret", "warning", message, hint)
         try:
-            credentials = decode_secret(secret.type, secret.data, source=secret.subject)
+            entries = read_entries(secret.type, secret.data, source=secret.subject)
         except MalformedError as error:
             message = f"secret {name} breaks every pull: {error.message}"
-            return Check("pull secret", "failure", message, recreate)
-        if credentials is None:
+            return Check("pull secret", "failure", message, hint)
+        if entries is None:
             message = f"secret {name} has type {secret.type}, which the kubelet ignores"
-            return Check("pull secret", "warning", message, recreate)
+            return Check("pull secret", "warning", message, hint)
+        if not entries:
+            return Check("pull secret", "warning", f"secret {name} has no entries", hint)
         return Check("pull secret", "ok", f"{name}, listed by {source}")
 
     # With the credentials that match
@@ -189,35 +158,41 @@ class PullDiagnosis:
         """
         Yield a Check for each credential in the order in which the kubelet tries them.
 
-        The first that the registry accepts is the one that pulls. An error that is not about the
-        credential ends the trials.
+        The first that the registry accepts is the one that pulls. The kubelet goes on after any
+        answer, also after that there is no such image.
         """
+        failures: list[tuple[Match, RegctlError]] = []
         result: Iterable[Check] = ()
-        rows = (
-            (
-                f"credential {number}",
-                f"secret {m.secret}, entry {m.key}, user {m.credential.username}",
-                m,
-            )
-            for number, m in enumerate(matches, 1)
-        )
-        for name, entry, match in rows:
+        rows = iter([(f"credential {number}", m) for number, m in enumerate(matches, 1)])
+        for name, match in rows:
+            fault = entry_fault(self._entries[match.secret][match.key])
+            entry = _entry(match)
             try:
-                image = self._read_image(match.credential)
-            except AccessError as error:
-                result = result or [self._failure(match, error)]
-                yield Check(name, "warning", f"{entry}: rejected by {self.pull.image.registry}")
-                continue
-            except RegctlError as error:
-                result = result or [self._failure(match, error)]
+                image = self._read_image(match.credential if fault is None else None)
+            except _NO_ANSWER as error:
+                failures.append((match, error))
                 yield Check(name, "skipped", f"{entry}: could not be verified")
+            except RegctlError as error:
+                failures.append((match, error))
+                yield Check(name, "warning", f"{entry}: {fault or self._answer(error)}")
+                continue
             else:
                 result = self._image(image)
                 yield Check(name, "ok", entry)
             break
-        for name, entry, _ in rows:
-            yield Check(name, "skipped", f"{entry}: not tried")
-        yield from result
+        for name, match in rows:
+            yield Check(name, "skipped", f"{_entry(match)}: not tried")
+        yield from result or [self._cause(failures)]
+
+    def _answer(self, error: RegctlError) -> str:
+        if isinstance(error, AccessError):
+            return f"rejected by {self.pull.image.registry}"
+        return error.message
+
+    def _cause(self, failures: Sequence[tuple[Match, RegctlError]]) -> Check:
+        """Return the failure that is named: that of a credential which the registry accepts."""
+        accepted = (one for one in failures if isinstance(one[1], NotInRegistryError))
+        return self._failure(*next(accepted, failures[0]))
 
     def _read_image(self, credential: Credential | None) -> Image:
         client = self.connect(self.pull.image.registry, credential)
@@ -234,16 +209,21 @@ class PullDiagnosis:
             yield Check("platform", "ok", f"{platform} is among its platforms")
             return
         message = f"the image is for {', '.join(image.platforms)}, and the node is {platform}"
-        yield Check("platform", "failure", message, "build and push it for that platform too")
+        hint = "build and push it for that platform too"
+        if image.media_type in INDEX_TYPES:
+            yield Check("platform", "failure", message, hint)
+        else:
+            message += ": it is pulled and does not run"
+            yield Check("platform", "warning", message, hint)
 
     # Without a credential
 
     def _anonymously(self, ignored: Sequence[Check]) -> Iterator[Check]:
         """Yield the result of a pull without a password, and of each Secret that was ignored."""
-        registry = self.pull.image.registry
-        anonymous = f"no pull secret is for {self._image_name}: the kubelet pulls anonymously"
+        image = self.pull.image
+        anonymous = f"no pull secret is for {image.kubelet_name}: the kubelet pulls anonymously"
         try:
-            image = self._read_image(None)
+            found = self._read_image(None)
         except AccessError:
             yield from ignored[1:]
             if ignored:
@@ -252,46 +232,59 @@ class PullDiagnosis:
                 yield Check("credential", "failure", *self._why_no_credential())
         except RegctlError as error:
             yield from ignored
-            yield Check("credential", "warning", anonymous, f"{self._attach} creates one")
+            yield Check("credential", "warning", anonymous, self._add_credential())
             yield self._failure(None, error)
         else:
             yield from ignored
-            yield Check("credential", "ok", f"{anonymous}, which {registry} allows")
-            yield from self._image(image)
+            yield Check("credential", "ok", f"{anonymous}, which {image.registry} allows")
+            yield from self._image(found)
+
+    @property
+    def _usable_entries(self) -> list[tuple[str, str]]:
+        """The registry keys that the kubelet reads, each with its Secret, sorted."""
+        return sorted((key, name) for name, some in self._entries.items() for key in some)
+
+    def _add_credential(self) -> str:
+        return self._repair.listed(list(self._usable.values()))
 
     def _why_no_credential(self) -> tuple[str, str]:
         """Return why the kubelet has no credential for the registry, and a hint."""
-        host, source = str(self.pull.image.registry), self.pull.source
-        namespace = self.pull.namespace
-        found = list_pull_secrets(self.cluster, [Namespace(namespace)], everywhere=False)
-        listed = [item for item in found.items if item.secret.name in self.pull.names]
-        for item in found.items:
-            if item not in listed and self._matches(item):
-                name = item.secret.name
-                command = f"regctl secret create {name} --from-secret {namespace}/{name}"
-                attach = f"`{command} -n {namespace} --attach {self.pull.account}` attaches it"
-                return (
-                    f"secret {name} matches, but {source} does not list it",
-                    f"{attach}; existing pods keep their list",
-                )
-        keys = sorted((key, item.secret.name) for item in listed for key in item.registries)
-        for key, name in keys:
-            if _without_port(kubelet_key(key) or key) == _without_port(host):
-                return (
-                    f"secret {name} is for {key}, and the image is at {host}: the ports differ",
-                    f"{self._attach} creates one with the right key",
-                )
-        if keys:
-            registries = some_of(list(dict.fromkeys(key for key, _ in keys)))
-            message = f"the pull secrets are for {registries}, and the image is at {host}"
-        else:
-            message = f"{source} lists no pull secret, and {host} requires a password"
-        return message, f"{self._attach} creates one for {host}"
+        host = self.pull.image.kubelet_name.partition("/")[0]
+        if secret := self._unlisted():
+            message = f"secret {secret.name} matches, but {self.pull.source} does not list it"
+            listed = [one for one in self._usable.values() if one.ownership.controller is None]
+            if self.pull.pod and listed:
+                return message, self._repair.secret(listed[0].name, listed[0], source=secret.name)
+            return message, self._repair.attach_present(secret)
+        hint = self._add_credential()
+        for key, name in self._usable_entries:
+            read_as = (kubelet_key(key) or key).partition("/")[0]
+            differs = f"secret {name} is for {key}, and the image is at {host}"
+            if _without_port(read_as) == _without_port(host) and read_as != host:
+                return f"{differs}: the ports differ", hint
+        if not self._usable_entries:
+            message = f"{self.pull.source} lists no pull secret, and {host} requires a password"
+            return message, hint
+        registries = some_of(list(dict.fromkeys(key for key, _ in self._usable_entries)))
+        message = f"the pull secrets are for {registries}, and the image is at {host}"
+        if host != host.lower():
+            hint = "write the host in lower case in the pod's image: a key never has capitals"
+        return message, hint
+
+    def _unlisted(self) -> Secret | None:
+        """Return a Secret of the namespace that matches, and that the pod does not list."""
+        space = [Namespace(self.pull.namespace)]
+        found = list_pull_secrets(self.cluster, space, everywhere=False)
+        others = (item for item in found.items if item.secret.name not in self._secrets)
+        return next((item.secret for item in others if self._matches(item)), None)
 
     def _matches(self, item: PullSecretUse) -> bool:
+        """Whether an entry with a password matches the image."""
         if item.broken:
             return False
-        return bool(match_image({item.secret.name: credentials_of(item.secret)}, self._image_name))
+        name = item.secret.name
+        matches = match_image({name: credentials_of(item.secret)}, self.pull.image.kubelet_name)
+        return any(one.credential.username and one.credential.password for one in matches)
 
     # What the registry answered
 
@@ -309,6 +302,8 @@ class PullDiagnosis:
             tags = client.tags(image.repository)
         except RegctlError:
             message = f"there is no repository {image.repository} at {image.registry}"
+            if match:
+                message += f", or {match.credential.username} may not see it"
             hint = f"`regctl catalog {image.registry}` lists the repositories"
         else:
             missing = image.digest or f"tag {image.reference}"
@@ -319,33 +314,24 @@ class PullDiagnosis:
 
     def _wrong_password(self, match: Match) -> Check:
         """Return why the registry rejects a user, by the auth file if there is one."""
-        user, registry = match.credential.username, self.pull.image.registry
-        message = f"{registry} rejects {user} of secret {match.secret}"
-        command = self._create(match.secret, "--username", user, "--merge")
-        update = f"{command} with the password that"
+        registry, credential = self.pull.image.registry, match.credential
+        fault = entry_fault(self._entries[match.secret][match.key])
+        flags = ["--username", shlex.quote(credential.username)] if credential.username else []
+        update = self._repair.secret(match.secret, self._secrets[match.secret], *flags)
+        if fault:
+            message = f"secret {match.secret}, entry {match.key} {fault}"
+            return Check("password", "failure", message, f"{update} with a password")
+        message = f"{registry} rejects {credential.username} of secret {match.secret}"
         if self.file is None:
-            return Check("password", "failure", message, f"{update} the registry accepts")
-        known = self.file.user(user)
-        if known is None:
-            why = f"the auth file has no user {user}"
-            hint = f"`regctl adduser {user}` adds it"
-        elif known.locked:
-            why = f"{user} is locked in the auth file"
-            hint = f"`regctl auth unlock {user}` unlocks it"
-            if known.expires is not None:
-                why = f"{user} is locked in the auth file, or expired on {known.expires}"
-                hint = f"{hint}, `regctl adduser {user} --expires never` keeps it active"
-        elif known.scheme.name != "bcrypt":
-            why = f"its hash is {known.scheme.name}, which the registry does not read"
-            hint = f"`regctl adduser {user}` replaces the hash"
-        elif len(known.lines) > 1 and self.file.matches(user, match.credential.password):
-            lines = " and ".join(map(str, known.lines))
-            why = f"{user} is on lines {lines} of the auth file, and the last one counts"
-            hint = f"`regctl adduser {user}` with the Secret's password leaves one line"
-        else:
-            why = f"the auth file has a different password for {user}"
-            hint = f"{update} the auth file accepts"
+            hint = f"{update} with the password that the registry accepts"
+            return Check("password", "failure", message, hint)
+        why, hint_for_file = self.file.explain(credential)
+        hint = hint_for_file or f"{update} with the password that the auth file accepts"
         return Check("password", "failure", f"{message}: {why}", hint)
+
+
+def _entry(match: Match) -> str:
+    return f"secret {match.secret}, entry {match.key}, user {match.credential.username}"
 
 
 def _without_port(host: str) -> str:

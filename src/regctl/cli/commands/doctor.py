@@ -1,5 +1,6 @@
 """`regctl doctor`: all checks at once, and why a pull fails."""
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.checks import Check
-    from regctl.workflows.pull_diagnosis import Pull
+    from regctl.workflows.pull import Pull
+    from regctl.workflows.pull_repair import AuthFile
 
 _POD = "pod/"
 
@@ -85,14 +87,14 @@ def doctor(
     a check failed.
     """
     from regctl.workflows.doctor import Doctor
-    from regctl.workflows.pull_diagnosis import PullDiagnosis
+    from regctl.workflows.pull_diagnosis import diagnose_pulls
 
     file = _auth_file(app, path)
     pulls = _pulls(app, subject, targets, service_account, platform)
     if pulls is not None:
-        users = file and file.as_of(app.today())
-        diagnoses = (PullDiagnosis(pull, app.cluster, app.registry_as, users) for pull in pulls)
-        report(app, (one for each in diagnoses for one in each.checks()), _first_failure)
+        explained = _explained(app, file, path, auth_secret)
+        checks = diagnose_pulls(pulls, app.cluster, app.registry_as, explained)
+        report(app, checks, _first_failure)
         return
     named = subject or app.environ.get("REGCTL_REGISTRY")
     registry = app.named_registry(named) if named else None
@@ -118,13 +120,29 @@ def _auth_file(app: App, path: "Path | None") -> "HtpasswdFile | None":
     return HtpasswdFile.read(file) if path is not None or file.exists() else None
 
 
+def _explained(
+    app: App,
+    file: "HtpasswdFile | None",
+    path: "Path | None",
+    auth_secret: NamespacedName | None,
+) -> "AuthFile | None":
+    """Return the auth file with the flags that name it, and the Secret that it is uploaded to."""
+    from regctl.workflows.pull_repair import AuthFile
+
+    if file is None:
+        return None
+    flags = f" -f {shlex.quote(str(path))}" if path is not None else ""
+    secret = f" --auth-secret {'/'.join(auth_secret)}" if auth_secret is not None else ""
+    return AuthFile(file, app.today(), flags=flags, secret=secret)
+
+
 def _pulls(
     app: App, subject: str | None, flags: TargetFlags, account: str, platform: str | None
 ) -> "tuple[Pull, ...] | None":
     """Return the pulls of a pod's images or of one image; None if *subject* is a registry."""
     from regctl.images.manifests import Platform
     from regctl.reference import Registry, parse_registry_or_image
-    from regctl.workflows.pull_diagnosis import of_account, of_pod
+    from regctl.workflows.pull import of_account, of_pod
 
     if subject is None:
         return None

@@ -30,7 +30,7 @@ def test_check_finds_what_the_kubelet_cannot_use(kubernetes: ApiServer, namespac
     reasons = {(subject, key): why for subject, key, why in found if "also lists" not in why}
     assert "every Pod that lists it fails to pull" in reasons["secret/broken", ""]
     assert "reads the end of the key as a path" in reasons["secret/trap", "https://a.io/v2"]
-    assert reasons["secret/trap", "b.io"] == "has no user or no password"
+    assert reasons["secret/trap", "b.io"] == "has no user and no password"
     assert reasons["secret/empty", ""] == "has no registry"
     assert "valid" in reasons["secret/registry.foo.com", "registry.foo.com"]
     assert any("also lists broken, which cannot be decoded" in why for _, _, why in found)

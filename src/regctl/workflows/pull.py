@@ -1,0 +1,139 @@
+"""What a kubelet pulls for a pod: its images, its Secrets, and what the kubelet says about them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from regctl.cluster.client import Cluster
+from regctl.cluster.resource import PODS, SERVICE_ACCOUNTS, Resource
+from regctl.cluster.serviceaccounts import read_service_account
+from regctl.errors import ClusterError, NotPermittedError, ObjectNotFoundError
+from regctl.images.manifests import Platform
+from regctl.reference import ImageReference
+
+_NODES = Resource("Node", "nodes")
+_KINDS = ("initContainer", "container", "ephemeralContainer")
+# Why a container waits for an image (kubernetes, pkg/kubelet/images/types.go).
+_PULL_REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "InvalidImageName",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """
+    What a kubelet pulls: *image*, with the Secrets of *names*.
+
+    *account* is the service account, whose list a new pod gets if it has none of its own. *pod* is
+    the pod if there is one: *names* are then its own. *platform* is the node's, or None if it is
+    unknown. *never* is true for the pull policy Never. *status* is what the kubelet says about the
+    image, *present* whether it has run it.
+    """
+
+    image: ImageReference
+    namespace: str
+    names: tuple[str, ...]
+    account: str
+    pod: str | None = None
+    platform: Platform | None = None
+    never: bool = False
+    status: str = field(default="", compare=False)
+    present: bool = field(default=False, compare=False)
+
+    @property
+    def source(self) -> str:
+        """Who lists the Secrets, in a sentence."""
+        return f"pod {self.pod}" if self.pod else f"service account {self.account}"
+
+
+def of_account(
+    cluster: Cluster, image: ImageReference, namespace: str, account: str, platform: Platform | None
+) -> Pull:
+    """Return the pull of a pod that *account* would create now. Raises ObjectNotFoundError."""
+    item = cluster.get(SERVICE_ACCOUNTS, namespace, account)
+    if item is None:
+        raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
+    names = read_service_account(item).pull_secrets
+    return Pull(image, namespace, names, account, platform=platform)
+
+
+def of_pod(
+    cluster: Cluster, namespace: str, name: str, platform: Platform | None
+) -> tuple[Pull, ...]:
+    """
+    Return the pulls of a pod's images, those of its volumes included, each image once.
+
+    A pod keeps the list that it got at its creation: its own, else that of its service account.
+    Raises ObjectNotFoundError.
+    """
+    item = cluster.get(PODS, namespace, name)
+    if item is None:
+        raise ObjectNotFoundError(f"there is no pod {name} in namespace {namespace}")
+    spec: dict[str, Any] = item["spec"]
+    common = Pull(
+        ImageReference.parse("image"),
+        namespace,
+        tuple(str(one.get("name", "")) for one in spec.get("imagePullSecrets") or ()),
+        str(spec.get("serviceAccountName") or "default"),
+        name,
+        platform or _node_platform(cluster, spec.get("nodeName")),
+    )
+    status = item.get("status") or {}
+    pulls: dict[Pull, Pull] = {}
+    for image, policy, own in _images(spec, status):
+        pull = replace(common, image=ImageReference.parse(image), never=policy == "Never")
+        before = pulls.get(pull, pull)
+        pulls[pull] = replace(
+            before,
+            status=before.status or _words_about(image, own, status),
+            present=before.present or "running" in own or "terminated" in own,
+        )
+    return tuple(pulls.values())
+
+
+def _images(
+    spec: Mapping[str, Any], status: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each image of a pod with its pull policy, and the state of its container."""
+    for kind in _KINDS:
+        states = _states(status, kind)
+        for one in spec.get(f"{kind}s") or ():
+            yield one["image"], one.get("imagePullPolicy") or "", states.get(one["name"]) or {}
+    for volume in spec.get("volumes") or ():
+        if image := volume.get("image"):
+            yield image.get("reference") or "", image.get("pullPolicy") or "", {}
+
+
+def _states(status: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
+    return {one["name"]: one.get("state") or {} for one in status.get(f"{kind}Statuses") or ()}
+
+
+def _words_about(image: str, own: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """Return why the container of an image waits, or one that mounts the image; or ""."""
+    states = [own, *(state for kind in _KINDS for state in _states(status, kind).values())]
+    for state in states:
+        waiting = state.get("waiting") or {}
+        reason, words = str(waiting.get("reason")), str(waiting.get("message") or "")
+        if reason in _PULL_REASONS and (state is own or f'"{image}"' in words):
+            return " ".join(f"{reason}: {words}".split())
+    return ""
+
+
+def _node_platform(cluster: Cluster, name: str | None) -> Platform | None:
+    if not name:
+        return None
+    try:
+        item = cluster.get(_NODES, None, name)
+    except (ClusterError, NotPermittedError):
+        return None
+    info = ((item or {}).get("status") or {}).get("nodeInfo") or {}
+    system, architecture = info.get("operatingSystem"), info.get("architecture")
+    return Platform(system, architecture) if system and architecture else None
