@@ -158,8 +158,8 @@ class PullDiagnosis:
         """
         Yield a Check for each credential in the order in which the kubelet tries them.
 
-        The first that the registry accepts is the one that pulls. The kubelet goes on after any
-        answer, also after that there is no such image.
+        The first that the registry accepts is the one that pulls. The kubelet tries the next one
+        after any answer, also after that there is no such image.
         """
         failures: list[tuple[Match, RegctlError]] = []
         result: Iterable[Check] = ()
