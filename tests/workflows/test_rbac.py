@@ -73,17 +73,18 @@ def test_no_right_is_in_two_rules() -> None:
 def test_a_role_for_each_namespace_and_a_binding_beside_it() -> None:
     subject = Subject("ServiceAccount", "regctl", "infra")
     manifests = Permissions(("rotate",), namespaces=("b", "a")).manifests(subject)
+    name = "regctl-rotate-account-infra.regctl"
     assert [(one["kind"], one["metadata"]) for one in manifests] == [
-        ("Role", {"name": "regctl-rotate", "namespace": "a"}),
-        ("RoleBinding", {"name": "regctl-rotate", "namespace": "a"}),
-        ("Role", {"name": "regctl-rotate", "namespace": "b"}),
-        ("RoleBinding", {"name": "regctl-rotate", "namespace": "b"}),
+        ("Role", {"name": name, "namespace": "a"}),
+        ("RoleBinding", {"name": name, "namespace": "a"}),
+        ("Role", {"name": name, "namespace": "b"}),
+        ("RoleBinding", {"name": name, "namespace": "b"}),
     ]
     binding: dict[str, Any] = manifests[1]
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "Role",
-        "name": "regctl-rotate",
+        "name": name,
     }
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": "regctl", "namespace": "infra"}
@@ -99,3 +100,44 @@ def test_the_role_is_called_after_its_command() -> None:
     assert role_name(Permissions(("auth push",))) == "regctl-auth-push"
     assert role_name(Permissions(("auth push",), check=True)) == "regctl-auth-push-check"
     assert role_name(Permissions(COMMANDS)) == "regctl"
+
+
+def test_every_other_request_has_another_name() -> None:
+    """Else the second `kubectl apply` would take rights from the first."""
+    subjects = [
+        None,
+        Subject("User", "ci"),
+        Subject("Group", "ci"),
+        Subject("User", "oidc/ci"),
+        Subject("User", "oidc-ci"),
+        Subject("ServiceAccount", "b-c", "a"),
+        Subject("ServiceAccount", "c", "a-b"),
+    ]
+    requests = [
+        Permissions((command,), name, (), accounts, replace=replace, check=check)
+        for command in ("secret create", "secret delete")
+        for name in (None, "r.io", "user-ci")
+        for accounts in (Accounts(), Accounts(("default",)), Accounts(every=True))
+        for replace in (False, True)
+        for check in (False, True)
+    ]
+    requests += [
+        Permissions(("registry apply",), "r", spaces, create_namespace=create)
+        for spaces in ((), ("a",))
+        for create in (False, True)
+        if create or not spaces
+    ]
+    names = [
+        request.manifests(subject)[0]["metadata"]["name"]
+        for request in requests
+        for subject in subjects
+    ]
+    assert len(set(names)) == len(names)
+    assert all("/" not in name and "%" not in name for name in names)
+
+
+def test_the_right_to_create_a_namespace_is_in_a_cluster_role() -> None:
+    permissions = Permissions(("registry apply",), "r", ("new",), create_namespace=True)
+    (role,) = permissions.manifests(None)
+    assert role["kind"] == "ClusterRole"
+    assert verbs_of(permissions, "namespaces") == {(): {"create"}}

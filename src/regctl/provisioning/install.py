@@ -7,7 +7,6 @@ from typing import Any
 
 from regctl.cluster import drift
 from regctl.cluster.client import Cluster
-from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import NAMESPACES, SECRETS, Resource
 from regctl.credentials.credential import Credential
@@ -55,14 +54,21 @@ def _namespace(cluster: Cluster, spec: RegistrySpec, *, create: bool) -> Change 
     """Return the change that creates the namespace, or None if it exists."""
     name = spec.namespace
     try:
-        require_namespace(cluster, name, f"cannot create registry {spec.name} in namespace {name}")
+        cluster.get(NAMESPACES, None, name)
     except NamespaceMissingError as error:
         if not create:
-            error.hint = "`--create-namespace` creates it"
-            raise
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        return Change(NAMESPACES, None, name, "create", manifest=manifest)
-    return None
+            raise NamespaceMissingError(
+                f"cannot create registry {spec.name} in namespace {name}: no such namespace",
+                hint="`--create-namespace` creates it",
+            ) from error
+    except NotPermittedError:
+        # Who may not read namespaces may create one. Without that, the next request decides.
+        if not create:
+            return None
+    else:
+        return None
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    return Change(NAMESPACES, None, name, "create", manifest=manifest)
 
 
 def _http_secret(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from regctl.authsecret.push import Push
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import foreign_object, read_ownership
-from regctl.cluster.resource import Resource
+from regctl.cluster.resource import NAMESPACES, Resource
 from regctl.errors import (
     ClusterError,
     ConflictError,
@@ -66,6 +66,8 @@ class Change:
         return self.outcome()
 
     def _apply(self, cluster: Cluster, *, adopt: bool, dry_run: bool) -> Result:
+        if self.resource is NAMESPACES:
+            return self._create_namespace(cluster, dry_run=dry_run)
         manifest, observed = self.manifest, self.observed
         if observed:
             # Refused by the API server if the object was recreated in the meantime.
@@ -85,6 +87,21 @@ class Change:
         # The API server knows best: it may take two ways to write a value for the same.
         same = answer.body["metadata"].get("resourceVersion") == observed.get("resourceVersion")
         return "unchanged" if same and not dry_run else "configured"
+
+    def _create_namespace(self, cluster: Cluster, *, dry_run: bool) -> Result:
+        """Create the namespace by a POST, which needs no right but that to create namespaces."""
+        path = NAMESPACES.path() + ("?dryRun=All" if dry_run else "")
+        try:
+            cluster.create(path, self.manifest, f"cannot create namespace {self.name}")
+        except NotPermittedError as error:
+            raise NotPermittedError(
+                error.message,
+                hint="leave out `--create-namespace` if it exists; `regctl rbac registry apply "
+                "--create-namespace` prints the right to create it",
+            ) from error
+        except ConflictError:
+            return "unchanged"  # it exists, and this user may not read it
+        return "created"
 
     def _delete(self, cluster: Cluster, *, dry_run: bool) -> None:
         uid = self.observed.get("uid")

@@ -5,6 +5,8 @@ A table has a row for each right of each command. Server-side apply has the name
 even `create` can be limited to one Secret by `resourceNames`. A LIST cannot be limited by name.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -36,6 +38,12 @@ class Subject:
             return {"kind": self.kind, "name": self.name, "namespace": self.namespace}
         return {"apiGroup": _API, "kind": self.kind, "name": self.name}
 
+    def __str__(self) -> str:
+        """Return it as part of a Role's name; a namespace has no dot."""
+        if self.namespace is not None:
+            return f"account-{self.namespace}.{self.name}"
+        return f"{self.kind.lower()}-{self.name}"
+
 
 @dataclass(frozen=True)
 class Permissions:
@@ -45,7 +53,8 @@ class Permissions:
     *name* is the pull secret for `secret`, the auth Secret for `auth`, and for `registry` the
     registry, whose auth Secret then has its default name. `rotate --auth-secret` needs `auth push`
     too. Without *namespaces* the commands run in all namespaces. *accounts* (`--attach`),
-    *replace* and *check* are the commands' own flags; with *check* they only read.
+    *replace*, *create_namespace* and *check* are the commands' own flags; with *check* they only
+    read.
     """
 
     commands: tuple[str, ...]
@@ -53,6 +62,7 @@ class Permissions:
     namespaces: tuple[str, ...] = ()
     accounts: Accounts = field(default=Accounts())
     replace: bool = False
+    create_namespace: bool = False
     check: bool = False
 
     @property
@@ -71,15 +81,34 @@ class Permissions:
         return [_rule(resource, some, names) for (resource, names), some in verbs.items() if some]
 
     def manifests(self, subject: Subject | None) -> list[dict[str, Any]]:
-        """Return a Role for each namespace, or one ClusterRole, and a binding to *subject*."""
-        words = self.commands[0].split() if len(self.commands) == 1 else []
-        role = "-".join(["regctl", *words, *(["check"] if self.check else [])])
+        """
+        Return a Role for each namespace, or one ClusterRole, and a binding to *subject*.
+
+        No Role can be in a namespace that is to be created: its rights are in a ClusterRole.
+        """
+        role = self._role_name(subject)
         namespaces: Iterable[str | None] = sorted(self.namespaces) or (None,)
         return [
             manifest
-            for namespace in namespaces
+            for namespace in ((None,) if self.create_namespace else namespaces)
             for manifest in _bound(role, namespace, self.rules(), subject)
         ]
+
+    def _role_name(self, subject: Subject | None) -> str:
+        """
+        Return a name that holds the commands and *subject*, and a digest of what else there is.
+
+        So Roles for other rights or subjects have other names, and none replaces another.
+        """
+        words = self.commands[0].split() if len(self.commands) == 1 else []
+        words += [*(["check"] if self.check else []), *([str(subject)] if subject else [])]
+        text = "-".join(["regctl", *words])
+        name = re.sub(r"[^\w.:@-]", "-", text, flags=re.ASCII)[:200]
+        more = (self.name, self.accounts, self.replace, self.create_namespace)
+        if name != text or any(more):
+            asked = repr((text, *more, self.everywhere))
+            name += f"-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+        return name
 
 
 def _named(asked: Permissions) -> Sequence[str]:
@@ -161,7 +190,10 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _Right("serviceaccounts", "list get"),
         _Right("pods", "get"),
     ),
-    "registry apply": _registry_objects("get create patch", ways_in="get create patch delete"),
+    "registry apply": (
+        _Right("namespaces", "create", when=lambda p: p.create_namespace),
+        *_registry_objects("get create patch", ways_in="get create patch delete"),
+    ),
     "registry list": (
         _Right("deployments", "list"),
         _Right("secrets", "get"),

@@ -1,5 +1,7 @@
 """`regctl rbac`: the Role that it prints is enough, and no more than that."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +239,42 @@ def _single_rules(need: str, name: str | None, namespace: str) -> list[dict[str,
     line += ["--attach", "default"] if "secret create" in need else []
     (role,) = yaml.safe_load_all(run_ok(*line).stdout)
     return [{**rule, "verbs": [verb]} for rule in role["rules"] for verb in rule["verbs"]]
+
+
+def test_a_second_role_takes_nothing_from_the_first(
+    kubernetes: ApiServer, namespace: str, program: Callable[[str], str]
+) -> None:
+    """Two Secrets and two users, each by `regctl rbac ... | kubectl apply -f -`."""
+
+    def give(name: str, user: str) -> None:
+        printed = run_ok("rbac", "secret", "create", "--name", name, *flags, "--to", f"user:{user}")
+        apply = [program("kubectl"), "--kubeconfig", str(kubernetes.kubeconfig), "apply", "-f", "-"]
+        subprocess.run(apply, input=printed.stdout, text=True, check=True, capture_output=True)
+        role, _ = yaml.safe_load_all(printed.stdout)
+        kubernetes.until_allowed(user, namespace, role["rules"])
+
+    flags = ["-n", namespace]
+    give("first", "carol")
+    give("second", "carol")
+    give("first", "bob")
+    for user, name in (("carol", "first"), ("carol", "second"), ("bob", "first")):
+        config = kubernetes.kubeconfig_for(user)
+        assert run("secret", "create", name, *flags, "--kubeconfig", config).exit_code == 0
+    config = kubernetes.kubeconfig_for("bob")
+    assert run("secret", "create", "second", *flags, "--kubeconfig", config).exit_code == 4
+
+
+def test_a_namespace_is_created_by_a_user_who_may_not_read_namespaces(
+    kubernetes: ApiServer, namespace: str
+) -> None:
+    new = f"{namespace}-new"
+    where = ["--host", "r.foo.com", "--tls-secret", "tls"]
+    command = ["registry", "apply", "reg", "-n", new, *where, "--create-namespace"]
+    denied = run(*command)
+    assert denied.exit_code == 4, denied.output
+    assert "regctl rbac" in denied.stderr
+    rights = ["registry", "apply", "--name", "reg", "-n", new, "--create-namespace"]
+    grant(kubernetes, *rights, *TO_CAROL)
+    assert run("secret", "list", "-A").exit_code == 4, "carol may not list namespaces"
+    assert f"namespace/{new} created" in run_ok(*command).stdout
+    assert f"namespace/{new} unchanged" in run_ok(*command).stdout

@@ -68,6 +68,11 @@ class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in c
 )
 @option("--check", is_flag=True, help="The command's own --check: rights to read only.")
 @option("--replace", is_flag=True, help="The command's own --replace.")
+@option(
+    "--create-namespace",
+    is_flag=True,
+    help="The command's own --create-namespace: the rights are for all namespaces.",
+)
 @output_option("json", "yaml")
 @pass_app
 def rbac(
@@ -80,11 +85,13 @@ def rbac(
     attach: tuple[str, ...],
     check: bool,
     replace: bool,
+    create_namespace: bool,
 ) -> None:
     """
     Print a Role or ClusterRole with the least rights for a command, and its binding.
 
-    Without a command it is for all commands. `rotate --auth-secret` needs the rights of
+    Without a command it is for all commands. Its name holds the command and the subject, so that
+    a second one replaces nothing of the first. `rotate --auth-secret` needs the rights of
     `auth push` too.
     """
     from regctl.cluster.resource import check_object_name
@@ -106,6 +113,7 @@ def rbac(
         app.targets(TargetFlags(namespace)).named,
         Accounts.parse(word for text in attach for word in text.split(",")),
         replace=replace,
+        create_namespace=create_namespace,
         check=check,
     )
     app.output.format = app.output.format or "yaml"
