@@ -69,6 +69,7 @@ def test_the_auth_file_commands_load_bcrypt_only(plain: dict[str, str], tmp_path
         ["adduser", "alice", "--password-stdin"],
         ["users"],
         ["verify", "alice", "--password-stdin"],
+        ["auth", "lock", "alice"],
         ["deluser", "alice", "--yes"],
     ):
         found = loaded(*args, env=plain, cwd=tmp_path, stdin="correct horse")

@@ -127,6 +127,14 @@ class WritingFlags(NamedTuple):
         return WriteOptions(self.backup, self.in_place, dry_run=dry_run is not None)
 
 
+class AccessFlags(NamedTuple):
+    """Where users lose access besides the auth file; *wait* is in seconds, None: do not wait."""
+
+    auth_secret: "NamespacedName | None" = None
+    reader: str | None = None
+    wait: float | None = None
+
+
 class NamespacedName(NamedTuple):
     """An object in a namespace, typed as NAMESPACE/NAME."""
 

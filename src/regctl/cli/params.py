@@ -11,6 +11,7 @@ from regctl.cli.app import App
 from regctl.cli.command import Decorator, option, option_group
 from regctl.cli.completers import contexts, namespaces, registries
 from regctl.cli.options import (
+    AccessFlags,
     ChangeFlags,
     CredentialFlags,
     HashingFlags,
@@ -290,6 +291,21 @@ target_options = option_group(
         "--namespaces-from",
         metavar="FILE",
         help="Read the namespaces from a file, one a line; '-' is standard input.",
+    ),
+)
+
+# The places besides the auth file where a user loses access.
+access_options = option_group(
+    "access",
+    AccessFlags,
+    auth_secret_option,
+    reader_option,
+    option(
+        "--wait",
+        type=DURATION,
+        bare="5m",
+        metavar="[=DURATION]",
+        help="Try the passwords of pull secrets until the registry rejects them, for 5m at most.",
     ),
 )
 

@@ -51,10 +51,10 @@ class Permissions:
     What *commands* need for the object *name*, or for any object if it is None.
 
     *name* is the pull secret for `secret`, the auth Secret for `auth`, and for `registry` the
-    registry, whose auth Secret then has its default name. `rotate --auth-secret` needs `auth push`
-    too. Without *namespaces* the commands run in all namespaces. *accounts* (`--attach`),
-    *replace*, *create_namespace* and *check* are the commands' own flags; with *check* they only
-    read.
+    registry, whose auth Secret then has its default name. Any other command with `--auth-secret`
+    needs `auth push` too. Without *namespaces* the commands run in all namespaces. *accounts*
+    (`--attach`), *replace*, *create_namespace* and *check* are the commands' own flags; with
+    *check* they only read.
     """
 
     commands: tuple[str, ...]
@@ -182,6 +182,8 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _ATTACH,
     ),
     "auth push": (_Right("secrets", "get create patch", _named),),
+    "deluser": (_LIST_NAMESPACES, _Right("secrets", "list")),
+    "auth lock": (_LIST_NAMESPACES, _Right("secrets", "list")),
     "auth pull": (_Right("secrets", "get", _named),),
     "rotate": (_LIST_NAMESPACES, _Right("secrets", "list get patch")),
     "doctor": (

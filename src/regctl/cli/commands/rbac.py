@@ -91,8 +91,8 @@ def rbac(
     Print a Role or ClusterRole with the least rights for a command, and its binding.
 
     Without a command it is for all commands. Its name holds the command and the subject, so that
-    a second one replaces nothing of the first. `rotate --auth-secret` needs the rights of
-    `auth push` too.
+    a second one replaces nothing of the first. `rotate`, `deluser` and `auth lock` with
+    --auth-secret need the rights of `auth push` too.
     """
     from regctl.cluster.resource import check_object_name
     from regctl.cluster.serviceaccounts import Accounts

@@ -5,18 +5,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regctl.cli.access import Removal, remove_access
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import users as user_names
 from regctl.cli.listings import Column, Listing
-from regctl.cli.options import ChangeFlags, HashingFlags, PasswordFlags, WritingFlags
+from regctl.cli.options import (
+    AccessFlags,
+    ChangeFlags,
+    HashingFlags,
+    PasswordFlags,
+    TargetFlags,
+    WritingFlags,
+)
 from regctl.cli.params import (
+    access_options,
     change_options,
+    cluster_options,
     file_option,
     hashing_options,
     new_password_options,
     output_option,
     password_options,
+    registry_options,
+    target_options,
+    workers_option,
     writing_options,
 )
 from regctl.errors import LockedUserError
@@ -96,13 +109,23 @@ def adduser(
 
 
 @click.command(
-    cls=Command, examples=["regctl deluser alice", "regctl deluser bob carol --yes -f keys/auth"]
+    cls=Command,
+    examples=[
+        "regctl deluser alice",
+        "regctl deluser bob carol --yes -f keys/auth",
+        "regctl deluser alice --auth-secret registry/registry-basic-auth --wait",
+    ],
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=user_names)
 @file_option
 @option("--ignore-not-found", is_flag=True, help="Ignore users that do not exist.")
 @writing_options
-@change_options("yes")
+@change_options("yes", "adopt")
+@access_options
+@target_options
+@workers_option
+@registry_options
+@cluster_options
 @output_option("json", "yaml", "name")
 @pass_app
 def deluser(
@@ -113,22 +136,33 @@ def deluser(
     ignore_not_found: bool,
     writing: WritingFlags,
     change: ChangeFlags,
+    access: AccessFlags,
+    targets: TargetFlags,
 ) -> None:
-    """Remove users from the auth file."""
+    """
+    Remove users from the auth file.
+
+    With --auth-secret it uploads the file, as `regctl auth push` does. With --auth-secret or
+    namespaces it names the pull secrets that still have the users.
+    """
     from regctl.authfile import edit
     from regctl.authfile.htpasswd import HtpasswdFile
 
     file = app.auth_file(path)
     content = HtpasswdFile.read(file)
-    unique = list(dict.fromkeys(names))
-    present = [name for name in unique if content.hashes(name)]
-
+    unique = tuple(dict.fromkeys(names))
+    present = tuple(name for name in unique if content.hashes(name))
     removed = present if ignore_not_found else unique
-    app.carry_out(
-        lambda dry_run: [edit.remove_users(file, removed, writing.options(dry_run))],
-        change,
-        question=f"remove {', '.join(present)} from {file}?" if present else None,
-    )
+
+    def apply(users: HtpasswdFile) -> None:
+        for name in present:
+            users.remove(name)
+
+    def write(dry_run: "DryRun | None") -> "list[Outcome]":
+        return edit.remove_users(file, removed, writing.options(dry_run))
+
+    lost = (f"{', '.join(present)} from {file}",) if present else ()
+    remove_access(app, Removal(unique, content, apply, write, lost), change, access, targets)
 
 
 @click.command(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regctl.cli.access import note_removals, removal_question, removals, report_kept
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.options import ChangeFlags, NamespacedName
@@ -15,13 +16,9 @@ from regctl.cli.params import (
     output_option,
     reader_option,
 )
-from regctl.errors import PartlyDoneError
-from regctl.wording import some_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from regctl.authsecret.push import Push
 
 
 @click.command(
@@ -87,36 +84,10 @@ def push(
     plan = prepare(app.cluster, desired, dict.fromkeys(secrets), adopt=change.adopt)
     with app.output.progress("trying the empty password", len(desired.hashes)) as advance:
         plan.check_empty_passwords(advance)
-    for one in plan.changes:
-        if one.action == "update" and one.removed:
-            app.output.note(f"{one.subject}: {', '.join(one.removed)} cannot log in any more")
+    note_removals(app, plan)
     app.carry_out(
         lambda dry_run: ([outcome] for outcome in plan.run(dry_run)),
         change,
-        question=_question(plan),
+        question=removal_question(removals(plan, desired.known)),
     )
-    _report_kept(plan)
-
-
-def _question(plan: "Push") -> str | None:
-    """Return the question before users lose access, or None if only locked ones do."""
-    removals = [
-        f"{some_of(lost)} from {change.subject}"
-        for change in plan.changes
-        if change.action == "update"
-        and (lost := [name for name in change.removed if name not in plan.desired.known])
-    ]
-    return f"remove {' and '.join(removals)}?" if removals else None
-
-
-def _report_kept(plan: "Push") -> None:
-    """Raise PartlyDoneError if a Secret keeps users that the auth file does not know."""
-    kept = [change for change in plan.changes if change.kept]
-    if kept:
-        names = " and ".join(f"{', '.join(one.kept)} in {one.subject}" for one in kept)
-        first = kept[0]
-        raise PartlyDoneError(
-            f"kept {names}: not in the auth file, and added to the Secret by regctl",
-            hint=f"`regctl auth pull --auth-secret {first.namespace}/{first.name}` adds them to "
-            "the file; `--exclusive` removes them",
-        )
+    report_kept(plan)
