@@ -92,3 +92,11 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=3))
 def test_an_object_never_differs_from_itself(manifest: dict[str, Any]) -> None:
     assert not changes(manifest, manifest)
+
+
+def test_an_element_of_another_manager_is_no_difference() -> None:
+    """Server-side apply merges such a list by its keys."""
+    other = {"name": "debug", "port": 81, "protocol": "TCP"}
+    ours = {"name": "http", "port": 80, "protocol": "TCP"}
+    assert not changes(MANIFEST, there(ports=[other, ours]))
+    assert changes(MANIFEST, there(ports=[other, {**ours, "name": "https"}]))

@@ -13,7 +13,8 @@ from regctl.cluster.ownership import FIELD_MANAGER
 
 def changes(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
     """Whether applying *manifest* would change or remove a field of the object *there*."""
-    return not _holds(there, manifest) or _drops(owned_fields(there), manifest)
+    owned = owned_fields(there)
+    return not _holds(there, manifest, owned) or _drops(owned, manifest)
 
 
 def owned_fields(there: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -35,19 +36,35 @@ def owns(there: Mapping[str, Any], *path: str) -> bool:
     return True
 
 
-def _holds(there: Any, wanted: Any) -> bool:
-    """Whether *there* has everything *wanted*; it may have more, such as defaults."""
+def _holds(there: Any, wanted: Any, owned: Mapping[str, Any]) -> bool:
+    """
+    Whether *there* has everything *wanted*; it may have more, such as defaults.
+
+    A list whose elements are *owned* one by one may have elements of others.
+    """
     if isinstance(wanted, Mapping):
         return isinstance(there, Mapping) and all(
-            _holds(there.get(key), value) for key, value in wanted.items()
+            _holds(there.get(key), value, owned.get(f"f:{key}") or {})
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return (
-            isinstance(there, list)
-            and len(there) == len(wanted)
-            and all(map(_holds, there, wanted))
+        if not isinstance(there, list):
+            return False
+        if any(key.startswith("k:") for key in owned):
+            return all(
+                any(_holds(element, one, _fields_of(one, owned)) for element in there)
+                for one in wanted
+            )
+        return len(there) == len(wanted) and all(
+            _holds(element, one, {}) for element, one in zip(there, wanted, strict=True)
         )
     return bool(there == wanted)
+
+
+def _fields_of(element: Any, owned: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of one element of a list of *owned* elements."""
+    keys = (key for key in owned if key.startswith("k:") and _part([element], key) is element)
+    return owned.get(next(keys, "")) or {}
 
 
 def _drops(fields: Mapping[str, Any], manifest: Any) -> bool:

@@ -1,7 +1,8 @@
 """Plan what creates or updates a registry in a namespace."""
 
+import functools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,36 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import NAMESPACES, SECRETS, Resource
 from regctl.credentials.credential import Credential
-from regctl.errors import NamespaceMissingError, NotPermittedError, UnknownKindError
+from regctl.errors import (
+    ForeignObjectError,
+    ImmutableError,
+    LockoutError,
+    NamespaceMissingError,
+    NotPermittedError,
+    ObjectNotFoundError,
+    UnknownKindError,
+)
 from regctl.provisioning import objects
-from regctl.provisioning.objects import CLAIMS, DEFINED_BY, INSTANCE, RESOURCES
+from regctl.provisioning.objects import (
+    CLAIMS,
+    DEFINED_BY,
+    DEPLOYMENTS,
+    INGRESSES,
+    INSTANCE,
+    RESOURCES,
+)
 from regctl.provisioning.plan import Change, Plan, refusal
 from regctl.provisioning.spec import RegistrySpec
+from regctl.provisioning.takeover import (
+    asks_for_password,
+    keep_existing,
+    kept_claims,
+    reads_users,
+)
 from regctl.provisioning.users import AuthUsers
+
+# Returns an object, or None if it does not exist; asks the API server once.
+_Find = Callable[[Resource, str], dict[str, Any] | None]
 
 
 def prepare(
@@ -31,20 +56,26 @@ def prepare(
 
     *first_user* is added to them. Raises UnsuitableAuthFileError if the reader would reject the
     users, NamespaceMissingError, UnknownKindError if Traefik or the Gateway API is not installed,
-    and ImmutableError if the registry needs another volume than the existing one.
+    ImmutableError if the registry needs another volume than the existing one, and LockoutError or
+    ForeignObjectError if an existing registry cannot be taken over.
     """
     spec, push = users.spec, None
+    namespace = _namespace(cluster, spec, create=create_namespace)
+    find = functools.cache(functools.partial(_get, cluster, spec.namespace))
+
+    def find_ours(resource: Resource) -> dict[str, Any] | None:
+        observed = find(resource, spec.name)
+        permitted = observed and refusal(resource, observed, adopt=adopt) is None
+        return observed if permitted else None
+
     if first_user is not None:
         push = users.push_with(cluster, first_user, adopt=adopt)
     else:
-        users.check()
-    namespace = _namespace(cluster, spec, create=create_namespace)
-    claim = cluster.get(CLAIMS, spec.namespace, spec.name)
-    if claim is not None and refusal(CLAIMS, claim, adopt=adopt) is None:
-        spec = spec.with_volume(claim, owns_class=drift.owns(claim, "spec", "storageClassName"))
+        _check_users(users, find_ours)
+    spec = _with_volume(cluster, keep_existing(spec, find_ours), find, adopt=adopt)
     changes = [
         *_http_secret(cluster, spec),
-        *(_change(cluster, manifest, adopt=adopt) for manifest in objects.manifests(spec)),
+        *(_change(find, manifest, adopt=adopt) for manifest in objects.manifests(spec)),
         *_obsolete(cluster, spec),
     ]
     return Plan(cluster, tuple(changes), namespace, push, adopt)
@@ -82,25 +113,82 @@ def _http_secret(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:
         yield Change(SECRETS, spec.namespace, name, "create", manifest=manifest)
 
 
-def _change(cluster: Cluster, manifest: Mapping[str, Any], *, adopt: bool) -> Change:
+def _with_volume(cluster: Cluster, spec: RegistrySpec, find: _Find, *, adopt: bool) -> RegistrySpec:
+    """Return *spec* with the present volume: the named one, the Deployment's, or the one kept."""
+    if spec.claim is None and find(DEPLOYMENTS, spec.name) is None:
+        spec = replace(spec, claim=_kept_claim(cluster, spec))
+    claim = find(CLAIMS, spec.claim_name)
+    attempt = f"cannot use volume claim {spec.claim_name} in namespace {spec.namespace}"
+    if claim is None:
+        if spec.claim is not None and find(DEPLOYMENTS, spec.name) is None:
+            raise ObjectNotFoundError(
+                f"{attempt}: it does not exist", hint="leave out `--claim` to create one"
+            )
+        return spec
+    labels = claim["metadata"].get("labels") or {}
+    owner = labels.get(INSTANCE, spec.name)
+    if read_ownership(claim["metadata"]).managed and owner != spec.name:
+        raise ForeignObjectError(f"{attempt}: it has the images of registry {owner}")
+    if refusal(CLAIMS, claim, adopt=adopt) is not None:
+        return spec
+    return spec.with_volume(claim, owns_class=drift.owns(claim, "spec", "storageClassName"))
+
+
+def _kept_claim(cluster: Cluster, spec: RegistrySpec) -> str | None:
+    """Return the claim that a deleted registry of this name left, or None."""
+    names = kept_claims(cluster, spec.namespace, spec.name)
+    if len(names) > 1:
+        raise ImmutableError(
+            f"cannot create registry {spec.name} in namespace {spec.namespace}: it has several "
+            f"volume claims: {', '.join(names)}",
+            hint="`--claim NAME` chooses one",
+        )
+    return names[0] if names else None
+
+
+def _check_users(users: AuthUsers, find: Callable[[Resource], dict[str, Any] | None]) -> None:
+    """
+    Raise UnsuitableAuthFileError if a new reader would reject the users.
+
+    Raises LockoutError if an existing registry is taken over that has none.
+    """
+    spec, ingress = users.spec, find(INGRESSES)
+    if ingress is None or not reads_users(spec, ingress):
+        users.check()
+    if users.file.users():
+        return
+    for observed in (find(DEPLOYMENTS), ingress):
+        if observed is not None and not read_ownership(observed["metadata"]).managed:
+            raise LockoutError(
+                f"cannot take over registry {spec.name} in namespace {spec.namespace}: nobody "
+                f"could log in, because secret {spec.auth_secret} has no users",
+                hint="`--user NAME --generate` adds one",
+            )
+
+
+def _change(find: _Find, manifest: Mapping[str, Any], *, adopt: bool) -> Change:
     resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
     change = Change(resource, namespace, name, "create", manifest=manifest)
-    observed = _get(cluster, resource, namespace, name)
+    observed = find(resource, name)
     if observed is None:
         return change
     if error := refusal(resource, observed, adopt=adopt):
         return replace(change, action="refuse", error=error)
-    ownership = read_ownership(observed["metadata"])
+    ownership, note = read_ownership(observed["metadata"]), None
+    if not ownership.managed:
+        note = f"adopted from {ownership.owner}"
+        if asks_for_password(manifest) and not asks_for_password(observed):
+            note += "; now asks for a password"
     return replace(
         change,
         action="update" if drift.changes(manifest, observed) else "unchanged",
-        note=None if ownership.managed else f"adopted from {ownership.owner}",
+        note=note,
         observed=observed["metadata"],
     )
 
 
-def _get(cluster: Cluster, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+def _get(cluster: Cluster, namespace: str, resource: Resource, name: str) -> dict[str, Any] | None:
     try:
         return cluster.get(resource, namespace, name)
     except UnknownKindError as error:

@@ -40,8 +40,9 @@ AUTH_SECRET = "regctl.registry/auth-secret"  # noqa: S105 - the name of an annot
 
 DEFAULT_STORAGE = "10Gi"
 
-_PORT = 5000
-_DATA = "/var/lib/registry"
+PORT = 5000
+DATA = "/var/lib/registry"
+NGINX = "nginx.ingress.kubernetes.io/"
 _USERS = "/etc/registry/users"
 _USER_ID = 1000
 # Seconds that a proxy waits between two reads or writes, as distribution's documentation advises.
@@ -92,14 +93,15 @@ def _object(registry: RegistrySpec, resource: Resource, name: str, **parts: Any)
         "metadata": {
             "name": name,
             "namespace": registry.namespace,
-            "labels": {**_selector(registry), PART_OF: PART, **OUR_LABELS},
+            "labels": {**instance_labels(registry), PART_OF: PART, **OUR_LABELS},
             **({"annotations": annotations} if annotations else {}),
         },
         **parts,
     }
 
 
-def _selector(registry: RegistrySpec) -> dict[str, str]:
+def instance_labels(registry: RegistrySpec) -> dict[str, str]:
+    """Return the labels of the registry's own objects and Pods."""
     return {"app.kubernetes.io/name": "registry", INSTANCE: registry.name}
 
 
@@ -122,16 +124,21 @@ def _claim(registry: RegistrySpec) -> dict[str, Any]:
     }
     if registry.storage_class is not None:
         claim["storageClassName"] = registry.storage_class
-    return _object(registry, CLAIMS, registry.name, annotations=_annotations(registry), spec=claim)
+    return _object(
+        registry, CLAIMS, registry.claim_name, annotations=_annotations(registry), spec=claim
+    )
 
 
 def _service(registry: RegistrySpec) -> dict[str, Any]:
-    ports = [{"name": "http", "port": _PORT, "targetPort": "http", "protocol": "TCP"}]
-    service = {"selector": _selector(registry), "ports": ports}
+    ports = [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}]
+    existing = registry.existing
+    selector = existing.service_selector or existing.labels or instance_labels(registry)
+    service = {"selector": dict(selector), "ports": ports}
     return _object(registry, SERVICES, registry.name, spec=service)
 
 
 def _deployment(registry: RegistrySpec) -> dict[str, Any]:
+    existing, labels = registry.existing, instance_labels(registry)
     # A volume for one node cannot be attached while the old Pod uses it.
     strategy: dict[str, Any] = {"type": "Recreate"}
     if registry.replicas > 1:
@@ -146,60 +153,68 @@ def _deployment(registry: RegistrySpec) -> dict[str, Any]:
         annotations=_annotations(registry),
         spec={
             "replicas": registry.replicas,
-            "strategy": strategy,
-            "selector": {"matchLabels": _selector(registry)},
-            "template": {"metadata": {"labels": _selector(registry)}, "spec": _pod(registry)},
+            **({} if existing.foreign_pod else {"strategy": strategy}),
+            "selector": dict(existing.selector) or {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": {**labels, **existing.labels}},
+                "spec": _pod(registry),
+            },
         },
     )
 
 
 def _pod(registry: RegistrySpec) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
-        {"name": "data", "persistentVolumeClaim": {"claimName": registry.name}}
+        {
+            "name": registry.existing.volume,
+            "persistentVolumeClaim": {"claimName": registry.claim_name},
+        }
     ]
     if registry.checked_by == "registry":
         # 0440: the registry reads it through the group fsGroup.
         secret = {"secretName": registry.auth_secret, "defaultMode": 0o440}
         volumes.append({"name": "users", "secret": secret})
+    security: dict[str, Any] = {
+        "runAsNonRoot": True,
+        "runAsUser": _USER_ID,
+        "runAsGroup": _USER_ID,
+        "fsGroup": _USER_ID,
+        # Without it, each start changes the group of every file in the volume.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     return {
         "automountServiceAccountToken": False,
         # A Service named `registry` would otherwise add REGISTRY_* variables to the environment,
         # which the registry reads as its configuration.
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "fsGroup": _USER_ID,
-            # Without it, each start changes the group of every file in the volume.
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **({} if registry.existing.foreign_pod else {"securityContext": security}),
         "containers": [_container(registry)],
         "volumes": volumes,
     }
 
 
 def _container(registry: RegistrySpec) -> dict[str, Any]:
-    mounts: list[dict[str, Any]] = [{"name": "data", "mountPath": _DATA}]
+    mounts: list[dict[str, Any]] = [{"name": registry.existing.volume, "mountPath": DATA}]
     if registry.checked_by == "registry":
         # A folder, because a subPath mount never sees a change of the Secret.
         mounts.append({"name": "users", "mountPath": _USERS, "readOnly": True})
+    security: dict[str, Any] = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     return {
-        "name": "registry",
+        "name": registry.existing.container,
         "image": registry.image,
         "env": _environment(registry),
-        "ports": [{"name": "http", "containerPort": _PORT, "protocol": "TCP"}],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         **_probes(registry),
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": "512Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **({} if registry.existing.foreign_pod else {"securityContext": security}),
         "volumeMounts": mounts,
     }
 
@@ -236,13 +251,13 @@ def _probes(registry: RegistrySpec) -> dict[str, Any]:
 
 def _environment(registry: RegistrySpec) -> list[dict[str, Any]]:
     values = {
-        "REGISTRY_HTTP_ADDR": f":{_PORT}",
+        "REGISTRY_HTTP_ADDR": f":{PORT}",
         # Without it, the registry names the URL of an upload as it sees itself. Behind a proxy
         # that may be http://, where the push fails.
         "REGISTRY_HTTP_RELATIVEURLS": "true",
         # Less than the 30 seconds that a Pod has to terminate.
         "REGISTRY_HTTP_DRAINTIMEOUT": "25s",
-        "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": _DATA,
+        "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": DATA,
         "REGISTRY_STORAGE_DELETE_ENABLED": "true" if registry.delete_enabled else "false",
         "REGISTRY_HEALTH_STORAGEDRIVER_ENABLED": "true",
         # The configuration in the image registry:3 opens port 5001 to everybody, for profiles and
@@ -277,14 +292,15 @@ def _ingress(registry: RegistrySpec, entry: Ingress) -> dict[str, Any]:
         annotations["cert-manager.io/cluster-issuer"] = entry.cluster_issuer
     service = {"service": {"name": registry.name, "port": {"name": "http"}}}
     paths = [{"path": "/", "pathType": "Prefix", "backend": service}]
-    certificate = entry.tls_secret or f"{registry.name}-tls"
+    certificate = entry.tls_secret or registry.existing.certificate or f"{registry.name}-tls"
+    class_name = entry.class_name or entry.controller
     return _object(
         registry,
         INGRESSES,
         registry.name,
         annotations=annotations,
         spec={
-            "ingressClassName": entry.class_name or entry.controller,
+            **({} if registry.existing.foreign_class else {"ingressClassName": class_name}),
             "tls": [{"hosts": [registry.host], "secretName": certificate}],
             "rules": [{"host": registry.host, "http": {"paths": paths}}],
         },
@@ -305,7 +321,7 @@ def _nginx_annotations(registry: RegistrySpec) -> dict[str, str]:
             "auth-secret": registry.auth_secret,
             "auth-realm": _realm(registry),
         }
-    return {f"nginx.ingress.kubernetes.io/{key}": value for key, value in values.items()}
+    return {f"{NGINX}{key}": value for key, value in values.items()}
 
 
 def _traefik_annotations(registry: RegistrySpec) -> dict[str, str]:
@@ -328,7 +344,7 @@ def _middleware(registry: RegistrySpec) -> dict[str, Any]:
 def _route(registry: RegistrySpec, gateway: Gateway) -> dict[str, Any]:
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-        "backendRefs": [{"name": registry.name, "port": _PORT}],
+        "backendRefs": [{"name": registry.name, "port": PORT}],
         # No time limit, because a large layer can take long.
         "timeouts": {"request": "0s"},
     }

@@ -160,11 +160,16 @@ class Plan:
         """
         Carry the changes out; yield what became of each object.
 
-        Yields only the refused changes if there are any. Stops if the namespace cannot be created.
+        The API server is asked with a dry run first. Yields only the refused changes if there are
+        any. Stops if the namespace cannot be created.
         """
-        if self.refused:
-            yield from self.refused
-            return
+        refused = self.refused
+        if not refused and dry_run is None and self.namespace is None:
+            tried = self._carry_out("server")
+            refused = tuple(outcome for outcome in tried if outcome.error is not None)
+        yield from refused or self._carry_out(dry_run)
+
+    def _carry_out(self, dry_run: DryRun | None) -> Iterator[Outcome]:
         if self.namespace is not None:
             outcome = self.namespace.carry_out(self.cluster, adopt=False, dry_run=dry_run)
             yield outcome

@@ -20,6 +20,7 @@ from regctl.provisioning.objects import (
 )
 from regctl.provisioning.plan import Change, Plan, refusal
 from regctl.provisioning.spec import check_name
+from regctl.provisioning.takeover import claim_of, kept_claims
 
 
 def prepare(
@@ -35,8 +36,14 @@ def prepare(
     attempt = f"cannot delete registry {check_name(name)} in namespace {namespace}"
     require_namespace(cluster, namespace, attempt)
     candidates = [*entry_objects(name), (SERVICES, name), (DEPLOYMENTS, name)]
-    candidates += [(SECRETS, f"{name}-http"), (CLAIMS, name)]
+    candidates += [(SECRETS, f"{name}-http")]
     found = list(_found(cluster, namespace, candidates))
+    deployment = next((observed for resource, observed in found if resource is DEPLOYMENTS), None)
+    if deployment is not None:
+        claims = [claim_of(deployment) or name]
+    else:
+        claims = sorted({name, *kept_claims(cluster, namespace, name)})
+    found += _found(cluster, namespace, [(CLAIMS, claim) for claim in claims])
     if not found:
         raise ObjectNotFoundError(
             f"{attempt}: it does not exist", hint="`regctl registry list -A` lists all registries"

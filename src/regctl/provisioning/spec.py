@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from regctl.authfile.readers import READERS, AuthFileReader, SecretLayout
@@ -62,14 +62,38 @@ class Gateway:
         check_object_name(self.name, "Gateway")
 
 
+@dataclass(frozen=True)
+class Existing:
+    """
+    What the objects of an existing registry fix; the defaults are those of a new one.
+
+    *selector* is the Deployment's, *service_selector* the Service's, and *labels* are the Pods'
+    that they select. Without them both select the registry's own labels. *container* and *volume*
+    are names in the Pod. A *foreign_pod* keeps its user, its privileges and how it is replaced:
+    regctl did not create it, and another user might not be able to read its files. A
+    *foreign_class* of the Ingress stays. *certificate* is the Secret that cert-manager writes.
+    """
+
+    selector: Mapping[str, Any] = field(default_factory=dict)
+    service_selector: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    container: str = "registry"
+    volume: str = "data"
+    foreign_pod: bool = False
+    foreign_class: bool = False
+    certificate: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RegistrySpec:
     """
     A private registry, as the user describes it.
 
     *auth* says who checks passwords, the ingress or the registry; None means the ingress if it
-    can. *storage*, *storage_class* and *access_mode* describe the volume; None means the default.
-    Raises InvalidInputError, InvalidObjectNameError and InvalidReferenceError for bad values.
+    can. *claim* names the volume claim; None means that it is named after the registry. *storage*,
+    *storage_class* and *access_mode* describe the volume; None means the default. *existing* is
+    what present objects fix. Raises InvalidInputError, InvalidObjectNameError and
+    InvalidReferenceError for bad values.
     """
 
     name: str
@@ -80,11 +104,13 @@ class RegistrySpec:
     auth: Auth | None = None
     image: str = DEFAULT_IMAGE
     replicas: int = 1
+    claim: str | None = None
     storage: str | None = None
     storage_class: str | None = None
     access_mode: str | None = None
     delete_enabled: bool = False
     maintenance: bool = False
+    existing: Existing = field(default=Existing(), repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -92,6 +118,8 @@ class RegistrySpec:
         check_object_name(self.auth_secret, "Secret")
         object.__setattr__(self, "host", _checked_host(self.host))
         ImageReference.parse(self.image)
+        if self.claim is not None:
+            check_object_name(self.claim, "PersistentVolumeClaim")
         if self.storage is not None:
             object.__setattr__(self, "storage", canonical(self.storage))
         if self.storage_class is not None:
@@ -101,6 +129,11 @@ class RegistrySpec:
                 "a Gateway cannot check passwords: the Gateway API has no filter for it",
                 hint="`--auth registry` makes the registry check them; it is the default here",
             )
+
+    @property
+    def claim_name(self) -> str:
+        """The volume claim with the images."""
+        return self.claim or self.name
 
     @property
     def checked_by(self) -> Auth:
@@ -134,7 +167,7 @@ class RegistrySpec:
         spec = claim.get("spec") or {}
         modes, present_class = spec.get("accessModes") or [], spec.get("storageClassName")
         size = str(((spec.get("resources") or {}).get("requests") or {}).get("storage", ""))
-        attempt = f"cannot change volume claim {self.name} in namespace {self.namespace}"
+        attempt = f"cannot change volume claim {self.claim_name} in namespace {self.namespace}"
         storage = self.storage or size
         if size_in_bytes(storage) < size_in_bytes(size):
             raise ImmutableError(

@@ -132,6 +132,8 @@ def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
     """Return the rights on a registry's objects; another way in replaces the one before."""
     return (
         _Right("persistentvolumeclaims", verbs, _named),
+        # Finds the volume that a deleted registry left.
+        _Right("persistentvolumeclaims", "list"),
         _Right("services", verbs, _named),
         _Right("deployments", verbs, _named),
         _Right("secrets", verbs, lambda p: (DEFAULT_NAME, f"{p.name}-http") if p.name else ()),

@@ -115,12 +115,10 @@ def test_without_a_command_the_role_is_for_all_commands() -> None:
         "serviceaccounts": {"get", "list", "patch"},
         "pods": {"get"},
         "deployments": {"get", "list", "create", "patch", "delete"},
+        "persistentvolumeclaims": {"get", "list", "create", "patch", "delete"},
         **{
             resource: {"get", "create", "patch", "delete"}
-            for resource in (
-                *("persistentvolumeclaims", "services"),
-                *("ingresses", "middlewares", "httproutes"),
-            )
+            for resource in ("services", "ingresses", "middlewares", "httproutes")
         },
     }
 

@@ -111,6 +111,7 @@ _entry_options = option_group(
         f"regctl registry apply {_ARGUMENTS} --cluster-issuer letsencrypt",
         f"PW=$(regctl registry apply {_ARGUMENTS} --tls-secret foo-tls --user ci --generate)",
         f"regctl registry apply {_ARGUMENTS} --tls-secret foo-tls --check",
+        f"regctl registry apply {_ARGUMENTS} --tls-secret foo-tls --adopt --dry-run=server",
         f"regctl registry apply {_ARGUMENTS} --gateway infra/public --dry-run=client -o yaml",
     ],
 )
@@ -132,6 +133,11 @@ _entry_options = option_group(
     "NAME",
     "The storage class of the volume.  [default: the cluster's]",
     shell_complete=storage_classes,
+)
+@_registry(
+    "--claim",
+    "NAME",
+    "Use this existing volume claim.  [default: the registry's, or a new one]",
 )
 @_registry("--delete-enabled", None, "Allow users to delete images.", is_flag=True)
 @_registry(
@@ -172,7 +178,9 @@ def apply(
     Create a registry in a namespace, or update it.
 
     An option that you leave out returns to its default, but the volume stays as it is. Users who
-    are in the auth Secret keep their passwords; --user adds one. With --dry-run=client and -o yaml
+    are in the auth Secret keep their passwords; --user adds one. With --adopt, a registry that was
+    installed without regctl keeps its selectors, its container and its volume claim. If the API
+    server rejects one object, nothing is changed. With --dry-run=client and -o yaml
     or json, regctl prints the manifests, without the Secrets, and sends no request.
     """
     from regctl.provisioning import install
@@ -194,7 +202,19 @@ def apply(
     )
     app.carry_out(_run(app, plan, first_user if password_flags.generate else None), change)
     _advise(app, spec)
-    if users.secret is None and first_user is None:
+    if first_user is None:
+        _warn_of_users(app, users)
+
+
+def _warn_of_users(app: App, users: "AuthUsers") -> None:
+    from regctl.errors import UnsuitableAuthFileError
+
+    spec = users.spec
+    try:
+        users.check()
+    except UnsuitableAuthFileError as error:
+        app.output.warning(error.message)
+    if users.secret is None:
         app.output.warning(
             f"nobody can log in: secret {spec.auth_secret} does not exist in namespace "
             f"{spec.namespace}; pass --user NAME, or create it with `regctl auth push "
@@ -259,7 +279,9 @@ def _run(app: App, plan: "Plan", generated: "Credential | None") -> "Run":
 def _print_manifests(app: App, spec: "RegistrySpec") -> None:
     from regctl.provisioning.objects import manifests
 
-    app.output.manifests(manifests(spec))
+    # An existing claim is used as it is.
+    left_out = "PersistentVolumeClaim" if spec.claim else None
+    app.output.manifests([one for one in manifests(spec) if one["kind"] != left_out])
     _advise(app, spec)
     if spec.http_secret is not None:
         app.output.note(
