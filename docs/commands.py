@@ -19,7 +19,7 @@ EXIT_CODES = {
 
 VARIABLES = {
     "REGCTL_AUTH_FILE": "The auth file, without -f.",
-    "REGCTL_REGISTRY": "The registry, if none is named.",
+    "REGCTL_REGISTRY": "The registry, if none is named; also that of an image without a host.",
     "REGCTL_USERNAME": "The user at a registry, without --username.",
     "REGCTL_PASSWORD": "The password, without a flag that names one.",
     "DOCKER_CONFIG": "The folder of docker's config.json.",
@@ -39,7 +39,8 @@ OUTPUT = """
 
 On a terminal a listing is a table. In a pipe it is tab-separated lines, complete and without a
 header. `-o table`, `-o wide`, `-o json`, `-o yaml` and `-o name` choose a format everywhere, pipes
-included. With `-o json` standard output is one valid document, also if the command fails.
+included. `-o name` prints what other commands take. With `-o json` standard output is one valid
+document, also if the command fails or the command line is wrong.
 [output.md](output.md) shows the document of each command. Data goes to standard output, everything
 else to standard error. Control characters in names from outside are printed as escapes.
 

@@ -104,9 +104,9 @@ class ImageReference:
     host: str = field(default="", compare=False, repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> "ImageReference":
+    def parse(cls, text: str, *, default: Registry = Registry(DOCKER_HUB)) -> "ImageReference":
         """
-        Parse `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` as docker does.
+        Parse `[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` as docker does; *default* is for no host.
 
         Raises InvalidReferenceError for any text that docker would reject.
         """
@@ -115,7 +115,7 @@ class ImageReference:
         if slash and ("." in first or ":" in first or first.lower() == "localhost"):
             registry, path = Registry.parse(first), remainder
         else:
-            first, registry, path = "", Registry(DOCKER_HUB), rest
+            first, registry, path = "", default, rest
         repository, colon, tag = path.partition(":")
         if registry.host == DOCKER_HUB and "/" not in repository:
             repository = f"library/{repository}"

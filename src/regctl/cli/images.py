@@ -9,7 +9,12 @@ from regctl.cli.humanize import age, size
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags
 from regctl.cli.rendering import as_json, as_text, error_record
-from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError
+from regctl.errors import (
+    InvalidInputError,
+    InvalidReferenceError,
+    PartlyDoneError,
+    RegctlError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,15 +45,33 @@ platform_option = option(
 )
 
 
-def parse_repository(text: str, *, command: str) -> "ImageReference":
+def parse_image(app: App, text: str) -> "ImageReference":
+    """
+    Return the image that *text* names; without a host it is at `$REGCTL_REGISTRY`, if that is set.
+
+    Raises InvalidReferenceError, with what to type, if *text* is a registry without a repository.
+    """
+    from regctl.reference import DOCKER_HUB, ImageReference, Registry
+
+    default = Registry.parse(app.environ.get("REGCTL_REGISTRY") or DOCKER_HUB)
+    host, slash, path = text.strip().rpartition("://")[2].partition("/")
+    name = host.partition(":")[0]
+    is_host = slash or "." in name or name == "localhost" or host == default.host
+    if is_host and path.strip("/") in {"", "v1", "v2"} and Registry.find(host):
+        raise InvalidReferenceError(
+            f"{text} is a registry: the repository is missing",
+            hint=f"type {host}/REPOSITORY; `regctl catalog {host}` lists the repositories",
+        )
+    return ImageReference.parse(text, default=default)
+
+
+def parse_repository(app: App, text: str, *, command: str) -> "ImageReference":
     """
     Return the repository that *text* names.
 
     Raises InvalidInputError if it names one image; the hint is the *command* for that.
     """
-    from regctl.reference import ImageReference
-
-    found = ImageReference.parse(text)
+    found = parse_image(app, text)
     if found.tag or found.digest:
         raise InvalidInputError(
             f"{text} is one image, not a repository", hint=f"`regctl {command} {text}`"

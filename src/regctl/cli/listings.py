@@ -1,7 +1,7 @@
 """Listings as data: columns, their text and their JSON, whatever the format."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from regctl.cli.rendering import as_json, as_text, outcome_record
@@ -66,6 +66,10 @@ class Listing(Generic[T]):
     def shown(self, *, wide: bool) -> list[Column[T]]:
         """Return the columns of a table or a pipe; *wide* is that of `-o wide`."""
         return [c for c in self.columns if c.heading is not None and (wide or not c.wide)]
+
+    def below(self, prefix: str) -> "Listing[T]":
+        """Return the listing whose names with `-o name` have *prefix*, as other commands need."""
+        return replace(self, name=lambda item: f"{prefix}{self.name(item)}")
 
     def json(self, item: T) -> Any:
         """Return the JSON object of *item*."""

@@ -89,7 +89,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg] # not generic in clic
 
 
 class NamespacedNameType(click.ParamType):  # type: ignore[type-arg] # not generic in click 8.4
-    """An object in a namespace, typed as NAMESPACE/NAME."""
+    """An object in a namespace, typed as NAMESPACE/NAME, or as `-o name` prints a Secret."""
 
     name = "namespaced name"
 
@@ -99,8 +99,8 @@ class NamespacedNameType(click.ParamType):  # type: ignore[type-arg] # not gener
         """Return the namespace and the name."""
         if isinstance(value, NamespacedName):
             return value
-        namespace, slash, name = str(value).partition("/")
-        if not (namespace and slash and name) or "/" in name:
+        namespace, _, name = str(value).replace("/secret/", "/", 1).partition("/")
+        if not (namespace and name) or "/" in name:
             self.fail(f"{value!r} is not NAMESPACE/NAME", param, ctx)
         return NamespacedName(namespace, name)
 

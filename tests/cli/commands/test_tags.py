@@ -16,7 +16,9 @@ def tags(*args: str) -> Result:
 
 def test_tags_in_a_pipe(two_platforms: str) -> None:
     assert tags(two_platforms).stdout == "1.0\n2.0\nall\n"
-    assert tags(two_platforms, "--match", "?.0", "-o", "name").stdout == "1.0\n2.0\n"
+    assert tags(two_platforms, "--match", "?.0", "-o", "name").stdout == (
+        f"{two_platforms}:1.0\n{two_platforms}:2.0\n"
+    )
 
 
 def test_tags_with_digest_size_platforms_and_date(two_platforms: str) -> None:
@@ -29,7 +31,7 @@ def test_tags_with_digest_size_platforms_and_date(two_platforms: str) -> None:
     one, two, both = (int(row[2]) for row in rows)
     assert both == one + two - 600, "the shared layer counts once"
     newest = tags(two_platforms, "--long", "--sort", "created", "-o", "name").stdout.split()
-    assert newest[-1] == "1.0"
+    assert newest[-1] == f"{two_platforms}:1.0"
 
 
 def test_a_tag_that_cannot_be_read_has_an_error(serve: Servers) -> None:

@@ -69,14 +69,16 @@ def catalog(
 
     if tags and selection.long:
         raise InvalidInputError("cannot combine --tags and --long", hint="pass one of them")
-    client = app.registry(app.named_registry(registry), credential)
+    where = app.named_registry(registry)
+    client = app.registry(where, credential)
     names = _select(client.repositories(last=last), selection, sort=sort, limit=limit)
     if not tags and not selection.long:
-        app.output.listing(names, _NAMES)
+        app.output.listing(names, _NAMES.below(f"{where}/"))
         return
     workers = app.connections.workers
     found = read_repositories(client, names, images=selection.long, workers=workers)
-    list_readable(app, found, _LONG if selection.long else _TAGS, limit)
+    listing = _LONG if selection.long else _TAGS
+    list_readable(app, found, listing.below(f"{where}/"), limit)
 
 
 def _select(

@@ -49,19 +49,20 @@ def tags(
     """List the tags of a repository."""
     from regctl.images.reader import read_tags
 
-    reference = parse_repository(image, command="image inspect")
+    reference = parse_repository(app, image, command="image inspect")
     if sort == "created" and not selection.long:
         raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
     client = app.registry(reference.registry, credential)
+    prefix = f"{reference.registry}/{reference.repository}:"
     names = list(filter(selection.matches, client.tags(reference.repository)))
     if not selection.long:
-        app.output.listing(names, _NAMES)
+        app.output.listing(names, _NAMES.below(prefix))
         return
     workers = app.connections.workers
     found: Iterable[TaggedImage] = read_tags(client, reference.repository, names, workers=workers)
     if sort == "created":
         found = sorted(found, key=_newest_first)
-    list_readable(app, found, _LONG, len(names))
+    list_readable(app, found, _LONG.below(prefix), len(names))
 
 
 def _newest_first(found: "TaggedImage") -> float:

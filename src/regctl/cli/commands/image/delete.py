@@ -5,7 +5,7 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import images
-from regctl.cli.images import note_garbage_collection
+from regctl.cli.images import note_garbage_collection, parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
@@ -35,9 +35,8 @@ def delete(
     The registry's garbage collection frees the disk afterwards.
     """
     from regctl.images.tags import plan_deletion
-    from regctl.reference import ImageReference
 
-    reference = ImageReference.parse(image)
+    reference = parse_image(app, image)
     if not reference.tag and not reference.digest:
         raise InvalidInputError(
             f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"

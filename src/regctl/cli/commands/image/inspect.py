@@ -9,7 +9,13 @@ from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
 from regctl.cli.completers import images
 from regctl.cli.humanize import age
-from regctl.cli.images import image_record, platform_option, size_column, variant_record
+from regctl.cli.images import (
+    image_record,
+    parse_image,
+    platform_option,
+    size_column,
+    variant_record,
+)
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import CredentialFlags
 from regctl.cli.params import image_options
@@ -64,9 +70,8 @@ def inspect(
     The digest is that of the manifest as the registry stores it.
     """
     from regctl.images.reader import ImageReader
-    from regctl.reference import ImageReference
 
-    reference = ImageReference.parse(image)
+    reference = parse_image(app, image)
     reader = ImageReader(app.registry(reference.registry, credential))
     found = reader.image(reference.repository, reference.reference, platform=platform)
     name = f"{reference.registry}/{reference.repository}"

@@ -83,7 +83,7 @@ def prune(
         raise InvalidInputError(
             "no rule selects images to delete", hint="pass --keep-last, --older-than or both"
         )
-    parsed = [parse_repository(name, command="image delete") for name in names]
+    parsed = [parse_repository(app, name, command="image delete") for name in names]
     clients = {one.registry: app.registry(one.registry, credential) for one in parsed}
     plans = [_plan(app, clients[one.registry], one, rules) for one in parsed]
     tags = sum(len(plan.deletions) for plan in plans)

@@ -8,7 +8,7 @@ from regctl.cli.app import STDIN, App, pass_app
 from regctl.cli.command import Command, option, option_group
 from regctl.cli.completers import images
 from regctl.cli.humanize import size
-from regctl.cli.images import platform_option
+from regctl.cli.images import parse_image, platform_option
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
@@ -104,9 +104,8 @@ def push(
     """
     from regctl.images.archive import open_archive
     from regctl.images.push import ImagePusher
-    from regctl.reference import ImageReference
 
-    reference = ImageReference.parse(image)
+    reference = parse_image(app, image)
     if selected.all_images and (selected.select is not None or reference.tag or reference.digest):
         raise InvalidInputError(
             "--all takes the tags from SOURCE: it needs IMAGE without a tag, and no --select"

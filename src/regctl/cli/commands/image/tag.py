@@ -5,6 +5,7 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
 from regctl.cli.completers import images
+from regctl.cli.images import parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
 
@@ -30,9 +31,9 @@ def tag(
     A tag that refers to another image is moved.
     """
     from regctl.images.tags import tag_image
-    from regctl.reference import ImageReference, check_tag
+    from regctl.reference import check_tag
 
-    reference = ImageReference.parse(image)
+    reference = parse_image(app, image)
     check_tag(new_tag)
     client = app.registry(reference.registry, credential)
     app.carry_out(
