@@ -20,6 +20,7 @@ _BUILD_PACKAGES = (
     "golang-github-json-iterator-go-dev",
     "golang-github-modern-go-concurrent-dev",
     "dpkg-dev",
+    "rsync",
     "make",
     "jq",
 )
