@@ -24,6 +24,8 @@ VARIABLES = {
     "REGCTL_PASSWORD": "The password, without a flag that names one.",
     "DOCKER_CONFIG": "The folder of docker's config.json.",
     "DOCKER_AUTH_CONFIG": "Credentials in the format of config.json; they are used first.",
+    "REGISTRY_AUTH_FILE": "The logins of podman, skopeo and buildah, read after docker's.",
+    "XDG_RUNTIME_DIR": "The folder with containers/auth.json, without `REGISTRY_AUTH_FILE`.",
     "KUBECONFIG": "The kubeconfig, as for kubectl.",
     "NO_COLOR": "Print without colors, as --no-color does.",
 }

@@ -122,6 +122,76 @@ def test_an_error_names_a_file_that_is_not_docker_s_config(tmp_path: Path) -> No
         DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
 
 
+# podman, skopeo and buildah
+
+
+def podman(path: Path, *keys: str, **more: object) -> None:
+    """Write a file of podman in which the user is named as the key."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    auths = {key: {"auth": encode_auth(key, "secret")} for key in keys}
+    path.write_text(json.dumps({"auths": auths, **more}))
+
+
+@pytest.mark.parametrize("variable", ["REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"])
+def test_a_login_of_podman_comes_after_docker_s(tmp_path: Path, variable: str) -> None:
+    path = tmp_path / "containers" / "auth.json"
+    podman(path, "registry.foo.com", "b.io")
+    place = str(path if variable == "REGISTRY_AUTH_FILE" else tmp_path)
+    document = {"auths": {"b.io": {"auth": encode_auth("docker", "secret")}}}
+    loaded = config(tmp_path / "docker", document, **{variable: place})
+    assert loaded.credential_for(FOO) == Credential("registry.foo.com", "secret")
+    assert loaded.credential_for(Registry("b.io")) == Credential("docker", "secret")
+    assert loaded.credential_for(Registry("c.io")) is None
+
+
+def test_registry_auth_file_alone_is_read_if_it_is_set(tmp_path: Path) -> None:
+    podman(tmp_path / "containers" / "auth.json", "registry.foo.com")
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "REGISTRY_AUTH_FILE": str(tmp_path / "none")}
+    assert DockerConfig.load(environ).credential_for(FOO) is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "key"),
+    [
+        ("team/app/web", "registry.foo.com/team/app"),
+        ("team/apple", "registry.foo.com/team"),
+        ("teams/app", "registry.foo.com"),
+        ("", "registry.foo.com"),
+    ],
+)
+def test_the_login_for_the_smallest_part_of_a_registry_wins(
+    tmp_path: Path, repository: str, key: str
+) -> None:
+    path = tmp_path / "auth.json"
+    keys = ("registry.foo.com", "registry.foo.com/team", "registry.foo.com/team/app")
+    podman(path, *keys)
+    loaded = DockerConfig.load({"REGISTRY_AUTH_FILE": str(path)})
+    assert loaded.credential_for(FOO, repository) == Credential(key, "secret")
+
+
+def test_a_login_for_one_part_is_not_used_for_another(tmp_path: Path) -> None:
+    podman(tmp_path / "auth.json", "registry.foo.com/team")
+    loaded = DockerConfig.load({"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")})
+    assert loaded.credential_for(FOO) is None
+    assert loaded.credential_for(FOO, "other/app") is None
+
+
+def test_a_helper_that_podman_s_file_names_is_asked(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "x", 'echo \'{"Username":"u","Secret":"p"}\'')
+    path = tmp_path / "auth.json"
+    podman(path, credHelpers={"registry.foo.com": "x"}, credsStore="missing")
+    loaded = DockerConfig.load({"REGISTRY_AUTH_FILE": str(path), **environ})
+    assert loaded.credential_for(FOO) == Credential("u", "p")
+    assert loaded.credential_for(Registry("b.io")) is None
+
+
+def test_an_error_names_podman_s_file(tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text("{")
+    with pytest.raises(MalformedError, match=r"auth\.json, line 1: not JSON"):
+        DockerConfig.load({"REGISTRY_AUTH_FILE": str(path)}).credential_for(FOO)
+
+
 # Helpers
 
 

@@ -191,9 +191,11 @@ class App:
             )
         return Registry.parse(named)
 
-    def registry(self, registry: "Registry", flags: CredentialFlags) -> "RegistryClient":
+    def registry(
+        self, registry: "Registry", flags: CredentialFlags, repository: str = ""
+    ) -> "RegistryClient":
         """Return the client of *registry*, as the user of `credential`, else anonymous."""
-        return self.registry_as(registry, self.credential(flags, registry))
+        return self.registry_as(registry, self.credential(flags, registry, repository))
 
     def registry_as(
         self,
@@ -313,12 +315,15 @@ class App:
         password: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
         return password
 
-    def credential(self, flags: CredentialFlags, registry: "Registry") -> "Credential | None":
+    def credential(
+        self, flags: CredentialFlags, registry: "Registry", repository: str = ""
+    ) -> "Credential | None":
         """
         Return the credential for *registry*, or None: then regctl is anonymous.
 
         In this order: flags, standard input, file, `$REGCTL_USERNAME` and `$REGCTL_PASSWORD`,
-        docker's config, and for a user without a password a hidden prompt on a terminal. Raises
+        the logins of docker and podman, and for a user without a password a hidden prompt on a
+        terminal. *repository* chooses among podman's logins for parts of a registry. Raises
         InvalidInputError for a password without a user, NoCredentialError for a user without a
         password.
         """
@@ -335,7 +340,7 @@ class App:
         if password and flags.password_given:
             raise InvalidInputError("a password needs --username", hint="pass --username")
         # $REGCTL_PASSWORD alone may be meant for `adduser`.
-        found = self.docker_config().credential_for(registry)
+        found = self.docker_config().credential_for(registry, repository)
         if username and (found is None or found.username != username):
             password = self.ask_password(f"Password of {username} at {registry}")
             return Credential(check_username(username), password)
@@ -349,7 +354,7 @@ class App:
         if found is None:
             if not self.interactive:
                 raise NoCredentialError(
-                    f"no credential for {registry}: none was given and docker's config has none",
+                    f"no credential for {registry}: none was given, docker and podman have none",
                     hint="pass --username with --password-stdin, or run `regctl login "
                     f"{registry}` on a terminal",
                 )

@@ -1,7 +1,9 @@
 """
 docker's `config.json`: a credential for each registry, and the credential helpers it names.
 
-docker, skopeo, podman, crane and regctl share this file. regctl has no configuration of its own.
+docker, crane, skopeo, podman and regctl read this file; of the helpers, skopeo and podman run those
+of `credHelpers` only. The logins of podman, skopeo and buildah are in a file of their own, which
+regctl reads after docker's. regctl has no configuration of its own.
 """
 
 import json
@@ -66,36 +68,49 @@ class DockerConfig:
             path = Path(folder, "config.json")
         elif home := environ.get("HOME"):
             path = Path(home, ".docker", "config.json")
-        document: dict[str, Any] = {}
-        if path is not None:
-            try:
-                document = read_object(path.read_bytes(), source=str(path))
-            except (FileNotFoundError, NotADirectoryError):
-                pass
-            except OSError as error:
-                raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
-        for name in ("auths", "credHelpers"):
-            if not isinstance(document.get(name) or {}, dict):
-                raise MalformedError(f"cannot read {path}: `{name}` is not an object")
-        return cls(path, document, environ)
+        return cls(path, {} if path is None else _read(path), environ)
 
-    def credential_for(self, registry: Registry) -> Credential | None:
+    def credential_for(self, registry: Registry, repository: str = "") -> Credential | None:
         """
-        Return the credential that docker would use for *registry*, or None if it has none.
+        Return the credential that docker, else podman, would use for *registry*, or None.
 
         Reads `$DOCKER_AUTH_CONFIG` first, then asks the helper of this registry or the common
-        helper, then reads `auths`. Raises CredentialHelperError if a helper is missing or fails,
-        MalformedError if an entry cannot be read.
+        helper, then reads `auths`. The logins of podman come last. They may be for a part of a
+        registry: such a login counts for a *repository* in that part.
+        Raises CredentialHelperError if a helper is missing or fails, MalformedError if an entry
+        cannot be read, FileAccessError if podman's file cannot be read.
         """
+        return self._docker_credential(registry) or self._podman_credential(registry, repository)
+
+    def _docker_credential(self, registry: Registry) -> Credential | None:
         if text := self.environ.get("DOCKER_AUTH_CONFIG"):
             source = "$DOCKER_AUTH_CONFIG"
             entry = _entry_for(registry, read_object(text, source=source).get("auths"))
-            if credential := _docker_credential(entry, f"{source}, registry {registry}"):
+            if credential := _credential(entry, f"{source}, registry {registry}"):
                 return credential
         if (helper := self._helper_for(registry)) and (found := self._ask(helper, registry.key)):
             return found
         entry = _entry_for(registry, self.document.get("auths"))
-        return _docker_credential(entry, f"{self.path}, registry {registry}")
+        return _credential(entry, f"{self.path}, registry {registry}")
+
+    def _podman_credential(self, registry: Registry, repository: str) -> Credential | None:
+        """Read the file of podman, skopeo and buildah (containers-auth.json(5))."""
+        path = _podman_path(self.environ)
+        if path is None:
+            return None
+        document = _read(path)
+        helper = _entry_for(registry, document.get("credHelpers"))
+        if isinstance(helper, str) and (found := self._ask(helper, registry.key)):
+            return found
+        parts = {
+            _part_of(key): entry
+            for key, entry in (document.get("auths") or {}).items()
+            if Registry.find(key) == registry
+        }
+        for part in sorted(parts, key=len, reverse=True):
+            if f"{repository}/".startswith(part):
+                return _credential(parts[part], f"{path}, registry {registry}")
+        return None
 
     def registries(self) -> list[Registry]:
         """Return the registries that the file names, sorted. A common helper's are unknown."""
@@ -237,6 +252,35 @@ class DockerConfig:
         return output
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file in docker's format; a missing one counts as empty."""
+    try:
+        document = read_object(path.read_bytes(), source=str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+    for name in ("auths", "credHelpers"):
+        if not isinstance(document.get(name) or {}, dict):
+            raise MalformedError(f"cannot read {path}: `{name}` is not an object")
+    return document
+
+
+def _podman_path(environ: Mapping[str, str]) -> Path | None:
+    """Return where podman, skopeo and buildah keep their logins, or None if nothing says so."""
+    if given := environ.get("REGISTRY_AUTH_FILE"):
+        return Path(given)
+    if folder := environ.get("XDG_RUNTIME_DIR"):
+        return Path(folder, "containers", "auth.json")
+    return None
+
+
+def _part_of(key: str) -> str:
+    """Return the part of a registry that podman's key is for, such as `team/`; "" is all of it."""
+    path = (key.partition("://")[2] or key).partition("/")[2].strip("/")
+    return f"{path}/" if path and path not in {"v1", "v2"} else ""
+
+
 def _entry_for(registry: Registry, entries: object) -> Any:
     """Return the value for *registry*: by its own key first, then by older keys with a URL."""
     if not isinstance(entries, dict):
@@ -252,7 +296,7 @@ def _names_registry(key: str, registry: Registry) -> bool:
     return Registry.find(key) == registry and path.partition("/")[2] in {"", "v1/", "v2/"}
 
 
-def _docker_credential(entry: object, source: str) -> Credential | None:
+def _credential(entry: object, source: str) -> Credential | None:
     """Decode an entry of `auths`; `{}` is docker's mark for a credential in a helper."""
     if not entry:
         return None

@@ -92,6 +92,22 @@ def test_a_credential_that_skopeo_saved_is_used(
     assert run("catalog", guarded.host, "--plain-http").stdout == "team/app\n"
 
 
+@pytest.mark.parametrize("part", ["", "/team"])
+def test_skopeo_s_own_login_is_used(
+    guarded: DockerRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: Callable[[str], str],
+    part: str,
+) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    place = f"{guarded.host}{part}"
+    command = ["login", "--tls-verify=false", "-u", USER, "--password-stdin", place]
+    skopeo(program, *command, stdin=PASSWORD)
+    assert place in (tmp_path / "auth.json").read_text()
+    assert run("tags", f"{guarded.host}/team/app", "--plain-http").stdout == "1.0\n"
+
+
 def test_logout_deletes_the_credential_and_then_reports_unchanged(
     guarded: DockerRegistry, isolated_home: Path
 ) -> None:

@@ -56,8 +56,9 @@ def login(
     """
     Log in to a registry and save the credential in docker's config.
 
-    docker, skopeo and podman find it there, too: in config.json, or with the credential helper
-    that config.json names. A password that the registry rejects is not saved. With --from-secret
+    It goes into config.json, or into the credential helper that config.json names. docker and
+    crane read both; skopeo and podman read config.json and the helpers of `credHelpers`, and their
+    own logins first. A password that the registry rejects is not saved. With --from-secret
     the registry may be left out if the Secret has only one.
     """
     from regctl.outcome import Outcome

@@ -52,7 +52,7 @@ def tags(
     reference = parse_repository(app, image, command="image inspect")
     if sort == "created" and not selection.long:
         raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
-    client = app.registry(reference.registry, credential)
+    client = app.registry(reference.registry, credential, reference.repository)
     prefix = f"{reference.registry}/{reference.repository}:"
     names = list(filter(selection.matches, client.tags(reference.repository)))
     if not selection.long:

@@ -41,7 +41,7 @@ def delete(
         raise InvalidInputError(
             f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"
         )
-    client = app.registry(reference.registry, credential)
+    client = app.registry(reference.registry, credential, reference.repository)
     deletion = plan_deletion(client, reference, all_tags=all_tags)
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
     tags = ", ".join(sorted((*deletion.tags, *deletion.kept_tags))) or "none"

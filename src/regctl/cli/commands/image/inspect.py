@@ -72,7 +72,7 @@ def inspect(
     from regctl.images.reader import ImageReader
 
     reference = parse_image(app, image)
-    reader = ImageReader(app.registry(reference.registry, credential))
+    reader = ImageReader(app.registry(reference.registry, credential, reference.repository))
     found = reader.image(reference.repository, reference.reference, platform=platform)
     name = f"{reference.registry}/{reference.repository}"
     if app.output.structured:

@@ -112,7 +112,7 @@ def push(
         )
     archive = _stdin(app) if source == STDIN else source
     pusher = ImagePusher(
-        app.registry(reference.registry, credential),
+        app.registry(reference.registry, credential, reference.repository),
         reference.repository,
         mount_from=mount_from,
         workers=workers,

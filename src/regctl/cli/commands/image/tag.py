@@ -35,7 +35,7 @@ def tag(
 
     reference = parse_image(app, image)
     check_tag(new_tag)
-    client = app.registry(reference.registry, credential)
+    client = app.registry(reference.registry, credential, reference.repository)
     app.carry_out(
         lambda dry_run: [[tag_image(client, reference, new_tag, dry_run=dry_run is not None)]],
         change,
