@@ -23,7 +23,7 @@ from tests.servers.process import Process, free_port, on_free_port, start
 from tests.servers.programs import find
 
 ADMIN = "admin"
-USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(8)))
+USERS = ("alice", "bob", "carol", *(f"clerk-{number}" for number in range(16)))
 MERGE_PATCH = "application/merge-patch+json"
 
 _numbers = itertools.count(1)

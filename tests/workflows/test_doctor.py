@@ -9,7 +9,7 @@ import pytest
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT_READER
+from regctl.authfile.readers import DEFAULT_READER, READERS
 from regctl.authsecret.push import prepare as prepare_push
 from regctl.authsecret.secret import AuthSecret
 from regctl.checks import Check
@@ -81,7 +81,7 @@ def states(checks: list[Check]) -> list[tuple[str, str]]:
     ],
 )
 def test_an_auth_file_that_the_registry_misreads_fails(content: str, message: str) -> None:
-    checks = list(check_auth_file(HtpasswdFile(content.encode())))
+    checks = list(check_auth_file(HtpasswdFile(content.encode()), READERS["distribution"]))
     assert checks[0].state == "failure"
     assert "ok" not in {check.state for check in checks}
     assert any(message in check.message for check in checks)
@@ -90,8 +90,20 @@ def test_an_auth_file_that_the_registry_misreads_fails(content: str, message: st
 
 def test_a_good_auth_file_counts_its_users() -> None:
     good = BCRYPT.replace("$04$", "$10$")
-    [check] = check_auth_file(HtpasswdFile(f"ci:{good}\nbob:{good}\n".encode()))
-    assert (check.state, check.message) == ("ok", "2 users")
+    file = HtpasswdFile(f"ci:{good}\nbob:{good}\n".encode())
+    [check] = check_auth_file(file, READERS["distribution"])
+    assert (check.state, check.message) == ("ok", "2 users, as distribution reads it")
+
+
+def test_what_the_reader_reads_is_no_failure() -> None:
+    """The guide's apr1 lines work behind ingress-nginx, and not at the registry itself."""
+    file = HtpasswdFile(b"ci:$apr1$abcdefgh$0123456789012345678901\n")
+    states = {
+        name: [check.state for check in check_auth_file(file, READERS[name])]
+        for name in ("distribution", "ingress-nginx")
+    }
+    assert states["distribution"] == ["failure"]
+    assert "failure" not in states["ingress-nginx"]
 
 
 def test_an_expired_user_is_treated_as_locked(cluster: Cluster, namespace: str) -> None:

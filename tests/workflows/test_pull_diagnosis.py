@@ -369,7 +369,7 @@ def test_the_auth_file_and_its_reader_explain_a_rejected_password(
 ) -> None:
     right, other = (hashes.make(text, cost=4) for text in ("right", "other"))
     text = content.format(APR1=MD5, BCRYPT=right, OTHER=other)
-    file = AuthFile(HtpasswdFile(f"{text}\n".encode()), date(2026, 1, 1), READERS[reader])
+    file = AuthFile(HtpasswdFile(f"{text}\n".encode()), date(2026, 1, 1), lambda: READERS[reader])
     assert file.explain(Credential("ci", "right"))[0] == why
 
 

@@ -10,7 +10,7 @@ from regctl.authfile import audit
 from regctl.authfile.audit_rules import NOT_UPLOADED
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.lines import RAW
-from regctl.authfile.readers import AuthFileReader, SecretLayout
+from regctl.authfile.readers import DEFAULT_READER, READERS, AuthFileReader, SecretLayout
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
@@ -22,6 +22,9 @@ from regctl.errors import (
     ObjectNotFoundError,
     UnsuitableAuthFileError,
 )
+
+# Layouts that tell nothing about the reader.
+_COMMON_SHAPES = {("Opaque", "auth", ()), ("Opaque", None, ())}
 
 ADDED_USERS = "regctl/added-users"
 """
@@ -174,6 +177,21 @@ def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
             hint="`--for READER` names another reader, which reads another key",
         )
     return HtpasswdFile(secret.data[key])
+
+
+def reader_by_shape(secret: Secret) -> AuthFileReader:
+    """Return the reader whose layout *secret* has; of several, the one that is most common."""
+    for reader in READERS.values():
+        layout = reader.layout
+        if (
+            layout is not None
+            and (layout.type, layout.key, layout.annotations) not in _COMMON_SHAPES
+            and layout.type == secret.type
+            and (layout.key is None or layout.key in secret.data)
+            and dict(layout.annotations).items() <= secret.annotations.items()
+        ):
+            return reader
+    return DEFAULT_READER if "auth" in secret.data else READERS["distribution"]
 
 
 def present_users(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:

@@ -6,14 +6,14 @@ rights of the user who asks. A part that does not exist is skipped.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 
 from regctl import parallel
 from regctl.authfile import audit
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.readers import DEFAULT_READER, READERS
+from regctl.authfile.readers import DEFAULT_READER, AuthFileReader
 from regctl.authsecret.compare import compare
 from regctl.authsecret.secret import fetch, read
 from regctl.checks import Check, State
@@ -30,6 +30,7 @@ from regctl.reference import Registry
 from regctl.registry.ping import diagnose
 from regctl.wording import count, some_of
 from regctl.workflows.pull_diagnosis import Connect
+from regctl.workflows.registry_access import RegistryAccess
 
 _STATES: Mapping[str, State] = {"error": "failure", "warning": "warning"}
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -44,7 +45,7 @@ class Doctor:
     credential at a registry. *cluster* returns the cluster, or raises the reason if it has none.
     *targets* without namespaces are all of them. *credential* is the one to try at *registry*,
     *auth_secret* a namespace and a name. Users of *file* that expired by *today* (UTC) are treated
-    as locked.
+    as locked. *reader* reads the auth file; None finds out which one does.
     """
 
     connect: Connect
@@ -56,13 +57,14 @@ class Doctor:
     credential: Credential | None = None
     auth_secret: tuple[str, str] | None = None
     today: date | None = None
+    reader: AuthFileReader | None = None
 
     def checks(self) -> Iterator[Check]:
         """Yield each check when it is done."""
         if self.file is None:
             yield Check("auth file", "skipped", "there is no auth file here", "pass --file")
         else:
-            yield from check_auth_file(self.file, self.today)
+            yield from check_auth_file(self.file, self._access.used_reader, self.today)
         if self.registry is not None:
             yield from self._check_registry(self.registry)
         try:
@@ -72,14 +74,26 @@ class Doctor:
             return
         if self.auth_secret is not None:
             file = self.file and (self.file.as_of(self.today) if self.today else self.file)
-            yield check_auth_secret(cluster, *self.auth_secret, file)
+            yield check_auth_secret(cluster, *self.auth_secret, file, self._access.used_reader)
+        yield from self._access.checks()
         try:
             yield from self._check_cluster(cluster)
         except RegctlError as error:
             yield Check("cluster", "failure", error.message, error.hint, error)
 
+    @cached_property
+    def _access(self) -> RegistryAccess:
+        named = self.targets.named
+        return RegistryAccess(self.cluster, self.registry, self.auth_secret, self.reader, named)
+
     def _check_registry(self, registry: Registry) -> Iterator[Check]:
-        return diagnose(partial(self.connect, registry), self.credential)
+        private = self.file is not None or self.auth_secret is not None
+        for check in diagnose(partial(self.connect, registry), self.credential):
+            if private and check.name == "authentication" and check.state == "warning":
+                hint = "let the registry or its ingress ask for a password: the users are not used"
+                yield replace(check, state="failure", hint=hint)
+            else:
+                yield check
 
     def _check_cluster(self, cluster: Cluster) -> Iterator[Check]:
         targets = self.targets.or_everywhere()
@@ -91,25 +105,32 @@ class Doctor:
         yield from check_rights(cluster, namespaces)
 
 
-def check_auth_file(file: HtpasswdFile, today: date | None = None) -> Iterator[Check]:
-    """Yield the errors and warnings that the audit finds for a registry, or the number of users."""
-    findings = audit.check(file, READERS["distribution"], today=today)
+def check_auth_file(
+    file: HtpasswdFile, reader: AuthFileReader, today: date | None = None
+) -> Iterator[Check]:
+    """Yield the errors and warnings that the audit finds for *reader*, or the number of users."""
+    findings = audit.check(file, reader, today=today)
     for one in findings:
         if (state := _STATES.get(one.severity)) is not None:
             lines = some_of([str(number) for number in one.lines])
             where = f"{'lines' if len(one.lines) > 1 else 'line'} {lines}: " if lines else ""
             yield Check("auth file", state, f"{where}{one.problem}: {one.effect}", one.remedy)
     if not any(one.severity == "error" for one in findings):
-        yield Check("auth file", "ok", count(len(file.users()), "user"))
+        users = count(len(file.users()), "user")
+        yield Check("auth file", "ok", f"{users}, as {reader.name} reads it")
 
 
 def check_auth_secret(
-    cluster: Cluster, namespace: str, name: str, file: HtpasswdFile | None
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    file: HtpasswdFile | None,
+    reader: AuthFileReader = DEFAULT_READER,
 ) -> Check:
     """Return whether the auth Secret is readable, and has the users of *file* if there is one."""
     subject = f"{namespace}/secret/{name}"
     try:
-        live = read(fetch(cluster, namespace, name), DEFAULT_READER)
+        live = read(fetch(cluster, namespace, name), reader)
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
@@ -122,8 +143,12 @@ def check_auth_secret(
         "auth secret",
         "failure",
         f"{subject} differs from the auth file: {users}",
-        f"`regctl auth push --auth-secret {namespace}/{name}` updates it",
+        f"`regctl auth push --auth-secret {namespace}/{name}{_for(reader)}` updates it",
     )
+
+
+def _for(reader: AuthFileReader) -> str:
+    return "" if reader is DEFAULT_READER else f" --for {reader.name}"
 
 
 def check_pull_secrets(

@@ -1,8 +1,9 @@
 """The commands that repair a pull: which Secret, and what its owner and type require."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 from regctl.authfile.htpasswd import HtpasswdFile, User
 from regctl.authfile.readers import READERS, AuthFileReader
@@ -97,15 +98,20 @@ class AuthFile:
     """
     The auth file of a registry, to explain why it rejects a password.
 
-    Users that expired by *today* (UTC) are locked. *reader* is the program that reads it. *flags*
-    name the file in a command, and *secret* the Secret that it is uploaded to.
+    Users that expired by *today* (UTC) are locked. *find_reader* returns the program that reads
+    it. *flags* name the file in a command, and *secret* the Secret that it is uploaded to.
     """
 
     file: HtpasswdFile
     today: date
-    reader: AuthFileReader = READERS["distribution"]
+    find_reader: Callable[[], AuthFileReader] = lambda: READERS["distribution"]
     flags: str = ""
     secret: str = ""
+
+    @cached_property
+    def reader(self) -> AuthFileReader:
+        """The program that reads the file."""
+        return self.find_reader()
 
     def explain(self, credential: Credential) -> tuple[str, str | None]:
         """

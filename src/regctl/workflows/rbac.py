@@ -18,6 +18,7 @@ _API = "rbac.authorization.k8s.io"
 _API_GROUPS = {
     "deployments": "apps",
     "ingresses": "networking.k8s.io",
+    "networkpolicies": "networking.k8s.io",
     "middlewares": "traefik.io",
     "httproutes": "gateway.networking.k8s.io",
 }
@@ -192,7 +193,12 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _LIST_NAMESPACES,
         _Right("secrets", "list get"),
         _Right("serviceaccounts", "list get"),
-        _Right("pods", "get"),
+        _Right("pods", "get list"),
+        # The registry's ingress, and whether there is a way around it.
+        _Right("ingresses", "list"),
+        _Right("middlewares", "list"),
+        _Right("services", "get"),
+        _Right("networkpolicies", "list"),
     ),
     "registry apply": (
         _Right("namespaces", "create", when=lambda p: p.create_namespace),

@@ -107,3 +107,27 @@ def test_each_error_in_an_auth_file_is_a_failed_check(tmp_path: Path) -> None:
         "line 3: not NAME:HASH: it is no user; distribution keeps using the file it read before",
     ]
     assert {check["name"] for check in checks} == {"auth file", "cluster"}
+
+
+def test_an_open_registry_is_a_failure_if_users_are_given(
+    registry: DockerRegistry, tmp_path: Path
+) -> None:
+    line = ["doctor", registry.host, "--plain-http", "-o", "json"]
+    auth = tmp_path / "users"
+    auth.write_text(f"ci:{hashes.make('one')}\n")
+    for more, state in (((), "warning"), (("-f", str(auth)), "failure")):
+        checks = json.loads(run(*line, *more).stdout)["checks"]
+        [found] = [one for one in checks if one["name"] == "authentication"]
+        assert (found["state"], found["message"]) == (state, "none: anybody can use the registry")
+
+
+@pytest.mark.parametrize(
+    ("reader", "state"), [("ingress-nginx", "warning"), ("distribution", "failure")]
+)
+def test_for_names_the_reader_of_the_auth_file(tmp_path: Path, reader: str, state: str) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text(f"ci:{hashes.make('one', 'apr1')}\n")
+    result = run("doctor", "-f", auth, "--for", reader, "-o", "json")
+    states = {one["state"] for one in json.loads(result.stdout)["checks"]}
+    assert state in states
+    assert result.exit_code == (1 if state == "failure" else 0)

@@ -113,12 +113,17 @@ def test_without_a_command_the_role_is_for_all_commands() -> None:
     assert verbs == {
         "secrets": {"get", "list", "create", "patch", "delete"},
         "serviceaccounts": {"get", "list", "patch"},
-        "pods": {"get"},
+        "pods": {"get", "list"},
+        "networkpolicies": {"list"},
         "deployments": {"get", "list", "create", "patch", "delete"},
         "persistentvolumeclaims": {"get", "list", "create", "patch", "delete"},
         **{
             resource: {"get", "create", "patch", "delete"}
-            for resource in ("services", "ingresses", "middlewares", "httproutes")
+            for resource in ("services", "httproutes")
+        },
+        **{
+            resource: {"get", "list", "create", "patch", "delete"}
+            for resource in ("ingresses", "middlewares")
         },
     }
 
@@ -140,7 +145,7 @@ NEEDS: dict[str, list[list[str]]] = {
     "secret check": [["secret", "check", "--plain-http"]],
     "secret delete": [["secret", "delete", PULL, "--yes"]],
     "doctor": [
-        ["doctor", "--plain-http"],
+        ["doctor", "--plain-http", "--auth-secret", "NAMESPACE/users"],
         ["doctor", "pod/web", "--plain-http", "--platform", "linux/amd64"],
         ["doctor", "HOST/team/app:1.0", "--plain-http", "--platform", "linux/amd64"],
     ],
@@ -149,7 +154,7 @@ NAMES = {
     **dict.fromkeys(("auth push", "auth pull", "auth push --check"), "users"),
     **dict.fromkeys(("secret create", "secret create --check", "secret delete"), PULL),
 }
-UNSEEN = ("could not be listed", "cannot list service accounts", "\t?\t")
+UNSEEN = ("forbidden", "could not be listed", "cannot list service accounts", "\t?\t")
 
 
 @pytest.fixture
@@ -177,10 +182,38 @@ def at_work(
     create = ["secret", "create", PULL, "--username", "alice", *ACCOUNT, "-n", namespace, *admin]
     assert run(*create).exit_code == 0
     spec = {"containers": [{"name": "a", "image": f"{registry.host}/team/app:1.0"}]}
-    pod = {"metadata": {"name": "web"}, "spec": {**spec, "imagePullSecrets": [{"name": PULL}]}}
+    labels = {"app": "web"}
+    pod = {
+        "metadata": {"name": "web", "labels": labels},
+        "spec": {**spec, "imagePullSecrets": [{"name": PULL}]},
+    }
     status, answer = kubernetes.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
     assert status == 201, answer
+    create_ingress(kubernetes, namespace)
     return registry.host
+
+
+def create_ingress(kubernetes: ApiServer, namespace: str) -> None:
+    """Create an Ingress that checks passwords, and a Service behind it with the pod."""
+    annotations = {
+        "nginx.ingress.kubernetes.io/auth-secret": "users",
+        "traefik.ingress.kubernetes.io/router.middlewares": "other@file",
+    }
+    backend = {"service": {"name": "registry", "port": {"number": 5000}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    ingress = {
+        "metadata": {"name": "registry", "annotations": annotations},
+        "spec": {"rules": [{"host": "r.io", "http": {"paths": paths}}]},
+    }
+    service = {
+        "metadata": {"name": "registry"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 5000}]},
+    }
+    for path, body in (
+        (f"/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses", ingress),
+        (f"/api/v1/namespaces/{namespace}/services", service),
+    ):
+        assert kubernetes.request("POST", path, body)[0] == 201
 
 
 @pytest.mark.parametrize("need", NEEDS)

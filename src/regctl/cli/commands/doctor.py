@@ -18,6 +18,7 @@ from regctl.cli.params import (
     credential_options,
     file_option,
     output_option,
+    reader_option,
     registry_options,
     target_options,
     workers_option,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.checks import Check
     from regctl.workflows.pull import Pull
-    from regctl.workflows.pull_repair import AuthFile
 
 _POD = "pod/"
 
@@ -59,6 +59,7 @@ _POD = "pod/"
     "--platform", metavar="OS/ARCH", help="The node's platform.  [default: that of the pod's node]"
 )
 @file_option
+@reader_option
 @auth_secret_option
 @credential_options
 @target_options
@@ -74,6 +75,7 @@ def doctor(
     service_account: str,
     platform: str | None,
     path: "Path | None",
+    reader: str | None,
     auth_secret: NamespacedName | None,
     credential: CredentialFlags,
     targets: TargetFlags,
@@ -85,14 +87,32 @@ def doctor(
     your rights. It skips what does not exist. For an image or a pod it does what the kubelet does,
     up to the first failure. A name after the host's slash makes it an image. Exit code 1 means that
     a check failed.
+
+    Without --for, the ingress or the auth Secret decides who reads the auth file; if there is
+    neither, it is the registry.
     """
+    from regctl.authfile.readers import get_reader
     from regctl.workflows.doctor import Doctor
     from regctl.workflows.pull_diagnosis import diagnose_pulls
+    from regctl.workflows.pull_repair import AuthFile
+    from regctl.workflows.registry_access import RegistryAccess
 
     file = _auth_file(app, path)
+    chosen = get_reader(reader) if reader is not None else None
     pulls = _pulls(app, subject, targets, service_account, platform)
     if pulls is not None:
-        explained = _explained(app, file, path, auth_secret)
+        explained = None
+        if file is not None:
+            access = RegistryAccess(
+                lambda: app.cluster, pulls[0].image.registry, auth_secret, chosen
+            )
+            explained = AuthFile(
+                file,
+                app.today(),
+                lambda: access.used_reader,
+                f" -f {shlex.quote(str(path))}" if path is not None else "",
+                f" --auth-secret {'/'.join(auth_secret)}" if auth_secret is not None else "",
+            )
         checks = diagnose_pulls(pulls, app.cluster, app.registry_as, explained)
         report(app, checks, _first_failure)
         return
@@ -108,6 +128,7 @@ def doctor(
         app.credential(credential, registry) if registry is not None else None,
         auth_secret,
         app.today(),
+        chosen,
     )
     report(app, examination.checks(), _first_failure)
 
@@ -118,22 +139,6 @@ def _auth_file(app: App, path: "Path | None") -> "HtpasswdFile | None":
 
     file = app.auth_file(path)
     return HtpasswdFile.read(file) if path is not None or file.exists() else None
-
-
-def _explained(
-    app: App,
-    file: "HtpasswdFile | None",
-    path: "Path | None",
-    auth_secret: NamespacedName | None,
-) -> "AuthFile | None":
-    """Return the auth file with the flags that name it, and the Secret that it is uploaded to."""
-    from regctl.workflows.pull_repair import AuthFile
-
-    if file is None:
-        return None
-    flags = f" -f {shlex.quote(str(path))}" if path is not None else ""
-    secret = f" --auth-secret {'/'.join(auth_secret)}" if auth_secret is not None else ""
-    return AuthFile(file, app.today(), flags=flags, secret=secret)
 
 
 def _pulls(
