@@ -61,7 +61,7 @@ SCENE = (
     "regctl doctor {host}/team/app:1.0 -n {a} --platform linux/amd64",
     "regctl image prune {host}/team/app --keep-last 1 --dry-run",
     "regctl image delete {host}/team/app:1.0 --all-tags --yes",
-    "regctl rotate alice --server {host} -n {a} --grace 0",
+    "regctl rotate alice --server {host} -n {a},{b} --grace 0",
     "regctl secret delete regcred -n {a} --yes",
     "regctl logout {host}",
     "regctl registry apply foo --host hub.foo.com -n {infra} --tls-secret foo-tls --dry-run",

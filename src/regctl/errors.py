@@ -121,6 +121,10 @@ class UnreadableHashError(RegctlError):
     """A hash has a scheme that regctl cannot verify."""
 
 
+class NotRotatedError(RegctlError):
+    """The run gave no user a new password."""
+
+
 # credentials: docker's config
 
 

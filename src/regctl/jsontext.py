@@ -55,6 +55,10 @@ class GoObject(dict[str, Any]):
         """Return the values of a field, whose name is in any case, in order."""
         return [value for name, value in self.members if _folded(name) == field]
 
+    def without(self, field: str) -> dict[str, Any]:
+        """Return the members but those of a field, whose name is in any case."""
+        return {name: value for name, value in self.items() if _folded(name) != field}
+
 
 def parse_go_json(text: bytes | str, *, source: str) -> Any:
     """

@@ -701,7 +701,7 @@ def rotate_under_load(place: Place, *users: str | Path) -> str:
     for one in places:
         one.secret(attach="default")
     new = f"{place.user}-2"
-    rotate = ["rotate", place.user, "--to", new, "--server", place.host, *users]
+    rotate = ["rotate", place.user, "--to", new, "--server", place.host, *users, "--grace", "30s"]
     rotate += ["--ca-file", node.ca_file(place.host)]
     load, pulls = Load(places), Pulls(place, node.log_mark())
     with load.all_the_time():

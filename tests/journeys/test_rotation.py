@@ -96,9 +96,11 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
                 for _ in range(lines):
                     first.stdout.readline()
                 first.kill()
-            incomplete += auth.read_text().count(":") == 2
+            incomplete += "#regctl:previous" in auth.read_text()
             again = subprocess.run([*rotate, user], capture_output=True, text=True, check=False)
-            assert again.returncode == 0, again.stderr
+            # 1 says that the first run had updated all pull secrets already.
+            finished = again.returncode == 1 and "no new password" in again.stderr
+            assert finished or again.returncode == 0, again.stderr
             user = f"ci-{number}"
             assert [line.partition(":")[0] for line in auth.read_text().splitlines()] == [user]
     with capfd.disabled():

@@ -1,5 +1,6 @@
 """Each step of a rotation alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,10 +10,10 @@ from regctl.authfile import hashes
 from regctl.authsecret.store import FileStore
 from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
-from regctl.errors import NotAuthenticatedError, RegistryUnreachableError
-from regctl.pullsecrets.inventory import Inventory
+from regctl.errors import NotAuthenticatedError, PartlyDoneError, RegistryUnreachableError
 from regctl.reference import Registry
-from regctl.workflows.rotation_steps import Holder, RotationSteps, StepResult
+from regctl.workflows.holders import Holder, Survey
+from regctl.workflows.rotation_steps import RotationSteps, StepResult
 
 CI = Credential("ci", "secret")
 
@@ -52,7 +53,7 @@ def steps(clock: Clock, accepts_at: float = 0.0, **changes: Any) -> RotationStep
         store,
         cast("Any", None),
         Registry("r.io"),
-        Inventory,
+        Survey,
         Registries(clock, accepts_at),
         sleep=clock.sleep,
         clock=clock,
@@ -93,13 +94,42 @@ def test_users_are_added_and_removed_in_the_store(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "auth")
     store.path.write_text(f"old:{hashes.make('x', cost=4)}\n")
     added = [StepResult("add", "user/ci", "created")]
-    assert list(steps(Clock(), store=store, dry_run=True).add_user(CI, exists=False)) == added
+    dry = steps(Clock(), store=store, dry_run=True)
+    assert list(dry.add_user(CI, replaces="old", exists=False)) == added
     assert [user.name for user in store.read().users()] == ["old"], "a dry run changes nothing"
     real = steps(Clock(), store=store)
-    assert list(real.add_user(CI, exists=False)) == added
+    before = store.read()
+    assert list(real.add_user(CI, replaces="old", exists=False)) == added
     store.read().verify("ci", "secret")
-    assert list(real.remove_user("old")) == [StepResult("remove", "user/old", "deleted")]
-    assert [user.name for user in store.read().users()] == ["ci"]
+    assert store.read().previous("old") == before.hashes("old")
+    [restored] = real.restore_user("ci", before, replaces="old")
+    assert (restored.result, store.read().content) == ("deleted", before.content)
+    list(real.add_user(CI, replaces="old", exists=False))
+    [removed] = real.remove_user("old", None)
+    assert (removed.subject, removed.result) == ("user/old", "deleted")
+    assert [line.name for line in store.read().lines()] == ["ci"]
+
+
+def test_the_old_user_is_shut_out_when_the_registry_rejects_its_password(tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+
+    class Rejecting(Registries):
+        """A registry that reads a change with a delay."""
+
+        def ping(self) -> None:
+            if self.clock() >= self.accepts_at:
+                raise NotAuthenticatedError("the registry rejects the password")
+
+    def remove(rejects_at: float) -> list[StepResult]:
+        auth.write_text("ci:x\n")
+        clock = Clock()
+        made = steps(clock, store=FileStore(auth), timeout=60.0)
+        made = replace(made, connect=Rejecting(clock, rejects_at))
+        return list(made.remove_user("ci", "secret"))
+
+    assert [result.note for result in remove(20)] == [None, "rejects ci"]
+    with pytest.raises(PartlyDoneError, match=r"within 60 s: r\.io still accepts its password"):
+        remove(1e9)
 
 
 @pytest.mark.parametrize(

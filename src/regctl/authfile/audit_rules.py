@@ -136,7 +136,7 @@ LINE_RULES = (
         harmless=None,
         only_in_secret=True,
         not_uploaded=True,
-        matches=lambda line: line.kind in {"comment", "locked", "expires"},
+        matches=lambda line: line.kind in {"comment", "locked", "expires", "previous"},
     ),
     Rule(
         "blank-line",

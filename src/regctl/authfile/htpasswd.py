@@ -11,7 +11,17 @@ from typing import Literal, NamedTuple
 from regctl import atomicfile
 from regctl.authfile import hashes
 from regctl.authfile.hashes import Scheme
-from regctl.authfile.lines import EXPIRES, LOCKED, NAMING_KINDS, RAW, Line, Lines, parse_line
+from regctl.authfile.lines import (
+    EXPIRES,
+    HASHED_KINDS,
+    LOCKED,
+    NAMING_KINDS,
+    PREVIOUS,
+    RAW,
+    Line,
+    Lines,
+    parse_line,
+)
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
@@ -143,12 +153,16 @@ class HtpasswdFile:
         """Return one user, or None."""
         lines = self._lines.of(name)
         dates = [line.value for line in lines if line.kind == "expires"]
-        hashed = [line for line in lines if line.kind != "expires"]
+        hashed = [line for line in lines if line.kind in HASHED_KINDS]
         return _user(name, hashed, dates[-1] if dates else None) if hashed else None
 
     def hashes(self, name: str) -> tuple[str, ...]:
         """Return the hashes of a user in the order of its lines, locked ones included."""
         return tuple(line.value for line in self._hashed(name))
+
+    def previous(self, name: str) -> tuple[str, ...]:
+        """Return the hashes of the passwords that an unfinished rotation of *name* replaces."""
+        return tuple(line.value for line in self._lines.of(name) if line.kind == "previous")
 
     def matches(self, name: str, password: str) -> bool:
         """Return whether any line of the user, active or locked, has a hash of *password*."""
@@ -192,13 +206,13 @@ class HtpasswdFile:
             )
 
     def _verify_dummy(self, password: str) -> None:
-        values = (line.value for line in self.lines() if line.kind in {"user", "locked"})
+        values = (line.value for line in self.lines() if line.kind in HASHED_KINDS)
         with suppress(UnreadableHashError):
             hashes.verify(password, next(values, _DUMMY_HASH))
 
     def _hashed(self, name: str) -> list[Line]:
         """The lines of *name* that have a hash."""
-        return [line for line in self._lines.of(name) if line.kind != "expires"]
+        return [line for line in self._lines.of(name) if line.kind in HASHED_KINDS]
 
     def _known(self, name: str) -> list[Line]:
         hashed = self._hashed(name)
@@ -233,6 +247,15 @@ class HtpasswdFile:
             return False
         self._lines.remove(self._lines.of(name))
         return True
+
+    def keep_previous(self, name: str) -> None:
+        """Keep the hashes of *name* in comments, until `forget_previous` or `remove`."""
+        for value in set(self.hashes(name)) - set(self.previous(name)):
+            self._lines.insert_before(self._hashed(name)[0], PREVIOUS + _pair(name, value))
+
+    def forget_previous(self, name: str) -> None:
+        """Remove the comments of `keep_previous`."""
+        self._lines.remove([line for line in self._lines.of(name) if line.kind == "previous"])
 
     def lock(self, name: str) -> Result:
         """Lock *name*: its lines become comments, which keep the hash. Raises UnknownUserError."""

@@ -6,6 +6,7 @@ beyond a name and a hash in comments, which every reader of auth files ignores:
 
     #regctl:locked NAME:HASH        the user cannot log in; the hash is kept
     #regctl:expires NAME:DATE       the user is to be locked on that day (UTC)
+    #regctl:previous NAME:HASH      a rotation that is not finished replaces this password
 """
 
 import re
@@ -14,13 +15,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-Kind = Literal["user", "locked", "expires", "comment", "blank", "malformed"]
+Kind = Literal["user", "locked", "expires", "previous", "comment", "blank", "malformed"]
 
-NAMING_KINDS = frozenset({"user", "locked", "expires"})
+HASHED_KINDS = frozenset({"user", "locked"})
+"""The kinds of line that make a user."""
+NAMING_KINDS = HASHED_KINDS | {"expires", "previous"}
 """The kinds of line that belong to a user."""
 
 LOCKED = b"#regctl:locked "
 EXPIRES = b"#regctl:expires "
+PREVIOUS = b"#regctl:previous "
+_COMMENTS: dict[bytes, Kind] = {LOCKED: "locked", EXPIRES: "expires", PREVIOUS: "previous"}
 BLANKS = " \t\r\v\f"
 RAW = ("utf-8", "surrogateescape")
 """How bytes become text and back, without loss where they are not UTF-8."""
@@ -54,12 +59,10 @@ def parse_line(number: int, raw: bytes) -> Line:
         return Line(number, raw, "blank")
     kind: Kind = "user"
     if text[0] == "#":
-        if raw.startswith(LOCKED):
-            kind, text = "locked", text[len(LOCKED) :]
-        elif raw.startswith(EXPIRES):
-            kind, text = "expires", text[len(EXPIRES) :]
-        else:
+        mark = next((mark for mark in _COMMENTS if raw.startswith(mark)), None)
+        if mark is None:
             return Line(number, raw, "comment")
+        kind, text = _COMMENTS[mark], text[len(mark) :]
     name, colon, value = text.partition(":")
     if not colon:
         return Line(number, raw, "malformed" if kind == "user" else "comment")

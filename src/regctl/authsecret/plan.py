@@ -7,9 +7,9 @@ from typing import Any
 
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.compare import UserChange, compare, summary
-from regctl.authsecret.secret import ADDED_USERS, AuthSecret, encoded, list_key, present_users
+from regctl.authsecret.secret import ADDED_USERS, PREVIOUS, AuthSecret, list_key, present_users
 from regctl.cluster.ownership import foreign_object
-from regctl.cluster.secret import Secret
+from regctl.cluster.secret import Secret, encoded
 from regctl.errors import (
     ForeignObjectError,
     ImmutableError,
@@ -106,6 +106,8 @@ def patch(desired: AuthSecret, secret: Secret) -> dict[str, Any]:
     }
     if ADDED_USERS in secret.annotations and not desired.added:
         annotations[ADDED_USERS] = None
+    if PREVIOUS in secret.annotations and desired.previous == "":
+        annotations[PREVIOUS] = None
     found: dict[str, Any] = {"data": data} if data else {}
     if annotations:
         found["metadata"] = {"annotations": annotations}

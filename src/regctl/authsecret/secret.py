@@ -1,7 +1,6 @@
 """What an auth Secret contains: to write it, and to read it back."""
 
-import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import OUR_LABELS
 from regctl.cluster.resource import check_namespace, check_object_name
-from regctl.cluster.secret import Secret, get_secret
+from regctl.cluster.secret import Secret, encoded, get_secret
 from regctl.errors import (
     InvalidInputError,
     MalformedError,
@@ -31,6 +30,13 @@ ADDED_USERS = "regctl/added-users"
 The annotation that names the users that were added to the Secret and to no auth file.
 
 Each name is a line. An upload keeps those that its auth file does not know.
+"""
+
+PREVIOUS = "regctl/previous"
+"""
+The annotation that keeps what `#regctl:previous` keeps in an auth file: `NAME:HASH` on each line.
+
+A comment would break the Secret for several readers.
 """
 
 
@@ -50,7 +56,8 @@ class AuthSecret:
     The active users of an auth file, as the content of a Secret for *reader*.
 
     *known* are the users of the file, locked ones included. *added* are those that no auth file
-    has. If it is *exclusive*, the Secret gets no other users.
+    has. If it is *exclusive*, the Secret gets no other users. *previous* is the annotation
+    PREVIOUS; None leaves it as it is.
     """
 
     reader: AuthFileReader
@@ -58,6 +65,7 @@ class AuthSecret:
     known: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
     exclusive: bool = False
+    previous: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -95,7 +103,8 @@ class AuthSecret:
     def annotations(self) -> dict[str, str]:
         """The annotations that regctl sets."""
         mark = {ADDED_USERS: "\n".join(sorted(self.added))} if self.added else {}
-        return dict(self.layout.annotations) | mark
+        previous = {PREVIOUS: self.previous} if self.previous else {}
+        return dict(self.layout.annotations) | mark | previous
 
     @cached_property
     def hashes(self) -> frozenset[str]:
@@ -151,11 +160,6 @@ def check_names(namespace: str, name: str) -> None:
     """Raise InvalidNamespaceError or InvalidObjectNameError if no Secret can have these names."""
     check_namespace(namespace)
     check_object_name(name, "Secret")
-
-
-def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
-    """Return *data* in base64, as the API server keeps it."""
-    return {key: base64.b64encode(value).decode() for key, value in data.items()}
 
 
 def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:

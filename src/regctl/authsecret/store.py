@@ -1,20 +1,73 @@
 """Where a registry's users are stored: in an auth file, in an auth Secret, or in both."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from regctl.authfile import edit, hashes
-from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.htpasswd import HtpasswdFile, check_name
+from regctl.authfile.lines import PREVIOUS as COMMENT
 from regctl.authfile.readers import AuthFileReader
 from regctl.authsecret.compare import compare
 from regctl.authsecret.push import prepare
-from regctl.authsecret.secret import AuthSecret, added_users, fetch, read
+from regctl.authsecret.secret import PREVIOUS, AuthSecret, added_users, fetch, read
 from regctl.cluster.client import Cluster
+from regctl.outcome import DryRun
+
+
+class UserStore(ABC):
+    """A place for users. A change is in effect when the method returns."""
+
+    @abstractmethod
+    def read(self) -> HtpasswdFile:
+        """Return the users. Raises FileAccessError, ObjectNotFoundError, MalformedError."""
+
+    @abstractmethod
+    def change(self, change: Callable[[HtpasswdFile], object]) -> None:
+        """Apply *change*, which may be called several times, to every copy of the users."""
+
+    def in_sync(self) -> bool:
+        """Whether all copies have the same active users."""
+        return True
+
+    def add(self, name: str, password: str, *, replaces: str | None = None) -> None:
+        """
+        Add a user, or set its password; keep the hash of the user that it *replaces*.
+
+        Raises InvalidUserError, InvalidPasswordError, and what `change` raises.
+        """
+        check_name(name)
+        hash_ = hashes.reuse_or_hash(password, self.read().hashes(name))
+
+        def add(users: HtpasswdFile) -> None:
+            if replaces is not None:
+                users.keep_previous(replaces)
+            users.set(name, hash_)
+
+        self.change(add)
+
+    def restore(self, name: str, before: HtpasswdFile, *, replaces: str) -> None:
+        """Undo `add`: *before* is what was read before it."""
+
+        def restore(users: HtpasswdFile) -> None:
+            if present := before.hashes(name):
+                users.set(name, present[0])
+            else:
+                users.remove(name)
+            if not before.previous(replaces):
+                users.forget_previous(replaces)
+
+        self.change(restore)
+
+    def remove(self, name: str) -> None:
+        """Remove a user, and the hash that a rotation kept of it."""
+        self.change(lambda users: users.remove(name))
 
 
 @dataclass(frozen=True)
-class FileStore:
+class FileStore(UserStore):
     """The users in an auth file. Those that are expired by *today* (UTC) are locked."""
 
     path: Path
@@ -25,21 +78,14 @@ class FileStore:
         file = HtpasswdFile.read(self.path)
         return file if self.today is None else file.as_of(self.today)
 
-    def add(self, name: str, password: str) -> None:
-        """Add a user to the file, or set its password."""
-        edit.add_user(self.path, name, password)
-
-    def remove(self, name: str) -> None:
-        """Remove a user from the file."""
-        edit.remove_users(self.path, [name])
-
-    def in_sync(self) -> bool:
-        """True: there is one copy."""
-        return True
+    def change(self, change: Callable[[HtpasswdFile], object]) -> None:
+        """Change the file in one write."""
+        with edit.editing(self.path, must_exist=True) as users:
+            change(users)
 
 
 @dataclass(frozen=True)
-class SecretStore:
+class SecretStore(UserStore):
     """
     The users in an auth Secret that *reader* reads.
 
@@ -59,44 +105,49 @@ class SecretStore:
         """Return the file, else the Secret's users. Raises ObjectNotFoundError, MalformedError."""
         return self.file.read() if self.file is not None else self._read_secret()
 
-    def add(self, name: str, password: str) -> None:
-        """Add a user, or set its password, in every copy."""
-        if self.file is not None:
-            self.file.add(name, password)
-        users, new = self.read(), frozenset[str]()
-        if self.file is None:
-            new = frozenset() if users.hashes(name) else frozenset({name})
-            users.set(name, hashes.reuse_or_hash(password, users.hashes(name)))
-        self._push(users, new)
-
-    def remove(self, name: str) -> None:
-        """Remove a user from every copy."""
-        if self.file is not None:
-            self.file.remove(name)
+    def change(self, change: Callable[[HtpasswdFile], object]) -> None:
+        """Change the file, then the Secret; neither if the Secret must not be changed."""
         users = self.read()
-        if self.file is None:
-            users.remove(name)
-        self._push(users)
+        before = {user.name for user in users.users()}
+        change(users)
+        new = frozenset(user.name for user in users.users()) - before
+        self._push(users, new, "client")
+        if self.file is not None:
+            self.file.change(change)
+            users = self.file.read()
+        self._push(users, new)
 
     def in_sync(self) -> bool:
         """Whether the Secret has the active users of the file."""
         if self.file is None:
             return True
-        return not compare(self._read_secret(), HtpasswdFile(self.file.read().active_lines()))
+        secret = fetch(self.cluster, self.namespace, self.name)
+        desired = AuthSecret.of(self.file.read(), self.reader).keeping(secret)
+        return not compare(read(secret, self.reader), desired.users)
 
     def _read_secret(self) -> HtpasswdFile:
-        return read(fetch(self.cluster, self.namespace, self.name), self.reader)
+        secret = fetch(self.cluster, self.namespace, self.name)
+        rows = read(secret, self.reader).content.splitlines()
+        previous = secret.annotations.get(PREVIOUS, "").encode().splitlines()
+        rows += [COMMENT + row for row in previous]
+        return HtpasswdFile(b"".join(row + b"\n" for row in rows))
 
-    def _push(self, users: HtpasswdFile, new: frozenset[str] = frozenset()) -> None:
+    def _push(
+        self, users: HtpasswdFile, new: frozenset[str], dry_run: DryRun | None = None
+    ) -> None:
         desired = AuthSecret.of(users, self.reader)
         if self.file is None:
             marked = added_users(fetch(self.cluster, self.namespace, self.name)) | new
-            desired = replace(desired, added=marked & desired.known, exclusive=True)
+            previous = [
+                f"{row.name}:{row.value}" for row in users.lines() if row.kind == "previous"
+            ]
+            desired = replace(
+                desired,
+                added=marked & desired.known,
+                exclusive=True,
+                previous="\n".join(previous),
+            )
         secrets = [(self.namespace, self.name)]
-        for outcome in prepare(self.cluster, desired, secrets, adopt=self.adopt).run():
+        for outcome in prepare(self.cluster, desired, secrets, adopt=self.adopt).run(dry_run):
             if outcome.error is not None:
                 raise outcome.error
-
-
-UserStore = FileStore | SecretStore
-"""A place for users. A change is in effect when the method returns."""

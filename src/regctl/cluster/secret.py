@@ -60,3 +60,8 @@ def read_secret(item: Mapping[str, Any]) -> Secret:
         created=read_time(metadata.get("creationTimestamp")),
         annotations=metadata.get("annotations") or {},
     )
+
+
+def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
+    """Return *data* in base64, as the API server keeps it."""
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}

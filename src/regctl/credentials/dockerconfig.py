@@ -112,6 +112,16 @@ class DockerConfig:
                 return _credential(parts[part], f"{path}, registry {registry}")
         return None
 
+    def stored_for(self, registry: Registry) -> Credential | None:
+        """Return the credential that `store` would replace; raises as `credential_for`."""
+        environ = {k: v for k, v in self.environ.items() if k != "DOCKER_AUTH_CONFIG"}
+        return replace(self, environ=environ).credential_for(registry)
+
+    def place_of(self, registry: Registry) -> str:
+        """Return where the credential for *registry* is: the helper's program, or the file."""
+        helper = self._helper_for(registry)
+        return f"docker-credential-{helper}" if helper else str(self.path)
+
     def registries(self) -> list[Registry]:
         """Return the registries that the file names, sorted. A common helper's are unknown."""
         named = [*(self.document.get("auths") or ()), *(self.document.get("credHelpers") or ())]

@@ -30,8 +30,7 @@ def encode_dockerconfigjson(
     """
     entries = dict(others or {})
     entries |= {key: _encode_entry(value) for key, value in credentials.items()}
-    document = {"auths": dict(sorted(entries.items()))}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return _compact({"auths": dict(sorted(entries.items()))})
 
 
 def _encode_entry(credential: Credential) -> dict[str, str]:
@@ -65,6 +64,27 @@ def read_entries(kind: str, data: Mapping[str, bytes], *, source: str) -> dict[s
     if kind == DOCKERCFG and data.get(DOCKERCFG_KEY):
         return _checked(read_object(data[DOCKERCFG_KEY], source=source), source=source)
     return None
+
+
+def replace_entries(
+    kind: str, data: Mapping[str, bytes], credentials: Mapping[str, Credential], *, source: str
+) -> dict[str, bytes]:
+    """
+    Return a Secret's data with the entries of *credentials* replaced, and all else as it is.
+
+    Raises MalformedError if the kubelet cannot read the Secret, InvalidInputError for other text
+    than UTF-8.
+    """
+    entries = read_entries(kind, data, source=source) or {}
+    entries |= {key: _encode_entry(value) for key, value in credentials.items()}
+    if kind == DOCKERCFG:
+        return {DOCKERCFG_KEY: _compact(entries)}
+    document = read_object(data[DOCKERCONFIGJSON_KEY], source=source)
+    return {DOCKERCONFIGJSON_KEY: _compact(document.without("auths") | {"auths": entries})}
+
+
+def _compact(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode_secret(

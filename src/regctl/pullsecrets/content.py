@@ -14,7 +14,7 @@ from regctl.credentials.dockerconfigjson import (
     decode_entry,
     entry_fault,
 )
-from regctl.credentials.kubelet import kubelet_key
+from regctl.credentials.kubelet import key_matches, kubelet_key
 from regctl.errors import InvalidInputError, MalformedError, ObjectNotFoundError
 from regctl.reference import Registry
 
@@ -100,6 +100,19 @@ def read_entries(
         for entry in sorted(_entries(secret), key=lambda entry: entry.key)
         if key is None or kubelet_key(entry.key) == kubelet_key(key)
     ]
+
+
+def serves(key: str, registry: Registry) -> bool:
+    """
+    Whether the kubelet uses an entry under *key* for some image of *registry*.
+
+    The key's host may have globs, and the image's host may name the HTTPS port.
+    """
+    if Registry.find(key) == registry:
+        return True
+    glob = (kubelet_key(key) or "").partition("/")[0]
+    host = registry.host.removesuffix(":443")
+    return any(key_matches(glob, f"{name}/") for name in (host, f"{host}:443"))
 
 
 def read_credentials(

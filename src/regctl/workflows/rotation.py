@@ -3,205 +3,439 @@ Rotate a password: in the auth file that accepts it, and in the pull secrets tha
 
 An auth file has one password for each user. So the new password belongs to a new user beside the
 old one, who is removed when no pull secret needs it any more: no pull fails at any moment. A
-rotation keeps no state of its own. It reads what is there and does what is left to do, so an
-interrupted one continues when it is run again.
+rotation keeps one thing, the hash of the old password beside the users. It reads what is there and
+does what is left to do, so an interrupted one continues when it is run again.
+
+A pull secret needs a user only if its password works, or did before the rotation: anybody who may
+write Secrets in some namespace can name a user there.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.credentials.credential import Credential
-from regctl.errors import InvalidInputError, PartlyDoneError, RegctlError, UnknownUserError
-from regctl.pullsecrets.content import credentials_for
-from regctl.workflows.rotation_steps import Holder, RotationSteps, StepResult
+from regctl.errors import (
+    InvalidInputError,
+    LockedUserError,
+    NotRotatedError,
+    PartlyDoneError,
+    RegctlError,
+    RegistryUnreachableError,
+    UnknownUserError,
+)
+from regctl.wording import count, some_of
+from regctl.workflows.holders import Holder, Survey, holders_of
+from regctl.workflows.rotation_steps import Failure, RotationSteps, StepResult
+
+_NUMBERED = re.compile(r"(.*)-([2-9]|[1-9]\d+)")
 
 
 def next_username(name: str) -> str:
     """Return the user that follows *name*: `ci-2` after `ci`, `ci-3` after `ci-2`."""
-    match = re.fullmatch(r"(.*)-(\d+)", name)
-    return f"{match[1]}-{int(match[2]) + 1}" if match else f"{name}-2"
+    base, number = _base_and_number(name)
+    return f"{base}-{number + 1}"
+
+
+def _base_and_number(name: str) -> tuple[str, int]:
+    match = _NUMBERED.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, 1)
+
+
+def users_in_force(users: HtpasswdFile, name: str) -> list[str]:
+    """
+    Return *name* and those that follow it, as far as they are active, in order.
+
+    Raises LockedUserError if all of them are locked, UnknownUserError if there is none.
+    """
+    base, first = _base_and_number(name)
+    found: dict[int, str] = {}
+    locked = False
+    for user in users.users():
+        known, number = _base_and_number(user.name)
+        if user.name == name or (known == base and number > first):
+            locked = locked or user.locked
+            if not user.locked:
+                found[first if user.name == name else number] = user.name
+    if not found and locked:
+        raise LockedUserError(
+            f"cannot rotate {name}: the user is locked", hint=f"`regctl auth unlock {name}`"
+        )
+    if not found:
+        raise UnknownUserError(
+            f"cannot rotate {name}: there is no such user", hint="`regctl users` lists the users"
+        )
+    return [found[number] for number in sorted(found)]
 
 
 @dataclass(frozen=True)
 class RotationState:
     """
-    What exists when a rotation starts, or starts again after an interruption.
+    What exists when a rotation from *old* to *new* starts, or starts again.
 
-    *old_holders* need an update, *new_holders* have the new credential. *password* is the new
+    *users* are those of the auth file. *old_holders* need an update, *new_holders* have the new
+    credential, *ignored* name a user with a password that does not work. *password* is the new
     user's, if a pull secret has one that the auth file accepts. *in_sync* is whether auth file and
-    auth Secret have the same users.
+    auth Secret have the same users, *local* whether docker's config has the old password. *unseen*
+    is why some pull secrets could not be read.
     """
 
-    old_exists: bool
-    new_exists: bool
+    old: str
+    new: str
+    users: HtpasswdFile = field(repr=False)
     old_holders: tuple[Holder, ...] = ()
     new_holders: tuple[Holder, ...] = ()
+    ignored: tuple[Holder, ...] = ()
     password: str | None = field(default=None, repr=False)
     in_sync: bool = True
+    local: bool = False
+    unseen: RegctlError | None = None
 
     @property
-    def holders(self) -> tuple[Holder, ...]:
-        """All entries of pull secrets that have one of the two users."""
-        return (*self.old_holders, *self.new_holders)
+    def old_exists(self) -> bool:
+        """Whether the auth file has the old user."""
+        return bool(self.users.hashes(self.old))
+
+    @property
+    def new_exists(self) -> bool:
+        """Whether the auth file has the new user."""
+        return bool(self.users.hashes(self.new))
 
     @property
     def must_add(self) -> bool:
         """Whether the new user must be added, or get a password."""
         return self.password is None or not self.new_exists or not self.in_sync
 
+    @property
+    def blocked(self) -> list[Failure]:
+        """The holders that must not be updated, and why."""
+        return [(one, one.obstacle) for one in self.old_holders if one.obstacle is not None]
+
+    @property
+    def needing_old(self) -> list[Failure]:
+        """The entries that work only with the old user, and what to do about them."""
+        update = RegctlError("not updated", hint="run the same command without --finish to update")
+        holders = [one for one in self.old_holders if one.user == self.old]
+        return [(one, one.obstacle or update) for one in holders]
+
 
 @dataclass(frozen=True)
 class Rotation(ABC):
-    """A rotation from the password of user *old* to the password of user *new*."""
+    """A rotation of the password of user *name*, or of the user that has replaced it."""
 
     steps: RotationSteps
-    old: str
-    new: str
+    name: str
+
+    @abstractmethod
+    def choose(self, users: HtpasswdFile) -> tuple[str, str]:
+        """Return the user with the old password, and the one who gets the new password."""
 
     def observe(self) -> RotationState:
-        """
-        Read users and pull secrets.
-
-        Raises UnknownUserError if neither user exists, and what reading raises.
-        """
-        found = self.steps.find()
-        if found.errors:
-            # A pull secret that cannot be read may have the old user.
-            raise found.errors[min(found.errors)]
+        """Read users and pull secrets. Raises what `users_in_force` and reading raise."""
+        seen = self.steps.find()
         users = self.steps.store.read()
-        old_exists, new_exists = bool(users.hashes(self.old)), bool(users.hashes(self.new))
-        if not old_exists and not new_exists:
-            raise UnknownUserError(
-                f"cannot rotate {self.old}: there is no such user",
-                hint="`regctl users` lists the users",
-            )
-        holders = [
-            Holder(item.secret, key, credential)
-            for item in found.items
-            for key, credential in credentials_for(item.secret, self.steps.registry).items()
-            if credential.username in {self.old, self.new}
-        ]
-        accepted = [
-            password
-            for user, password in (holder.login for holder in holders)
-            if user == self.new and users.matches(user, password)
-        ]
-        password = self._known_password(accepted, len(holders))
-        return RotationState(
-            old_exists,
-            new_exists,
-            tuple(holder for holder in holders if holder.login != (self.new, password)),
-            tuple(holder for holder in holders if holder.login == (self.new, password)),
-            password,
-            self.steps.store.in_sync(),
-        )
+        old, new = self.choose(users)
+        return self._state(seen, users, old, new)
 
-    def _known_password(self, accepted: Sequence[str], _holders: int) -> str | None:
-        """Return the new user's password, if pull secrets have one that is *accepted*."""
-        return accepted[0] if accepted else None
+    def _state(self, seen: Survey, users: HtpasswdFile, old: str, new: str) -> RotationState:
+        steps = self.steps
+        entries = list(holders_of((old, new), steps.registry, seen, adopt=steps.adopt))
+        local = steps.local_login(old)
+        logins = {entry.login for entry in entries}
+        proofs = steps.proofs.of(logins | ({local} if local else set()), users)
+        # In place, only a rotation that has begun has a new password.
+        begun = old != new or bool(users.previous(old))
+        accepted = [one.login for one in entries if proofs.get(one.login) == "current"]
+        known = next((password for user, password in accepted if user == new and begun), None)
+        working = [one for one in entries if one.login in proofs]
+        return RotationState(
+            old,
+            new,
+            users,
+            tuple(one for one in working if one.login != (new, known)),
+            tuple(one for one in working if one.login == (new, known)),
+            tuple(one for one in entries if one.login not in proofs),
+            known,
+            steps.store.in_sync(),
+            local in proofs and local != (new, known),
+            seen.unseen,
+        )
 
     def run(self, password: str | None = None) -> Iterator[StepResult]:
         """
         Carry out the steps that are left, and yield each result when it is done.
 
-        *password* is the new user's; without one it is generated. Raises PartlyDoneError if a step
-        fails after others have changed something; another run continues there.
+        *password* is the new user's; without one it is generated. Raises NotRotatedError if no
+        user gets a new password, and PartlyDoneError if the old one must stay, or if a step fails
+        after others have changed something; another run continues there.
         """
         state = self.observe()
-        if not state.old_exists and not state.old_holders and state.in_sync:
-            yield StepResult("remove", f"user/{self.old}", "unchanged", f"replaced by {self.new}")
+        yield from self.steps.ignore(state.ignored)
+        if (done := self.nothing_left(state)) is not None:
+            yield done
             return
         chosen = state.password or password or hashes.generate_password()
         if password is not None and password != chosen:
             raise InvalidInputError(
-                f"{self.new} already has another password, which pull secrets contain",
+                f"{state.new} already has another password, which pull secrets contain",
                 hint="run the same command without a password to continue with that one",
             )
-        begun = False
+        changed = given = False
         try:
-            for result in self.carry_out(state, Credential(self.new, chosen)):
-                begun = True
+            for result in self.carry_out(state, Credential(state.new, chosen)):
+                changed = changed or result.changes
+                given = given or result.step == "update"
                 yield result
+        except (NotRotatedError, PartlyDoneError):
+            raise
         except RegctlError as error:
-            if not begun:
+            if not changed:
                 raise
             again = "run the same command again to continue"
             hint = f"{error.hint}; then {again}" if error.hint else again
             raise PartlyDoneError(error.message, hint=hint) from error
+        if not given:
+            self.check_password_given(state)
+
+    @abstractmethod
+    def nothing_left(self, state: RotationState) -> StepResult | None:
+        """
+        Return the result of a rotation that is finished already, or None.
+
+        Raises NotRotatedError, before anything changes, for one that must not be carried out.
+        """
 
     @abstractmethod
     def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
         """Carry out what *state* leaves to do; *credential* is the new user's."""
 
+    def check_password_given(self, state: RotationState) -> None:
+        """Raise NotRotatedError: the run has changed no pull secret."""
+        raise NotRotatedError(
+            f"no new password: this run finished the rotation to {state.new}, which an earlier "
+            "run began",
+            hint="run the same command again for a new password",
+        )
+
+    def _check_holders(self, state: RotationState) -> None:
+        """Raise NotRotatedError if nobody would get the new password."""
+        if not state.old_holders and not state.new_holders:
+            where = " that can be read" if state.unseen else ""
+            raise NotRotatedError(
+                f"cannot rotate {state.old}: no pull secret{where} has this user with a password "
+                f"that works for {self.steps.registry}",
+                hint=f"`regctl adduser {state.old}` changes a password",
+            )
+        if not state.new_holders and len(state.blocked) == len(state.old_holders):
+            error = min(state.blocked, key=lambda failure: not failure[0].selected)[1]
+            raise NotRotatedError(
+                f"cannot rotate {state.old}: no pull secret can be updated: {error.message}",
+                hint=error.hint,
+            )
+
+    def _update_and_verify(
+        self, state: RotationState, credential: Credential, *, wait: bool
+    ) -> Generator[StepResult, None, list[Failure]]:
+        """Update and verify what may be updated; return what still has the old credential."""
+        todo = [one for one in state.old_holders if one.obstacle is None]
+        failed = yield from self.steps.update_pull_secrets(todo, credential)
+        if wait:
+            yield from self.steps.wait_for_registry(credential)
+        without = {holder.subject for holder, _ in failed}
+        done = [one for one in (*todo, *state.new_holders) if one.selected]
+        done = [one for one in done if one.subject not in without]
+        yield from self.steps.verify_pull_secrets(done, state.new)
+        if state.local:
+            yield from self.steps.update_login(state.old, credential)
+        kept = [*failed, *state.blocked]
+        yield from self.steps.keep(kept)
+        return kept
+
+
+def _check_kept(what: str, kept: Sequence[Failure], unseen: RegctlError | None) -> None:
+    """Raise PartlyDoneError if *what* must stay, because some pull secret has it, or may."""
+    if kept:
+        subjects = list(dict.fromkeys(holder.subject for holder, _ in kept))
+        error = kept[0][1]
+        have = "has" if len(subjects) == 1 else "have"
+        raise PartlyDoneError(
+            f"{what} stays: {count(len(subjects), 'pull secret')} still {have} it: "
+            f"{some_of(subjects)}; {error.message}",
+            hint=error.hint,
+        )
+    if unseen is not None:
+        raise PartlyDoneError(
+            f"{what} stays: other namespaces may have pull secrets with it: {unseen.message}",
+            hint="`--finish` by a user who may list secrets in all namespaces removes it, and "
+            "`--finish --unseen` removes it without looking there",
+        )
+
 
 @dataclass(frozen=True)
 class UserRotation(Rotation):
     """
-    Replaces user *old* by user *new*.
+    Replaces the user in force by user *to*, by default by the next one.
 
-    *keep_old* leaves the old user, *finish* only removes it. Raises InvalidInputError if both
-    users are the same.
+    *keep_old* leaves the old user, *finish* only removes it, and with *unseen* even if some
+    namespaces cannot be read. Raises InvalidInputError if both users are the same.
     """
 
+    to: str | None = None
     keep_old: bool = False
     finish: bool = False
+    unseen: bool = False
 
     def __post_init__(self) -> None:
-        if self.new == self.old:
+        if self.to == self.name:
             raise InvalidInputError(
-                f"cannot rotate {self.old} to itself",
-                hint=f"`regctl rotate {self.old} --same-name` changes its password in place",
+                f"cannot rotate {self.name} to itself",
+                hint=f"`regctl rotate {self.name} --same-name` changes its password in place",
             )
 
-    def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
+    def choose(self, users: HtpasswdFile) -> tuple[str, str]:
         """
-        Add the new user, update and verify the pull secrets, then remove the old user.
+        Return the two users: of several in force the first and the last, else the next one.
 
-        Raises InvalidInputError for *finish* if a pull secret has the old user.
+        Raises NotRotatedError for two numbered users of whom nothing says that one replaces the
+        other: they may belong to two people.
         """
-        if self.finish and state.old_holders:
-            holder = state.old_holders[0]
-            raise InvalidInputError(
-                f"cannot finish: {holder.subject} still has {holder.credential.username}",
-                hint="run the same command without --finish to update it",
+        if self.to is not None:
+            if not users.hashes(self.name) and users.hashes(self.to):
+                return self.name, self.to
+            found = [name for name in users_in_force(users, self.name) if name != self.to]
+            return (self.name if self.name in found else found[-1]), self.to
+        first, *others = users_in_force(users, self.name)
+        if not others:
+            finished = self.finish and first != self.name
+            return (self.name, first) if finished else (first, next_username(first))
+        if _NUMBERED.fullmatch(first) and not users.previous(first):
+            raise NotRotatedError(
+                f"cannot rotate {first}: {others[-1]} exists, and no rotation to it has begun",
+                hint=f"`--to {others[-1]}` if it replaces {first}; else name another user",
+            )
+        return first, others[-1]
+
+    def nothing_left(self, state: RotationState) -> StepResult | None:
+        """Return a result if the old user is gone; refuse what would help nobody."""
+        if not state.old_exists and state.in_sync:
+            if not self.finish:
+                raise NotRotatedError(
+                    f"no new password: {state.new} has replaced {state.old} already",
+                    hint=f"`regctl rotate {state.new}` replaces {state.new}",
+                )
+            return StepResult(
+                "remove", f"user/{state.old}", "unchanged", f"replaced by {state.new}"
+            )
+        if self.finish and not state.new_exists:
+            raise NotRotatedError(
+                f"cannot finish: no user has replaced {state.old}",
+                hint="run the same command without --finish to rotate it",
             )
         if not self.finish:
-            if state.must_add:
-                yield from self.steps.add_user(credential, exists=state.new_exists)
-            yield from self.steps.wait_for_registry(credential)
-            yield from self.steps.update_pull_secrets(state.old_holders, credential)
-            yield from self.steps.verify_pull_secrets(state.holders, self.new)
-            if self.keep_old or not state.old_exists:
+            self._check_holders(state)
+            if state.new_exists and state.password is None and state.unseen is not None:
+                raise PartlyDoneError(
+                    f"cannot continue: other namespaces may have pull secrets with {state.new}: "
+                    f"{state.unseen.message}",
+                    hint="a user who may list secrets in all namespaces can continue",
+                )
+        return None
+
+    def check_password_given(self, state: RotationState) -> None:
+        """Raise NotRotatedError, unless the run was only to finish."""
+        if self.keep_old:
+            raise NotRotatedError(
+                f"no new password: {state.new} replaces {state.old} already, which is still there",
+                hint="run the same command with --finish in place of --keep-old to remove it",
+            )
+        if not self.finish:
+            super().check_password_given(state)
+
+    def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
+        """Add the new user, update and verify the pull secrets, then remove the old user."""
+        if self.finish:
+            yield from self.steps.keep(state.needing_old)
+            _check_kept(state.old, state.needing_old, self._unseen(state))
+        else:
+            yield from self._add(state, credential)
+            kept = yield from self._update_and_verify(state, credential, wait=False)
+            if self.keep_old:
+                _check_kept(state.old, [one for one in kept if one[0].selected], None)
                 return
-            if state.holders:
-                yield from self.steps.wait_for_kubelets()
-        yield from self.steps.remove_user(self.old)
+            _check_kept(state.old, kept, state.unseen)
+            yield from self.steps.wait_for_kubelets()
+            yield from self._look_again(state)
+        known = (one.credential.password for one in state.old_holders if one.user == state.old)
+        yield from self.steps.remove_user(state.old, next(known, None))
+
+    def _unseen(self, state: RotationState) -> RegctlError | None:
+        """Return what prevents the end for want of sight; with *unseen* it is only a warning."""
+        if self.unseen and state.unseen is not None:
+            self.steps.warn(f"removing {state.old} without looking: {state.unseen.message}")
+            return None
+        return state.unseen
+
+    def _add(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
+        """
+        Add the new user, if it must be, and wait until the registry accepts it.
+
+        If it does not, the users are restored, unless a pull secret has the new one already.
+        """
+        steps = self.steps
+        if state.must_add:
+            yield from steps.add_user(credential, replaces=state.old, exists=state.new_exists)
+        try:
+            yield from steps.wait_for_registry(credential)
+        except RegistryUnreachableError as error:
+            if state.password is not None:
+                raise PartlyDoneError(error.message, hint=error.hint) from error
+            yield from steps.restore_user(state.new, state.users, replaces=state.old)
+            raise NotRotatedError(error.message, hint=error.hint) from error
+
+    def _look_again(self, state: RotationState) -> Iterator[StepResult]:
+        """Keep the old user if a pull secret got it since *state* was read."""
+        if self.steps.dry_run:
+            return
+        seen, users = self.steps.find(), self.steps.store.read()
+        again = self._state(seen, users, state.old, state.new)
+        yield from self.steps.keep(again.needing_old)
+        _check_kept(state.old, again.needing_old, again.unseen)
 
 
 @dataclass(frozen=True)
 class InPlaceRotation(Rotation):
     """
-    Changes the password of one user, *old* and *new*.
+    Changes the password of one user, the one in force.
 
-    Pulls fail until each pull secret has the new password.
+    Pulls fail until each pull secret has the new password. The hash of the old one is kept until
+    then.
     """
 
-    def _known_password(self, accepted: Sequence[str], holders: int) -> str | None:
-        """
-        Return the password that an interrupted rotation has put into some pull secrets.
+    def choose(self, users: HtpasswdFile) -> tuple[str, str]:
+        """Return the user twice."""
+        found = users_in_force(users, self.name)
+        chosen = self.name if self.name in found else found[-1]
+        return chosen, chosen
 
-        If all pull secrets are *accepted*, or none, there is no rotation to continue.
-        """
-        return None if len(accepted) == holders else super()._known_password(accepted, holders)
+    def nothing_left(self, state: RotationState) -> StepResult | None:
+        """Refuse a change that would leave a pull secret with a password that fails."""
+        self._check_holders(state)
+        if not state.users.previous(state.old):
+            _check_kept(self._what(state), state.blocked, state.unseen)
+        return None
 
     def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
         """Set the password, update the pull secrets at once, then verify them."""
         if state.must_add:
             note = "pulls fail until each pull secret has the new password"
-            yield from self.steps.add_user(credential, exists=True, note=note)
-        yield from self.steps.update_pull_secrets(state.old_holders, credential)
-        yield from self.steps.wait_for_registry(credential)
-        yield from self.steps.verify_pull_secrets(state.holders, self.new)
+            yield from self.steps.add_user(credential, replaces=state.old, exists=True, note=note)
+        kept = yield from self._update_and_verify(state, credential, wait=True)
+        _check_kept(self._what(state), kept, state.unseen)
+        if not self.steps.dry_run:
+            self.steps.store.change(lambda users: users.forget_previous(state.old))
+
+    def _what(self, state: RotationState) -> str:
+        return f"the old password of {state.old}"

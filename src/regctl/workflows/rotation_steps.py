@@ -1,16 +1,19 @@
 """The steps of a rotation, each one a method that yields its results."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
+from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.store import UserStore
 from regctl.cluster.client import Cluster
-from regctl.cluster.resource import Namespace
-from regctl.cluster.secret import Secret, get_secret
+from regctl.cluster.secret import get_secret
 from regctl.credentials.credential import Credential
+from regctl.credentials.dockerconfig import DockerConfig
 from regctl.errors import (
+    AccessError,
     ConflictError,
     PartlyDoneError,
     RegctlError,
@@ -18,47 +21,28 @@ from regctl.errors import (
     WrongPasswordError,
 )
 from regctl.pullsecrets.content import credentials_of
-from regctl.pullsecrets.inventory import Inventory
-from regctl.pullsecrets.plan import PullSecret, TakeoverPolicy
-from regctl.pullsecrets.rollout import prepare
+from regctl.pullsecrets.update import update_credentials
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.retry import Backoff, attempts
+from regctl.workflows.holders import Holder, PasswordProofs, Survey
+
+Failure = tuple[Holder, RegctlError]
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What a step did to one object, or will do to it."""
 
-    step: Literal["add", "wait", "update", "check", "grace", "remove"]
+    step: Literal["ignore", "add", "wait", "update", "check", "login", "keep", "grace", "remove"]
     subject: str
-    result: Literal["created", "configured", "unchanged", "deleted", "works", "waited"]
+    result: Literal["created", "configured", "unchanged", "deleted", "skipped", "works", "waited"]
     note: str | None = None
 
-
-@dataclass(frozen=True)
-class Holder:
-    """An entry of a pull secret, under *key*, that has a user of the registry."""
-
-    secret: Secret = field(repr=False)
-    key: str
-    credential: Credential
-
     @property
-    def subject(self) -> str:
-        """`team-a/secret/registry.foo.com`."""
-        return f"{self.secret.namespace}/secret/{self.secret.name}"
-
-    @property
-    def login(self) -> tuple[str, str]:
-        """The user and the password."""
-        return self.credential.username, self.credential.password
-
-    def updated(self, user: str) -> StepResult:
-        """Return the result of an update to the new credential of *user*."""
-        old = self.credential.username
-        note = f"new password for {user}" if user == old else f"{old} replaced by {user}"
-        return StepResult("update", self.subject, "configured", note)
+    def changes(self) -> bool:
+        """Whether the step changes something that the next run finds."""
+        return self.result in {"created", "configured", "deleted"}
 
 
 @dataclass(frozen=True)
@@ -66,33 +50,65 @@ class RotationSteps:
     """
     The steps, and what they read and change: users, pull secrets and the registry.
 
-    With *dry_run* a step yields its results and does nothing else. *find* returns the pull secrets
-    of all namespaces that may use the user. *connect* returns a client for a credential. *adopt*
-    takes over Secrets that nobody controls. *grace* is how long a kubelet may still use the
-    password that it read before its Secret changed. *grace* and *timeout* are seconds. Tests inject
-    *sleep* and *clock*.
+    With *dry_run* a step yields its results and does nothing else. *find* reads the pull secrets.
+    *connect* returns a client for a credential. *login* is docker's config, which may have the old
+    password; *warn* is told if it cannot be updated. *adopt* takes over Secrets that nobody
+    controls. *grace* is how long a kubelet may still use the password that it read before its
+    Secret changed. *grace* and *timeout* are seconds. Tests inject *sleep* and *clock*.
     """
 
     store: UserStore
     cluster: Cluster = field(repr=False)
     registry: Registry
-    find: Callable[[], Inventory]
+    find: Callable[[], Survey]
     connect: Callable[[Credential], RegistryClient]
+    login: Callable[[], DockerConfig] | None = None
+    warn: Callable[[str], None] = lambda _: None
     adopt: bool = False
-    grace: float = 30.0
+    grace: float = 600.0
     timeout: float = 300.0
     dry_run: bool = False
     sleep: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
+    @cached_property
+    def proofs(self) -> PasswordProofs:
+        """Which passwords work; what was verified once is known for the whole run."""
+        return PasswordProofs(lambda credential: self._answer(credential) is None)
+
+    def _answer(self, credential: Credential) -> AccessError | None:
+        """Return None if the registry accepts the credential, else the error that rejects it."""
+        try:
+            self.connect(credential).ping()
+        except AccessError as error:
+            return error
+        return None
+
+    def ignore(self, holders: Sequence[Holder]) -> Iterator[StepResult]:
+        """Name the entries whose passwords do not work: anybody may have written them."""
+        for holder in holders:
+            note = f"names {holder.user} with a password that does not work; left alone"
+            yield StepResult("ignore", holder.subject, "skipped", note)
+
     def add_user(
-        self, credential: Credential, *, exists: bool, note: str | None = None
+        self, credential: Credential, *, replaces: str, exists: bool, note: str | None = None
     ) -> Iterator[StepResult]:
         """Add the user, or set its password if it *exists*."""
         if not self.dry_run:
-            self.store.add(credential.username, credential.password)
+            self.store.add(credential.username, credential.password, replaces=replaces)
         result: Literal["configured", "created"] = "configured" if exists else "created"
         yield StepResult("add", f"user/{credential.username}", result, note)
+
+    def restore_user(
+        self, name: str, before: HtpasswdFile, *, replaces: str
+    ) -> Iterator[StepResult]:
+        """Undo `add_user`: the users are again as they were *before*."""
+        self.store.restore(name, before, replaces=replaces)
+        result: Literal["configured", "deleted"] = (
+            "configured" if before.hashes(name) else "deleted"
+        )
+        note = "as before: the registry did not accept it"
+        yield StepResult("remove", f"user/{name}", result, note)
 
     def wait_for_registry(self, credential: Credential) -> Iterator[StepResult]:
         """
@@ -100,64 +116,64 @@ class RotationSteps:
 
         Raises RegistryUnreachableError after the timeout.
         """
-        if not self.dry_run:
-            self._wait_until_accepted(credential)
-        note = f"accepts {credential.username}"
-        yield StepResult("wait", f"registry/{self.registry}", "works", note)
+        user = credential.username
+        failure = None if self.dry_run else self._wait_until(credential, accepted=True)
+        if failure is not None:
+            raise RegistryUnreachableError(
+                f"{self.registry} did not accept {user} within {self.timeout:.0f} s: {failure}",
+                hint="check that the registry reads this auth file or auth Secret",
+            ) from failure
+        yield StepResult("wait", f"registry/{self.registry}", "works", f"accepts {user}")
 
-    def _wait_until_accepted(self, credential: Credential) -> None:
-        client, failure = self.connect(credential), None
+    def _wait_until(self, credential: Credential, *, accepted: bool) -> RegctlError | None:
+        """Ask until the registry accepts or rejects the credential; return the last failure."""
+        failure: RegctlError | None = None
         backoff, deadline = Backoff(tries=None, cap=2.0), self.clock() + self.timeout
         for _ in attempts(backoff, self.sleep, deadline=deadline, clock=self.clock):
             try:
-                client.ping()
+                failure = self._answer(credential)
             except RegctlError as error:
                 failure = error
             else:
-                return
-        raise RegistryUnreachableError(
-            f"{self.registry} did not accept {credential.username} within "
-            f"{self.timeout:.0f} s: {failure}",
-            hint="check that the registry reads this auth file or auth Secret",
-        ) from failure
+                if (failure is None) == accepted:
+                    return None
+                failure = failure or ConflictError(f"{self.registry} still accepts its password")
+        return failure
 
     def update_pull_secrets(
         self, holders: Sequence[Holder], credential: Credential
-    ) -> Iterator[StepResult]:
+    ) -> Generator[StepResult, None, list[Failure]]:
         """
         Replace the credential of each holder and keep the other entries of its Secret.
 
-        Raises PartlyDoneError if some Secrets could not be updated.
+        Returns the holders that could not be updated, with their errors.
         """
-        if self.dry_run:
-            yield from (holder.updated(credential.username) for holder in holders)
-            return
-        groups: dict[tuple[str, str], dict[str, Holder]] = {}
+        groups: dict[str, list[Holder]] = {}
         for holder in holders:
-            group = groups.setdefault((holder.secret.name, holder.key), {})
-            group[holder.secret.namespace] = holder
-        failed: list[tuple[Holder, RegctlError]] = []
-        for (name, key), group in sorted(groups.items()):
-            email = next(iter(group.values())).credential.email
-            desired = PullSecret(name, {key: replace(credential, email=email)}, merge=True)
-            spaces = [Namespace(space) for space in group]
-            policy = TakeoverPolicy(adopt=self.adopt)
-            rollout = prepare(self.cluster, desired, spaces, policy=policy)
-            # No accounts are attached: each namespace has one outcome, that of its Secret.
-            for (outcome,) in rollout.run():
-                holder = group[str(outcome.namespace)]
-                if outcome.error is not None:
-                    failed.append((holder, outcome.error))
-                else:
-                    yield holder.updated(credential.username)
-        if failed:
-            holder, error = failed[0]
-            old = holder.credential.username
-            what = "the old password" if old == credential.username else f"{old}, which stays"
-            raise PartlyDoneError(
-                f"{error.message}; {len(failed)} of {len(holders)} pull secrets still have {what}",
-                hint=error.hint,
-            )
+            groups.setdefault(holder.subject, []).append(holder)
+        if self.dry_run:
+            for subject, (holder, *_) in groups.items():
+                note = _replaced(holder.user, credential.username)
+                yield StepResult("update", subject, "configured", note)
+            return []
+
+        def update(subject: str) -> RegctlError | None:
+            secret = groups[subject][0].secret
+            old = {holder.key: holder.credential for holder in groups[subject]}
+            try:
+                update_credentials(self.cluster, secret, old, credential, adopt=self.adopt)
+            except RegctlError as error:
+                return error
+            return None
+
+        failed: list[Failure] = []
+        for subject, error in self.cluster.run_parallel(update, sorted(groups)):
+            if isinstance(error, RegctlError):
+                failed += [(holder, error) for holder in groups[subject]]
+            elif error is None:
+                note = _replaced(groups[subject][0].user, credential.username)
+                yield StepResult("update", subject, "configured", note)
+        return failed
 
     def verify_pull_secrets(self, holders: Sequence[Holder], user: str) -> Iterator[StepResult]:
         """
@@ -165,10 +181,10 @@ class RotationSteps:
 
         Raises ConflictError if one has lost the user, WrongPasswordError if it is rejected.
         """
-        for holder in holders:
+        for subject, holder in {holder.subject: holder for holder in holders}.items():
             if not self.dry_run:
                 self._verify(holder, user)
-            yield StepResult("check", holder.subject, "works")
+            yield StepResult("check", subject, "works")
 
     def _verify(self, holder: Holder, user: str) -> None:
         secret = get_secret(self.cluster, holder.secret.namespace, holder.secret.name)
@@ -182,6 +198,41 @@ class RotationSteps:
                 f"{holder.subject} has user {user}, but cannot log in: {error.message}"
             ) from error
 
+    # The local login
+
+    def local_login(self, user: str) -> tuple[str, str] | None:
+        """Return *user* and its password if docker's `config.json` has it for the registry."""
+        try:
+            found = self.login().stored_for(self.registry) if self.login is not None else None
+        except RegctlError as error:
+            self.warn(f"docker's config was not updated: {error.message}")
+            return None
+        if found is None or found.username != user:
+            return None
+        return found.username, found.password
+
+    def update_login(self, old: str, credential: Credential) -> Iterator[StepResult]:
+        """Update the local login of *old*; a failure is a warning."""
+        if self.login is None:
+            return
+        try:
+            config = self.login()
+            if not self.dry_run:
+                config.store(self.registry, credential)
+        except RegctlError as error:
+            self.warn(f"docker's config still has {old}: {error.message}")
+            return
+        note = f"{_replaced(old, credential.username)}, in {config.place_of(self.registry)}"
+        yield StepResult("login", f"login/{self.registry}", "configured", note)
+
+    # The old user
+
+    def keep(self, kept: Sequence[Failure]) -> Iterator[StepResult]:
+        """Name the Secrets that still have the old user, and why."""
+        for holder, error in kept:
+            note = f"still has {holder.user}: {error.message}"
+            yield StepResult("keep", holder.subject, "skipped", note)
+
     def wait_for_kubelets(self) -> Iterator[StepResult]:
         """Keep the old user while kubelets may still use its password."""
         if not self.dry_run:
@@ -189,8 +240,30 @@ class RotationSteps:
         note = f"{self.grace:.0f} s, so that kubelets stop using the old password"
         yield StepResult("grace", "regctl", "waited", note)
 
-    def remove_user(self, name: str) -> Iterator[StepResult]:
-        """Remove the old user."""
+    def remove_user(self, name: str, password: str | None) -> Iterator[StepResult]:
+        """
+        Remove the old user, and wait until the registry rejects its *password*, if it is known.
+
+        Raises PartlyDoneError if the registry still accepts it after the timeout.
+        """
         if not self.dry_run:
             self.store.remove(name)
-        yield StepResult("remove", f"user/{name}", "deleted")
+        unproven = "no pull secret had its password, so the registry was not asked"
+        yield StepResult(
+            "remove", f"user/{name}", "deleted", unproven if password is None else None
+        )
+        if password is None:
+            return
+        credential = Credential(name, password)
+        failure = None if self.dry_run else self._wait_until(credential, accepted=False)
+        if failure is not None:
+            raise PartlyDoneError(
+                f"{name} is deleted, but {self.registry} did not reject its password within "
+                f"{self.timeout:.0f} s: {failure}",
+                hint="check that the registry reads this auth file or auth Secret",
+            )
+        yield StepResult("wait", f"registry/{self.registry}", "works", f"rejects {name}")
+
+
+def _replaced(old: str, new: str) -> str:
+    return f"new password for {old}" if old == new else f"{old} replaced by {new}"

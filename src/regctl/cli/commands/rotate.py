@@ -31,7 +31,7 @@ from regctl.cli.params import (
     workers_option,
 )
 from regctl.cli.rendering import error_record
-from regctl.errors import RegctlError
+from regctl.errors import InvalidInputError, RegctlError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,11 +68,17 @@ if TYPE_CHECKING:
 @option("--keep-old", is_flag=True, help="Keep the old user; --finish removes it later.")
 @option("--finish", is_flag=True, help="Remove the old user that --keep-old kept.")
 @option(
+    "--unseen",
+    is_flag=True,
+    help="Let --finish remove it although some namespaces cannot be read.",
+)
+@option(
     "--grace",
     type=DURATION,
-    default=30.0,
+    default=600.0,
     metavar="DURATION",
-    help="Keep the old user this long after the last update.  [default: 30s]",
+    help="Keep the old user this long after the last update: longer than the longest pull takes."
+    "  [default: 10m]",
 )
 @option(
     "--wait",
@@ -80,7 +86,8 @@ if TYPE_CHECKING:
     default=300.0,
     bare="5m",
     metavar="[=DURATION]",
-    help="Wait this long for the registry to accept the new user.  [default: 5m]",
+    help="Wait this long for the registry to accept the new user, and to reject the old one."
+    "  [default: 5m]",
 )
 @change_options("adopt")
 @password_options
@@ -102,6 +109,7 @@ def rotate(
     reader: str | None,
     keep_old: bool,
     finish: bool,
+    unseen: bool,
     grace: float,
     wait: float,
     change: ChangeFlags,
@@ -112,34 +120,46 @@ def rotate(
     Rotate a user's password without a failed pull.
 
     Adds a new user beside the old one and waits until the registry accepts it. Then updates and
-    verifies every pull secret that has the old user. After a grace period it removes the old user.
-    An interrupted rotation continues when you run it again. Without namespaces it searches all of
-    them, except kube-* and openshift-*. With --auth-secret and -f it changes the file and uploads
-    it to the Secret.
+    verifies the pull secrets in the namespaces that have the old user with a password that works.
+    After a grace period, which must exceed the longest pull, it removes the old user, and waits
+    until the registry rejects it.
+
+    Without namespaces it updates all of them, except kube-* and openshift-*. It always looks in
+    all, and keeps the old user while a pull secret anywhere has it. A user who may not list all
+    secrets cannot remove the old user, except with --finish --unseen.
+
+    NAME also finds the user that has replaced NAME, so the same command can run every month. An
+    interrupted rotation continues when you run it again, and waits the whole grace period again.
+    With --auth-secret and -f it changes the file and uploads it to the Secret. It also updates the
+    old user's login in docker's config.
     """
-    from regctl.pullsecrets.inventory import find_pull_secrets
-    from regctl.workflows.rotation import InPlaceRotation, Rotation, UserRotation, next_username
+    from regctl.workflows.holders import survey
+    from regctl.workflows.rotation import InPlaceRotation, Rotation, UserRotation
     from regctl.workflows.rotation_steps import RotationSteps
 
     at_most_one({"--same-name": same_name, "--to": to})
     at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
+    if unseen and not finish:
+        raise InvalidInputError("--unseen needs --finish", hint="pass both")
     registry, password = app.named_registry(server, source="--server"), app.password(password_flags)
+    where = app.targets(targets).or_everywhere()
     steps = RotationSteps(
         _store(app, path, auth_secret, reader, adopt=change.adopt),
         app.cluster,
         registry,
-        find=lambda: find_pull_secrets(app.cluster, app.targets(targets).or_everywhere()),
+        find=lambda: survey(app.cluster, where),
         connect=lambda credential: app.registry_as(registry, credential),
+        login=app.docker_config,
+        warn=app.output.warning,
         adopt=change.adopt,
         grace=grace,
         timeout=wait,
         dry_run=change.dry_run is not None,
         sleep=lambda seconds: _sleep(app, seconds),
     )
-    rotation: Rotation = InPlaceRotation(steps, name, name)
+    rotation: Rotation = InPlaceRotation(steps, name)
     if not same_name:
-        new = to or next_username(name)
-        rotation = UserRotation(steps, name, new, keep_old=keep_old, finish=finish)
+        rotation = UserRotation(steps, name, to, keep_old, finish, unseen)
     _print_steps(app, rotation.run(password), dry_run=steps.dry_run)
 
 

@@ -1,0 +1,140 @@
+"""The entries of pull secrets that name a registry's user, and whether their passwords work."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from regctl import parallel
+from regctl.authfile import hashes
+from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.cluster.client import Cluster
+from regctl.cluster.namespaces import Targets
+from regctl.cluster.secret import Secret
+from regctl.credentials.credential import Credential
+from regctl.errors import NotPermittedError, RegctlError, UnreadableHashError
+from regctl.pullsecrets.content import credentials_for, serves
+from regctl.pullsecrets.inventory import list_pull_secrets
+from regctl.pullsecrets.update import obstacle
+from regctl.reference import Registry
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    The pull secrets of the cluster, and the *selected* namespaces, whose Secrets may be changed.
+
+    *unseen* is why pull secrets in other namespaces could not be read, or None.
+    """
+
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    selected: frozenset[str] = frozenset()
+    unseen: RegctlError | None = None
+
+
+def survey(cluster: Cluster, targets: Targets) -> Survey:
+    """
+    Read all pull secrets of the cluster, or those of *targets* if the user may not.
+
+    Raises the errors of `Targets.resolve`, and of a selected namespace that cannot be read.
+    """
+    spaces = targets.resolve(cluster)
+    unseen: RegctlError | None = None
+    try:
+        found = list_pull_secrets(cluster, None, everywhere=True)
+    except NotPermittedError as error:
+        unseen = error
+        found = list_pull_secrets(cluster, spaces, everywhere=False)
+    if found.errors:
+        raise found.errors[min(found.errors)]
+    selected = frozenset(space.name for space in spaces)
+    return Survey(tuple(item.secret for item in found.items), selected, unseen)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """
+    An entry of a pull secret, under *key*, that names a user of the registry.
+
+    *obstacle* is why it is not to be updated, or None. *selected* is whether its namespace is.
+    """
+
+    secret: Secret = field(repr=False)
+    key: str
+    credential: Credential
+    obstacle: RegctlError | None = None
+    selected: bool = True
+
+    @property
+    def subject(self) -> str:
+        """`team-a/secret/registry.foo.com`."""
+        return f"{self.secret.namespace}/secret/{self.secret.name}"
+
+    @property
+    def user(self) -> str:
+        """The user's name."""
+        return self.credential.username
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The user and the password."""
+        return self.credential.username, self.credential.password
+
+
+def holders_of(
+    names: Iterable[str], registry: Registry, seen: Survey, *, adopt: bool
+) -> Iterator[Holder]:
+    """Yield the entries for *registry* that name one of the users, whatever their passwords."""
+    wanted = set(names)
+    for secret in seen.secrets:
+        selected = secret.namespace in seen.selected
+        reason = obstacle(secret, adopt=adopt)
+        if not selected:
+            reason = RegctlError(
+                f"{secret.subject} is not in the selected namespaces",
+                hint=f"`-n {secret.namespace}` selects it",
+            )
+        for key, credential in credentials_for(secret, None).items():
+            if credential.username in wanted and serves(key, registry):
+                yield Holder(secret, key, credential, reason, selected)
+
+
+Proof = Literal["current", "previous"]
+_Login = tuple[str, str]
+
+
+@dataclass
+class PasswordProofs:
+    """
+    Which passwords open an auth file; each is verified once, since that is slow on purpose.
+
+    *accepts* asks the registry, for hashes that cannot be verified here.
+    """
+
+    accepts: Callable[[Credential], bool]
+    _verified: dict[tuple[str, str, str], bool] = field(default_factory=dict, repr=False)
+
+    def of(self, logins: Collection[_Login], users: HtpasswdFile) -> dict[_Login, Proof]:
+        """Return for each login that works, or worked before a rotation, by which hash it does."""
+        known = {name: (users.hashes(name), users.previous(name)) for name, _ in logins}
+        wanted = {
+            (name, password, hash_)
+            for name, password in logins
+            for hash_ in (*known[name][0], *known[name][1])
+        }
+        unknown = sorted(wanted - self._verified.keys())
+        for trial, works in parallel.run(lambda trial: self._verify(*trial), unknown):
+            if isinstance(works, bool):
+                self._verified[trial] = works
+        found: dict[_Login, Proof] = {}
+        for name, password in logins:
+            proofs: tuple[Proof, Proof] = ("previous", "current")
+            for proof, present in zip(proofs, reversed(known[name]), strict=True):
+                if any(self._verified[name, password, hash_] for hash_ in present):
+                    found[name, password] = proof
+        return found
+
+    def _verify(self, name: str, password: str, hash_: str) -> bool:
+        try:
+            return hashes.verify(password, hash_)
+        except UnreadableHashError:
+            return self.accepts(Credential(name, password))
