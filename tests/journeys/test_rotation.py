@@ -76,19 +76,19 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
 ) -> None:
     """Each rotation is killed at another line; a second run completes it."""
     auth = tmp_path / "auth"
-    auth.write_text(f"ci:{hashes.make('old', cost=4)}\n")
+    auth.write_text(f"nightly:{hashes.make('old', cost=4)}\n")
     registry = serve(docker_registry(tmp_path / "registry", auth_file=auth))
-    registry.push_image("team/app", "1.0", user=("ci", "old"))
+    registry.push_image("team/app", "1.0", user=("nightly", "old"))
     namespaces = [namespace, kubernetes.create_namespace(f"{namespace}-b")]
     regctl = [sys.executable, "-m", "regctl"]
     targets = ["--server", registry.host, "-n", ",".join(namespaces)]
     targets += ["--kubeconfig", str(kubernetes.kubeconfig)]
-    create = [*regctl, "secret", "create", "regcred", "--username", "ci", "--password-stdin"]
+    create = [*regctl, "secret", "create", "regcred", "--username", "nightly", "--password-stdin"]
     create += ["--plain-http"]
     subprocess.run([*create, *targets], input=b"old", check=True, capture_output=True)
     rotate = [*regctl, "rotate", "-f", str(auth), "--plain-http", "--grace", "0.5", *targets]
     pulls = Pulls(kubernetes, registry, namespace)
-    user, incomplete = "ci", 0
+    user, incomplete = "nightly", 0
     with pulls.all_the_time():
         for number, lines in enumerate(KILLED_AFTER, start=2):
             with subprocess.Popen([*rotate, user], stdout=subprocess.PIPE, text=True) as first:
@@ -101,7 +101,7 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
             # 1 says that the first run had updated all pull secrets already.
             finished = again.returncode == 1 and "no new password" in again.stderr
             assert finished or again.returncode == 0, again.stderr
-            user = f"ci-{number}"
+            user = f"nightly-{number}"
             assert [line.partition(":")[0] for line in auth.read_text().splitlines()] == [user]
     with capfd.disabled():
         sys.stdout.write(

@@ -110,7 +110,7 @@ def test_users_are_added_and_removed_in_the_store(tmp_path: Path) -> None:
     assert [line.name for line in store.read().lines()] == ["ci"]
 
 
-def test_the_old_user_is_shut_out_when_the_registry_rejects_its_password(tmp_path: Path) -> None:
+def test_a_removal_waits_until_the_registry_rejects_the_old_password(tmp_path: Path) -> None:
     auth = tmp_path / "auth"
 
     class Rejecting(Registries):

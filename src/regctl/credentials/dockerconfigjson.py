@@ -70,7 +70,7 @@ def replace_entries(
     kind: str, data: Mapping[str, bytes], credentials: Mapping[str, Credential], *, source: str
 ) -> dict[str, bytes]:
     """
-    Return a Secret's data with the entries of *credentials* replaced, and all else as it is.
+    Return a Secret's data with the entries of *credentials* replaced, and the rest as it is.
 
     Raises MalformedError if the kubelet cannot read the Secret, InvalidInputError for other text
     than UTF-8.

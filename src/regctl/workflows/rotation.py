@@ -49,7 +49,7 @@ def users_in_force(users: HtpasswdFile, name: str) -> list[str]:
     """
     Return *name* and those that follow it, as far as they are active, in order.
 
-    Raises LockedUserError if all of them are locked, UnknownUserError if there is none.
+    Raises LockedUserError if all of them are locked, UnknownUserError without any.
     """
     base, first = _base_and_number(name)
     found: dict[int, str] = {}
@@ -299,8 +299,8 @@ class UserRotation(Rotation):
         """
         Return the two users: of several in force the first and the last, else the next one.
 
-        Raises NotRotatedError for two numbered users of whom nothing says that one replaces the
-        other: they may belong to two people.
+        Raises NotRotatedError for two numbered users without a trace of a rotation: they may
+        belong to two people.
         """
         if self.to is not None:
             if not users.hashes(self.name) and users.hashes(self.to):

@@ -51,10 +51,10 @@ class RotationSteps:
     The steps, and what they read and change: users, pull secrets and the registry.
 
     With *dry_run* a step yields its results and does nothing else. *find* reads the pull secrets.
-    *connect* returns a client for a credential. *login* is docker's config, which may have the old
-    password; *warn* is told if it cannot be updated. *adopt* takes over Secrets that nobody
-    controls. *grace* is how long a kubelet may still use the password that it read before its
-    Secret changed. *grace* and *timeout* are seconds. Tests inject *sleep* and *clock*.
+    *connect* returns a client for a credential. *login* reads docker's config, which may have the
+    old password; *warn* gets a warning if it cannot be updated. *adopt* takes over Secrets that
+    nobody controls. *grace* is how long a kubelet may still use the password that it read before
+    its Secret changed. *grace* and *timeout* are seconds. Tests inject *sleep* and *clock*.
     """
 
     store: UserStore

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from regctl.credentials.credential import encode_auth
 from tests.cli import run, run_ok
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
-from tests.servers.kubernetes import ApiServer
+from tests.servers.kubernetes import ApiServer, api_server
 
 NAME = "regcred"
 OURS = {"app.kubernetes.io/managed-by": "regctl"}
@@ -66,6 +66,12 @@ class Site:
         return f"{namespace}/secret/{name}"
 
 
+@pytest.fixture(scope="module")
+def kubernetes(serve_module: Servers, tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
+    """Run a cluster without the pull secrets of other tests: a rotation looks everywhere."""
+    return serve_module(api_server(tmp_path_factory.mktemp("kubernetes")))
+
+
 @pytest.fixture
 def site(
     kubernetes: ApiServer,
@@ -73,7 +79,7 @@ def site(
     serve: Servers,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Site:
+) -> Iterator[Site]:
     monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
     auth = tmp_path / "auth"
     auth.write_text(f"# ours\nci:{hashes.make('old', cost=4)}\n")
@@ -84,7 +90,10 @@ def site(
     create += ["-n", ",".join(namespaces), "--no-verify"]
     for server in ("other.io", registry.host):
         run_ok(*create, "--server", server, "--merge", stdin="old")
-    return Site(kubernetes, registry, auth, namespaces)
+    yield Site(kubernetes, registry, auth, namespaces)
+    for one in kubernetes.get("/api/v1/secrets")["items"]:
+        path = f"/api/v1/namespaces/{one['metadata']['namespace']}/secrets"
+        kubernetes.request("DELETE", f"{path}/{one['metadata']['name']}")
 
 
 def test_a_new_user_replaces_the_old_one_everywhere(site: Site) -> None:
