@@ -35,6 +35,9 @@ RESULTS: Mapping[Action, Result] = {
     "refuse": "refused",
 }
 
+# The kinds that are no objects of the cluster.
+_OUTSIDE = frozenset({"user", "file", "image", "login"})
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -59,6 +62,11 @@ class Outcome:
         """`user/alice`, or `team-a/secret/registry.foo.com` in a namespace."""
         prefix = f"{self.namespace}/" if self.namespace else ""
         return f"{prefix}{self.kind}/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """What other commands take: the name alone of what is not in the cluster."""
+        return self.name if self.kind in _OUTSIDE else self.subject
 
 
 def result_of_error(error: RegctlError) -> Result:

@@ -59,6 +59,7 @@ class App:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     clock: "Callable[[], datetime] | None" = None
     connections: Connections = field(default_factory=Connections)
+    checking: bool = False
     _stdin_holds: str | None = None
 
     def __post_init__(self) -> None:

@@ -95,6 +95,6 @@ DIFFERENCES: "Listing[Outcome]" = Listing(
         Column("WOULD BE", lambda o: o.result, style=lambda _: "yellow"),
         Column("REASON", _reasons, text="; ".join),
     ],
-    name=lambda o: o.subject,
+    name=lambda o: o.reference,
     record=lambda o: outcome_record(o, "client") | {"differences": list(o.differences)},
 )

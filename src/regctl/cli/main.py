@@ -23,9 +23,22 @@ from regctl.cli.command import CommandGroup, LazyCommands, command_group
 from regctl.cli.errors import ClosedPipeError, StdoutError
 from regctl.cli.output import Format
 from regctl.cli.renamed import hint_for_old_name
-from regctl.errors import InvalidInputError, InvalidUserListError, MalformedError, RegctlError
+from regctl.errors import (
+    AccessError,
+    ClusterError,
+    FileAccessError,
+    InvalidInputError,
+    InvalidUserListError,
+    MalformedError,
+    PartlyDoneError,
+    RegctlError,
+    RegistryError,
+)
 
 INTERRUPTED = 130
+
+# With --check these mean that something could not be seen, and 1 means a difference.
+UNSEEN = (AccessError, ClusterError, FileAccessError, RegistryError)
 
 COMPLETE = "_REGCTL_COMPLETE"
 
@@ -168,6 +181,8 @@ def _report(app: App, error: RegctlError | click.ClickException) -> int:
         error.show()
         return error.exit_code
     failure = error if isinstance(error, RegctlError) else _usage_error(error)
+    if app.checking and isinstance(failure, UNSEEN):
+        failure = PartlyDoneError(failure.message, hint=failure.hint)
     if isinstance(failure, InvalidUserListError):
         for problem in failure.problems:
             app.output.error(MalformedError(problem))

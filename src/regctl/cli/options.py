@@ -146,6 +146,22 @@ class NamespacedName(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def split_reference(text: str, kind: str, targets: TargetFlags) -> tuple[str, TargetFlags]:
+    """
+    Return the name of an object and where it is, from NAME or NAMESPACE/KIND/NAME.
+
+    `-o name` prints the latter. Raises InvalidInputError if *targets* name other namespaces.
+    """
+    namespace, slash, name = text.partition(f"/{kind}/")
+    if not slash:
+        return text, targets
+    if targets not in (TargetFlags(), TargetFlags((namespace,))):
+        raise InvalidInputError(
+            f"{text} is in namespace {namespace}", hint=f"pass {name} to choose other namespaces"
+        )
+    return name, TargetFlags((namespace,))
+
+
 def at_most_one(flags: Mapping[str, object]) -> None:
     """Raise InvalidInputError if more than one of *flags* has a value: they exclude each other."""
     given = [flag for flag, value in flags.items() if value]

@@ -307,7 +307,7 @@ class Output:
                 if len(listed) > 1:
                     self.error(outcome.error)
             elif self.format == "name" and not to_stderr:
-                self.line(escape_controls(outcome.subject))
+                self.line(escape_controls(outcome.reference))
             elif not self.structured and not self.quiet:
                 self._outcome_line(outcome, dry_run, to_stderr=to_stderr)
         from regctl.outcome import failure_of
@@ -342,15 +342,13 @@ class Output:
         List what `--check` found to differ.
 
         Raises DifferenceError if anything differs, else PartlyDoneError if something could not be
-        compared, or the error of the only object.
+        compared.
         """
         from regctl.cli.listings import DIFFERENCES
 
         found = [o for o in outcomes if o.result not in {"unchanged", "skipped"}]
         self.listing(found, DIFFERENCES)
         failed = [outcome.error for outcome in found if outcome.result == "failed"]
-        if len(failed) == len(outcomes) == 1 and failed[0] is not None:
-            raise failed[0]
         for error in failed:
             if error is not None:
                 self.error(error)

@@ -146,6 +146,11 @@ def change_options(*flags: str, server: bool = False) -> Decorator:
     return option_group("change", ChangeFlags, dry_run, *(_CHANGE_FLAGS[flag] for flag in flags))
 
 
+def _set_checking(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    ctx.ensure_object(App).checking = value
+    return value
+
+
 _DRY_RUN = option(
     "--dry-run", "dry_run", flag_value="client", help="Print what would be done, without doing it."
 )
@@ -159,7 +164,10 @@ _SERVER_DRY_RUN = option(
 )
 _CHANGE_FLAGS: dict[str, Decorator] = {
     "check": option(
-        "--check", is_flag=True, help="Show the differences, change nothing, exit with 1 if any."
+        "--check",
+        is_flag=True,
+        callback=_set_checking,
+        help="Show the differences, change nothing, exit with 1 if any.",
     ),
     "yes": option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
     "adopt": option(

@@ -130,8 +130,8 @@ def test_several_repositories_at_once(upstream: DockerRegistry, aged: str) -> No
     result = run("prune", aged, other, "--older-than", "52w", "--yes", "-o", "name")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split() == [
-        *(f"image/{aged}:{tag}" for tag in ("1", "lts", "2", "3")),
-        f"image/{other}:1",
+        *(f"{aged}:{tag}" for tag in ("1", "lts", "2", "3")),
+        f"{other}:1",
     ]
     assert tags(aged) == []
 

@@ -7,7 +7,7 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import installed_registries
-from regctl.cli.options import ChangeFlags
+from regctl.cli.options import ChangeFlags, TargetFlags, split_reference
 from regctl.cli.params import change_options, cluster_options, namespace_option, output_option
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def delete(
     """
     from regctl.provisioning import remove
 
-    space = namespace or app.cluster.context_namespace
+    given = TargetFlags() if namespace is None else TargetFlags((namespace,))
+    name, targets = split_reference(name, "registry", given)
+    space = next(iter(targets.namespace), None) or app.cluster.context_namespace
     plan = remove.prepare(app.cluster, space, name, with_data=with_data, adopt=change.adopt)
     question = None if plan.refused else _question(plan, f"registry {name} in namespace {space}")
     app.carry_out(

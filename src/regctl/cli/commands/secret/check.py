@@ -7,7 +7,7 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.listings import Column, Listing
-from regctl.cli.options import TargetFlags
+from regctl.cli.options import TargetFlags, split_reference
 from regctl.cli.params import (
     cluster_options,
     output_option,
@@ -64,6 +64,8 @@ def check(app: App, *, name: str | None, offline: bool, targets: TargetFlags) ->
     from regctl.pullsecrets.check import check as check_pull_secrets
     from regctl.pullsecrets.inventory import find_pull_secrets
 
+    if name is not None:
+        name, targets = split_reference(name, "secret", targets)
     found = find_pull_secrets(app.cluster, app.targets(targets), name)
     if found.accounts is None:
         app.output.warning("cannot list service accounts: one may list a Secret that is missing")

@@ -6,7 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
-from regctl.cli.options import ChangeFlags, TargetFlags
+from regctl.cli.options import ChangeFlags, TargetFlags, split_reference
 from regctl.cli.params import (
     change_options,
     cluster_options,
@@ -42,6 +42,7 @@ def delete(app: App, *, name: str, targets: TargetFlags, change: ChangeFlags) ->
     from regctl.cluster.resource import check_object_name
     from regctl.pullsecrets import inventory
 
+    name, targets = split_reference(name, "secret", targets)
     check_object_name(name, "Secret")
     found = inventory.find_pull_secrets(app.cluster, app.targets(targets), name)
     if not found.items and not found.errors:

@@ -8,7 +8,7 @@ from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.humanize import age
 from regctl.cli.listings import Column, Listing
-from regctl.cli.options import TargetFlags
+from regctl.cli.options import TargetFlags, split_reference
 from regctl.cli.params import cluster_options, output_option, target_options, workers_option
 from regctl.cli.rendering import as_text
 
@@ -72,6 +72,8 @@ def list_(app: App, *, name: str | None, server: str | None, targets: TargetFlag
     from regctl.pullsecrets.inventory import find_pull_secrets
     from regctl.pullsecrets.plan import registry_key
 
+    if name is not None:
+        name, targets = split_reference(name, "secret", targets)
     found = find_pull_secrets(app.cluster, app.targets(targets), name)
     if server is not None:
         found = found.for_registry(registry_key(server))
