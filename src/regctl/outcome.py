@@ -21,7 +21,9 @@ from regctl.errors import (
 
 DryRun = Literal["client", "server"]
 Action = Literal["create", "update", "replace", "delete", "keep", "skip", "unchanged", "refuse"]
-Result = Literal["created", "configured", "unchanged", "deleted", "skipped", "refused", "failed"]
+Result = Literal[
+    "created", "configured", "unchanged", "deleted", "accepted", "skipped", "refused", "failed"
+]
 
 # The result of an action that succeeds, in kubectl's words.
 RESULTS: Mapping[Action, Result] = {

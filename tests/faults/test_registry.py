@@ -503,7 +503,7 @@ def test_a_registry_that_ignores_last_is_read_from_the_beginning(serve: Servers)
 
 def test_control_characters_in_an_error_are_escaped(serve: Servers) -> None:
     answer = Answer.of(
-        {"errors": [{"code": "X", "message": "\x1b]0;owned\x07 red\n\x1b[31m"}]}, 500
+        {"errors": [{"code": "X", "message": "\x1b]0;owned\x07 red\n\x1b[31m"}]}, 418
     )
     host = serve(standin_registry(StandinRegistry(script=lambda _request: answer))).host
     result = run("catalog", host, "--plain-http")

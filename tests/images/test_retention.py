@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta, timezone
 
+from regctl.errors import RegistryError
 from regctl.images.manifests import Configuration, Descriptor, ImageManifest
 from regctl.images.reader import Image, TaggedImage, Variant
-from regctl.images.retention import RetentionRules, TagDecision, decide, digests_to_delete
+from regctl.images.retention import RetentionRules, TagDecision, decide
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
 DAY = 86400.0
@@ -91,11 +92,34 @@ def test_one_image_with_several_tags_counts_once() -> None:
     assert deleted_tags(images, RetentionRules(keep_last=2)) == {"1"}
 
 
-def test_a_digest_that_another_tag_was_given_since_is_kept() -> None:
-    decisions = decisions_on(dict(FIVE), RetentionRules(keep_last=3))
-    before = {tag: f"sha256:{tag}" for tag in FIVE}
-    assert digests_to_delete(decisions, before) == {"sha256:40": ("40",), "sha256:50": ("50",)}
-    assert digests_to_delete(decisions, before | {"new": "sha256:40"}) == {"sha256:50": ("50",)}
-    assert digests_to_delete(decisions, before | {"50": "sha256:1"}) == {"sha256:40": ("40",)}
-    del before["40"]
-    assert digests_to_delete(decisions, before) == {"sha256:50": ("50",)}
+def test_what_a_kept_tag_needs_is_kept() -> None:
+    needs = frozenset({"sha256:index", "sha256:attestation", "sha256:subject"})
+    kept = TaggedImage("all", image("sha256:index", 90), needs=needs)
+    others = [
+        TaggedImage(name, image(f"sha256:{name}", 90))
+        for name in ("attestation", "subject", "other")
+    ]
+    rules = RetentionRules(keep=("all",), older_than=1 * DAY)
+    assert {one.tagged.tag: one.keep_reason for one in decide([kept, *others], rules, now=NOW)} == {
+        "all": "kept by --keep all",
+        "attestation": "kept because tag all needs it",
+        "subject": "kept because tag all needs it",
+        "other": None,
+    }
+
+
+def test_everything_is_kept_if_it_is_unknown_what_a_kept_tag_needs() -> None:
+    blind = TaggedImage("all", image("sha256:index", 1), unseen=RegistryError("cannot get it"))
+    old = TaggedImage("old", image("sha256:old", 90))
+    rules = RetentionRules(older_than=30 * DAY)
+    assert [one.keep_reason for one in decide([blind, old], rules, now=NOW)] == [
+        "kept by --older-than: built 2026-11-23",
+        "kept because it is unknown what tag all needs",
+    ]
+    old_blind = TaggedImage("all", image("sha256:index", 90), unseen=blind.unseen)
+    assert [one.keep_reason for one in decide([old_blind, old], rules, now=NOW)] == [None, None]
+
+
+def test_without_a_rule_nothing_is_selected() -> None:
+    assert deleted_tags(dict(FIVE), RetentionRules()) == set()
+    assert deleted_tags(dict(FIVE), RetentionRules(keep=("4*",))) == set()

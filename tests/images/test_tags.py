@@ -1,14 +1,26 @@
 """Tags are added and deleted without uploading an image; a dry run changes nothing."""
 
+import itertools
+import json
+
 import pytest
 
-from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, NotInRegistryError
+from regctl.errors import (
+    DeletionByDigestOnlyError,
+    DeletionRefusedError,
+    NotInRegistryError,
+    PartlyDoneError,
+    RegistryError,
+)
 from regctl.images.tags import plan_deletion, tag_digests, tag_image
 from regctl.reference import ImageReference
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
+from regctl.retry import Backoff
 from tests.conftest import Servers
+from tests.saved_images import OCI_INDEX
 from tests.servers.standin_registry import (
+    MANIFEST_TYPE,
     Answer,
     Manifest,
     Request,
@@ -35,7 +47,15 @@ class Writable(StandinRegistry):
             return Answer(201)
         if ":" not in reference and not self.by_tag:
             return Answer.of({"errors": [{"code": "DIGEST_INVALID"}]}, 400)
+        named = self.manifests["team/app"].items()
+        self.remove(*[r for r, one in named if reference in {r, one.digest}])
         return Answer(202)
+
+    def remove(self, *references: str) -> None:
+        """Remove tags and digests."""
+        for reference in references:
+            self.manifests["team/app"].pop(reference, None)
+        self.tags["team/app"] = [t for t in self.tags["team/app"] if t not in references]
 
 
 @pytest.fixture
@@ -97,14 +117,15 @@ def test_an_image_that_does_not_exist_gets_no_tag(
     assert not registry.written
 
 
-def test_the_only_tag_of_an_image_is_deleted_with_its_digest(
+def test_the_only_tag_of_an_image_is_deleted_alone(
     registry: Writable, client: RegistryClient
 ) -> None:
+    registry.by_tag = True
     deletion = plan_deletion(client, image(registry, ":2.0"))
-    assert (deletion.reference, deletion.tags) == (digest_of(registry, "2.0"), ("2.0",))
+    assert (deletion.reference, deletion.tags) == ("2.0", ("2.0",))
     assert not registry.written, "a plan changes nothing"
     deletion.run()
-    assert registry.written == [("DELETE", digest_of(registry, "2.0"))]
+    assert registry.written == [("DELETE", "2.0")]
 
 
 def test_one_of_several_tags_is_deleted_alone(registry: Writable, client: RegistryClient) -> None:
@@ -116,14 +137,71 @@ def test_one_of_several_tags_is_deleted_alone(registry: Writable, client: Regist
     assert outcome.subject == f"image/{registry.host}/team/app:1.0"
 
 
-def test_tags_that_would_be_deleted_too_are_named(
+def test_a_registry_that_deletes_no_single_tag_deletes_nothing(
     registry: Writable, client: RegistryClient
 ) -> None:
     deletion = plan_deletion(client, image(registry, ":1.0"))
-    with pytest.raises(DeletionByDigestOnlyError, match="which also deletes stable") as caught:
+    with pytest.raises(DeletionByDigestOnlyError):
         deletion.run()
-    assert caught.value.hint == "pass --all-tags to delete all of them"
     assert registry.written == [("DELETE", "1.0")], "nothing is deleted by its digest"
+
+
+def put_index(registry: StandinRegistry, tag: str, digest: str, **more: object) -> str:
+    entry = {"mediaType": MANIFEST_TYPE, "digest": digest, "size": 1} | more
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+    return registry.put_manifest("team/app", tag, Manifest(body, OCI_INDEX))
+
+
+def test_a_digest_that_an_index_needs_is_refused(
+    registry: Writable, client: RegistryClient
+) -> None:
+    digest = digest_of(registry, "1.0")
+    index = put_index(registry, "inner", digest)
+    put_index(registry, "all", index, mediaType=OCI_INDEX)
+    for reference in (f"@{digest}", f"@{index}"):
+        with pytest.raises(DeletionRefusedError, match=r"team/app:all.* needs it$") as caught:
+            plan_deletion(client, image(registry, reference))
+        assert "--force" in (caught.value.hint or "")
+    assert plan_deletion(client, image(registry, f"@{digest}"), force=True).reference == digest
+    assert plan_deletion(client, image(registry, ":1.0")).reference == "1.0"
+
+
+def test_a_digest_is_refused_if_an_index_cannot_be_read(
+    registry: Writable, client: RegistryClient
+) -> None:
+    digest = digest_of(registry, "1.0")
+    registry.put_manifest("team/app", "all", Manifest(b'{"manifests": 1}', OCI_INDEX))
+    with pytest.raises(PartlyDoneError, match="cannot tell whether an index needs"):
+        plan_deletion(client, image(registry, f"@{digest}"))
+    assert plan_deletion(client, image(registry, f"@{digest}"), force=True).reference == digest
+
+
+@pytest.mark.parametrize("reference", [":1.0", "@DIGEST"])
+@pytest.mark.parametrize("looks", [1, 99])
+def test_a_registry_may_delete_later_or_never(
+    registry: Writable,
+    client: RegistryClient,
+    monkeypatch: pytest.MonkeyPatch,
+    reference: str,
+    looks: int,
+) -> None:
+    """Pulp deletes some seconds after its response; go-containerregistry keeps the tags."""
+    monkeypatch.setattr("regctl.images.tags.LOOKS", Backoff(tries=4, base=0.0))
+    named = image(registry, reference.replace("DIGEST", digest_of(registry, "1.0")))
+    deletion = plan_deletion(client, named)
+    seen = itertools.count()
+
+    def script(request: Request) -> Answer | None:
+        if request.method == "HEAD" and next(seen) >= looks * len(deletion.tags):
+            registry.remove(*deletion.tags)
+        return Answer(202) if request.method == "DELETE" else None
+
+    registry.script = script
+    if looks == 1:
+        assert {outcome.result for outcome in deletion.run()} == {"accepted"}
+    else:
+        with pytest.raises(RegistryError, match="it is still there"):
+            deletion.run()
 
 
 @pytest.mark.parametrize("by_digest", [False, True])

@@ -13,7 +13,7 @@ BLOB = "/v2/a/blobs/sha256:0"
         (Request("GET", BLOB, "x"), 503, True),
         (Request("HEAD", BLOB, "x"), 502, True),
         (Request("GET", BLOB, "x"), 429, True),
-        (Request("GET", BLOB, "x"), 500, False),
+        (Request("GET", BLOB, "x"), 500, True),
         (Request("GET", BLOB, "x"), 404, False),
         (Request("POST", BLOB, "x"), 503, False),
         (Request("PUT", BLOB, "x"), 429, True),

@@ -82,7 +82,7 @@ def parse_repository(app: App, text: str, *, command: str) -> "ImageReference":
 def note_garbage_collection(app: App, outcomes: "Sequence[Outcome]", change: ChangeFlags) -> None:
     """Say after a deletion that the registry's disk is not free yet."""
     carried_out = change.dry_run is None and not change.check
-    if carried_out and any(outcome.result == "deleted" for outcome in outcomes):
+    if carried_out and any(outcome.result in {"deleted", "accepted"} for outcome in outcomes):
         app.output.note("the registry's garbage collection frees the disk")
 
 

@@ -37,6 +37,7 @@ _RESULT_STYLES = {
     "created": "green",
     "configured": "green",
     "deleted": "yellow",
+    "accepted": "yellow",
     "skipped": "yellow",
     "refused": "red",
     "failed": "red",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from regctl.errors import (
     InvalidInputError,
@@ -114,6 +114,13 @@ class Index:
         return tuple(one for one in self.manifests if one.platform != unknown)
 
 
+class References(NamedTuple):
+    """The manifests that a manifest refers to: those of an index, and its *subject*."""
+
+    manifests: tuple[Descriptor, ...] = ()
+    subject: Descriptor | None = None
+
+
 @dataclass(frozen=True)
 class Configuration:
     """The configuration of an image; *diff_ids* are the digests of its uncompressed layers."""
@@ -148,6 +155,21 @@ def parse_manifest(body: bytes, media_type: str, source: str) -> ImageManifest |
         return ImageManifest(kind, config, _descriptors(document, "layers", source), artifact_type)
     reason = f"unsupported media type {kind!r}" if kind else "it has no media type"
     raise UnknownManifestError(f"cannot read {source}: {reason}")
+
+
+def parse_references(body: bytes, media_type: str, source: str) -> References:
+    """
+    Return the manifests that a manifest of any type refers to.
+
+    Raises MalformedError if they cannot be read; *source* names the manifest.
+    """
+    document = parse_json_object(body, source=source)
+    is_index = media_type in INDEX_TYPES or document.get("manifests") is not None
+    subject = document.get("subject")
+    return References(
+        _descriptors(document, "manifests", source) if is_index else (),
+        None if subject is None else _descriptor(subject, source),
+    )
 
 
 def parse_configuration(body: bytes, source: str) -> Configuration:

@@ -1,12 +1,13 @@
 """Delete old images from a repository, as the retention rules decide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regctl import parallel
-from regctl.errors import NotInRegistryError, RegctlError
-from regctl.images.retention import TagDecision, build_date, digests_to_delete
-from regctl.images.tags import tag_digests
+from regctl.errors import NotInRegistryError, PartlyDoneError, RegctlError
+from regctl.images.reader import ImageReader
+from regctl.images.retention import TagDecision, build_date
+from regctl.images.tags import LOOKS, is_deleted, tag_digests, wait_until_deleted
 from regctl.outcome import Outcome, Result
 from regctl.reference import ImageReference
 from regctl.registry.client import RegistryClient
@@ -30,29 +31,77 @@ class PrunePlan:
         """
         Delete the images, and yield the outcomes of the tags: first the kept ones, then by digest.
 
-        The digests of all tags are read again before: somebody may have pushed an image or moved
-        a tag since the decision.
+        All tags are read again before each deletion: somebody may have pushed an image or moved a
+        tag since the decision. If they cannot be read, nothing more is deleted.
         """
         yield [self._kept(one) for one in self.decisions if one.keep_reason is not None]
-        deletions = self.deletions
         if dry_run:
-            yield [self._outcome(one, "deleted") for one in deletions.values()]
-        elif deletions:
-            name = self.repository.repository
-            current = tag_digests(self.client, name, self.client.tags(name), workers=self.workers)
-            for digest, tags in digests_to_delete(self.decisions, current).items():
-                result: Result = "deleted"
-                error = None
-                try:
-                    self.client.delete_manifest(name, digest)
-                except RegctlError as failure:
-                    result, error = "failed", failure
-                yield [self._outcome(deletions.pop(tag), result, error=error) for tag in tags]
-            changed = "its tags have changed since"
-            yield [self._outcome(one, "skipped", note=changed) for one in deletions.values()]
+            yield [self._outcome(one, "deleted") for one in self.deletions.values()]
+        else:
+            yield from self._delete()
+
+    def _delete(self) -> Iterator[list[Outcome]]:
+        look = _Look(self)
+        accepted: dict[str, list[TagDecision]] = {}
+        changed = "its tags have changed since"
+        unseen: RegctlError | None = None
+        for digest, decisions in _by_digest(self.deletions.values()).items():
+            there: list[TagDecision] = []
+            try:
+                if unseen is None:
+                    tags = look.deletable_tags(digest)
+                    there = [one for one in decisions if one.tagged.tag in tags]
+            except RegctlError as error:
+                attempt = (
+                    f"nothing more is deleted from {self.repository}: cannot read its tags again"
+                )
+                unseen = PartlyDoneError(f"{attempt}: {error.message}", hint=error.hint)
+            if unseen is not None:
+                yield [self._outcome(one, "failed", error=unseen) for one in decisions]
+                continue
+            yield [self._outcome(o, "skipped", note=changed) for o in decisions if o not in there]
+            if not there:
+                look.keep(digest)
+            elif not (outcomes := self._delete_digest(digest, there)):
+                accepted[digest] = there
+            else:
+                if outcomes[0].error is not None:
+                    look.keep(digest)
+                yield outcomes
+        yield from self._wait(accepted)
+
+    def _delete_digest(self, digest: str, decisions: list[TagDecision]) -> list[Outcome]:
+        """Delete a digest; return the outcomes, or none if the registry deletes it later."""
+        name = self.repository.repository
+        try:
+            self.client.delete_manifest(name, digest)
+            if not is_deleted(self.client, name, digest, _tags(decisions)):
+                return []
+        except RegctlError as error:
+            return [self._outcome(one, "failed", error=error) for one in decisions]
+        return [self._outcome(one, "deleted") for one in decisions]
+
+    def _wait(self, accepted: dict[str, list[TagDecision]]) -> Iterator[list[Outcome]]:
+        """Wait for the deletions that the registry carries out later."""
+        name, pauses = self.repository.repository, LOOKS.pauses()
+        for digest, decisions in accepted.items():
+            result: Result = "accepted"
+            error = None
+            try:
+                wait_until_deleted(self.client, name, digest, _tags(decisions), pauses)
+            except RegctlError as failure:
+                result, error = "failed", failure
+            yield [self._outcome(one, result, error=error) for one in decisions]
 
     def _kept(self, decision: TagDecision) -> Outcome:
-        error, reason = decision.tagged.error, decision.keep_reason
+        tagged, reason = decision.tagged, decision.keep_reason
+        error = tagged.error
+        if tagged.unseen is not None:
+            error = PartlyDoneError(
+                f"nothing is deleted from {self.repository}: cannot read what tag {tagged.tag} "
+                f"needs: {tagged.unseen.message}",
+                hint=tagged.unseen.hint,
+            )
         # A tag that was deleted since it was listed is no failure.
         if error is None or isinstance(error, NotInRegistryError):
             return self._outcome(decision, "unchanged", note=reason)
@@ -82,3 +131,51 @@ class PrunePlan:
             differences=("no rule keeps it",) if decision.keep_reason is None else (),
             details=details,
         )
+
+
+class _Look:
+    """The tags of a repository as they are now, and what they need."""
+
+    def __init__(self, plan: PrunePlan) -> None:
+        self._plan, self._reader = plan, ImageReader(plan.client)
+        digests = _by_digest(plan.deletions.values())
+        self._planned = {tag: digest for digest, some in digests.items() for tag in _tags(some)}
+        # What a digest refers to does not change.
+        images = (one.tagged for one in plan.decisions if one.tagged.unseen is None)
+        self._needs = {one.image.digest: one.needs for one in images if one.image is not None}
+
+    def keep(self, digest: str) -> None:
+        """Count a digest as kept: it was not deleted, so it needs what it refers to."""
+        self._planned = {tag: one for tag, one in self._planned.items() if one != digest}
+
+    def deletable_tags(self, digest: str) -> frozenset[str]:
+        """
+        Read the tags; return those of *digest*, or none if another tag needs it now.
+
+        Raises what RegistryClient raises, and MalformedError.
+        """
+        client, name = self._plan.client, self._plan.repository.repository
+        current = tag_digests(client, name, client.tags(name), workers=self._plan.workers)
+        for tag, found in current.items():
+            if self._planned.get(tag) != found and digest in self._needed_by(found):
+                return frozenset()
+        return frozenset(tag for tag, found in current.items() if found == digest)
+
+    def _needed_by(self, digest: str) -> frozenset[str]:
+        if digest not in self._needs:
+            name = self._plan.repository.repository
+            self._needs[digest] = self._reader.needs(name, digest)
+        return self._needs[digest] | {digest}
+
+
+def _by_digest(decisions: Iterable[TagDecision]) -> dict[str, list[TagDecision]]:
+    """Return the decisions by digest, an index before what it refers to."""
+    found: dict[str, list[TagDecision]] = {}
+    for one in sorted(decisions, key=lambda one: len(one.tagged.needs), reverse=True):
+        if one.tagged.image is not None:
+            found.setdefault(one.tagged.image.digest, []).append(one)
+    return found
+
+
+def _tags(decisions: Iterable[TagDecision]) -> list[str]:
+    return [one.tagged.tag for one in decisions]

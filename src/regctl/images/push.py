@@ -26,10 +26,10 @@ from regctl.images.files import PIECE_BYTES
 from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.registry.client import RegistryClient
-from regctl.registry.request import Request
+from regctl.registry.request import BUSY, Request
 from regctl.registry.response import Response
 from regctl.registry.urls import resolve_location
-from regctl.retry import UNAVAILABLE, Backoff
+from regctl.retry import Backoff
 
 BlobResult = Literal["uploaded", "mounted", "unchanged"]
 OnProgress = Callable[[int], object]
@@ -44,8 +44,6 @@ _CHUNK_SIZES = (64 * _MIB, 16 * _MIB, 4 * _MIB, _MIB, _MIB // 4)
 _CHUNK_SIZE_AFTER_LOSS = 16 * _MIB
 # The registry no longer accepts the upload as it is: BLOB_UPLOAD_INVALID and others.
 _LOST_UPLOAD_CODES = ("_UPLOAD_", "DIGEST_INVALID", "SIZE_INVALID")
-# The client itself repeats the requests that were not processed.
-_BUSY_STATUSES = UNAVAILABLE | {HTTPStatus.INTERNAL_SERVER_ERROR}
 _RECEIVED = frozenset({HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 _BACKOFF = Backoff(tries=12, base=0.2, cap=10.0)
 
@@ -374,7 +372,7 @@ class _BlobUpload:
             and any(mark in code for code in reply.codes for mark in _LOST_UPLOAD_CODES)
         ):
             raise _UploadLostError(error.message, hint=error.hint)
-        if reply.status in _BUSY_STATUSES:
+        if reply.status in BUSY:
             raise RegistryUnreachableError(error.message)
         raise error
 

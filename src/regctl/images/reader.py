@@ -15,16 +15,19 @@ from regctl import parallel
 from regctl.errors import MalformedError, NotInRegistryError, RegctlError
 from regctl.images.manifests import (
     CONFIG_TYPES,
+    MANIFEST_TYPES,
     Configuration,
     Descriptor,
     ImageManifest,
     Index,
     Platform,
+    References,
     missing_platform,
     parse_configuration,
     parse_manifest,
+    parse_references,
 )
-from regctl.registry.client import RegistryClient
+from regctl.registry.client import Manifest, RegistryClient
 
 R = TypeVar("R")
 
@@ -80,11 +83,18 @@ class Image:
 
 @dataclass(frozen=True)
 class TaggedImage:
-    """A tag with its *image*, or with the *error* that reading it gave."""
+    """
+    A tag with its *image*, or with the *error* that reading it gave.
+
+    *needs* are the digests of all manifests that it refers to, directly or not. They are read only
+    if asked for; *unseen* is why they are incomplete.
+    """
 
     tag: str
     image: Image | None = None
     error: RegctlError | None = None
+    needs: frozenset[str] = frozenset()
+    unseen: RegctlError | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class ImageReader:
         self._client = client
         self._variants: dict[str, Variant] = {}
         self._configurations: dict[str, Configuration] = {}
+        self._references: dict[str, References] = {}
 
     def image(self, repository: str, reference: str, *, platform: Platform | None = None) -> Image:
         """
@@ -142,7 +153,7 @@ class ImageReader:
         UnknownManifestError, and what RegistryClient raises.
         """
         name = f"{self._client.registry}/{repository}{'@' if ':' in reference else ':'}{reference}"
-        found = self._client.manifest(repository, reference)
+        found = self._manifest(repository, reference)
         parsed = parse_manifest(found.body, found.media_type, f"the manifest of {name}")
         if isinstance(parsed, Index):
             variants = tuple(self._child(repository, child) for child in parsed.images)
@@ -155,10 +166,61 @@ class ImageReader:
             variants = fitting
         return Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
 
+    def needs(self, repository: str, reference: str, *, subjects: bool = True) -> frozenset[str]:
+        """
+        Return the digests of all manifests that *reference* needs, its own included.
+
+        These are platforms, attestations and nested indexes, and with *subjects* what they are
+        about. An image in an index counts even if it cannot be read. Raises what RegistryClient
+        raises, and MalformedError, for *reference* itself and for an index.
+        """
+        digest = reference if ":" in reference else self._manifest(repository, reference).digest
+        found: set[str] = set()
+        waiting = [Descriptor(digest, 0, "")]
+        while waiting:
+            one = waiting.pop()
+            if one.digest in found:
+                continue
+            found.add(one.digest)
+            if one.media_type in MANIFEST_TYPES and not subjects:
+                continue
+            try:
+                manifests, subject = self._refers_to(repository, one.digest)
+            except RegctlError:
+                if one.media_type not in MANIFEST_TYPES:
+                    raise
+                continue
+            waiting += manifests
+            if subject is not None and subjects and self._exists(repository, subject.digest):
+                waiting.append(subject)
+        return frozenset(found)
+
+    def _exists(self, repository: str, digest: str) -> bool:
+        """Return whether a subject exists: a signature may outlive its image."""
+        try:
+            self._refers_to(repository, digest)
+        except NotInRegistryError:
+            return False
+        except RegctlError:
+            return True
+        return True
+
+    def _refers_to(self, repository: str, digest: str) -> References:
+        if digest not in self._references:
+            self._manifest(repository, digest)
+        return self._references[digest]
+
+    def _manifest(self, repository: str, reference: str) -> Manifest:
+        """Return a manifest, and remember what it refers to."""
+        found = self._client.manifest(repository, reference)
+        source = f"the manifest {found.digest} of {self._client.registry}/{repository}"
+        self._references[found.digest] = parse_references(found.body, found.media_type, source)
+        return found
+
     def _child(self, repository: str, child: Descriptor) -> Variant:
         variant = self._variants.get(child.digest)
         if variant is None:
-            found = self._client.manifest(repository, child.digest)
+            found = self._manifest(repository, child.digest)
             source = f"the manifest {child.digest} of {self._client.registry}/{repository}"
             parsed = parse_manifest(found.body, found.media_type, source)
             if isinstance(parsed, Index):
@@ -218,11 +280,36 @@ def read_tags(
     repository: str,
     tags: Sequence[str],
     *,
+    needs: bool = False,
     workers: int = parallel.DEFAULT_WORKERS,
 ) -> Iterator[TaggedImage]:
-    """Yield each of *tags* with its image, or with the error that reading it gave, in order."""
+    """
+    Yield each of *tags* with its image, or with the error that reading it gave, in order.
+
+    With *needs* also what each tag needs.
+    """
     reader = ImageReader(client)
-    return _in_order(lambda tag: _read_tag(reader, repository, tag), tags, workers)
+
+    def read(tag: str) -> TaggedImage:
+        found = _read_tag(reader, repository, tag)
+        return _with_needs(client, reader, repository, found) if needs else found
+
+    return _in_order(read, tags, workers)
+
+
+def _with_needs(
+    client: RegistryClient, reader: ImageReader, repository: str, found: TaggedImage
+) -> TaggedImage:
+    reference = found.image.digest if found.image is not None else found.tag
+    try:
+        return replace(found, needs=reader.needs(repository, reference))
+    except NotInRegistryError as error:
+        # A tag that was deleted since it was listed needs nothing.
+        if found.tag not in client.tags(repository):
+            return found
+        return replace(found, unseen=error)
+    except RegctlError as error:
+        return replace(found, unseen=error)
 
 
 def _read_tag(reader: ImageReader, repository: str, tag: str) -> TaggedImage:

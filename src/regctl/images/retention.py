@@ -4,7 +4,7 @@ Decide which images of a repository to delete, by the rules of `image prune`. Se
 A rule that keeps an image always wins. An image that cannot be read or has no date is kept.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +29,11 @@ class RetentionRules(NamedTuple):
     keep: tuple[str, ...] = ()
     older_than: float | None = None
 
+    @property
+    def select_images(self) -> bool:
+        """Whether a rule selects images to delete; without one everything is kept."""
+        return self.keep_last is not None or self.older_than is not None
+
 
 class TagDecision(NamedTuple):
     """What to do with a tag: keep it for *keep_reason*, in words, or delete it if that is None."""
@@ -41,45 +46,33 @@ def decide(
     images: "Sequence[TaggedImage]", rules: RetentionRules, *, now: "datetime"
 ) -> tuple[TagDecision, ...]:
     """
-    Return what to do with each tag; *images* are all tags of a repository.
+    Return what to do with each tag; *images* are all tags of a repository, with what they need.
 
-    If a kept tag refers to a digest, directly or as part of an index, all tags of that digest are
-    kept: a deletion would delete the kept tag too.
+    If a kept tag needs a digest, all tags of that digest are kept: a deletion would delete what
+    the kept tag needs. If it is unknown what a kept tag needs, everything is kept.
     """
     newest = _newest(images, rules.keep_last)
     reasons = {one.tag: _keep_reason(one, rules, newest, now) for one in images}
-    needed_by: dict[str, str] = {}
-    for one in images:
-        if one.image is not None and reasons[one.tag] is not None:
-            for digest in (one.image.digest, *(variant.digest for variant in one.image.variants)):
-                needed_by.setdefault(digest, one.tag)
+    if not rules.select_images:
+        default = "kept because no rule selects it"
+        reasons = {tag: reason or default for tag, reason in reasons.items()}
+    kept = [one for one in images if reasons[one.tag] is not None]
+    needed_by = {digest: one.tag for one in reversed(kept) for digest in _needs(one)}
+    unseen = next((one.tag for one in kept if one.unseen is not None), None)
 
     for one in images:
-        if reasons[one.tag] is None and one.image is not None and one.image.digest in needed_by:
-            reasons[one.tag] = f"kept because tag {needed_by[one.image.digest]} needs it"
+        if reasons[one.tag] is None and one.image is not None:
+            if one.image.digest in needed_by:
+                reasons[one.tag] = f"kept because tag {needed_by[one.image.digest]} needs it"
+            elif unseen is not None:
+                reasons[one.tag] = f"kept because it is unknown what tag {unseen} needs"
     return tuple(TagDecision(one, reasons[one.tag]) for one in images)
 
 
-def digests_to_delete(
-    decisions: Sequence[TagDecision], current: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """
-    Return the digests to delete, each with its tags.
-
-    *current* has the digest that each tag of the repository refers to now. A digest that another
-    tag has been given since the decision is kept.
-    """
-    decided = {
-        one.tagged.tag: one.tagged.image.digest
-        for one in decisions
-        if one.keep_reason is None and one.tagged.image is not None
-    }
-    kept = {digest for tag, digest in current.items() if decided.get(tag) != digest}
-    digests: dict[str, tuple[str, ...]] = {}
-    for tag, digest in decided.items():
-        if current.get(tag) == digest and digest not in kept:
-            digests[digest] = (*digests.get(digest, ()), tag)
-    return digests
+def _needs(tagged: "TaggedImage") -> frozenset[str]:
+    image = tagged.image
+    own = () if image is None else (image.digest, *(variant.digest for variant in image.variants))
+    return tagged.needs.union(own)
 
 
 def _newest(images: "Iterable[TaggedImage]", count: int | None) -> frozenset[str]:

@@ -1,13 +1,24 @@
 """Add tags to images in a registry, and delete tags and images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from regctl import parallel
-from regctl.errors import DeletionByDigestOnlyError, NotInRegistryError
+from regctl.errors import (
+    DeletionRefusedError,
+    NotInRegistryError,
+    PartlyDoneError,
+    RegctlError,
+    RegistryError,
+)
+from regctl.images.reader import ImageReader
 from regctl.outcome import Outcome, Result
 from regctl.reference import ImageReference
 from regctl.registry.client import RegistryClient
+from regctl.retry import Backoff
+
+# How long to look for what a registry deletes later: 23 s.
+LOOKS = Backoff(tries=9, base=0.5, cap=4.0, uniform=max)
 
 
 def tag_digests(
@@ -71,37 +82,94 @@ class Deletion:
         """
         Delete it; return an outcome for each deleted tag, or for the digest if it has no tag.
 
-        Raises NotInRegistryError, and DeletionRefusedError if the registry does not delete. A
-        DeletionByDigestOnlyError names the tags that would be deleted too.
+        Raises NotInRegistryError, DeletionRefusedError if the registry does not delete, and
+        DeletionByDigestOnlyError if it deletes no single tag.
         """
-        try:
-            if not dry_run:
-                self.client.delete_manifest(self.image.repository, self.reference)
-        except DeletionByDigestOnlyError as error:
-            raise DeletionByDigestOnlyError(
-                f"{error.message}, which also deletes {', '.join(self.kept_tags)}",
-                hint="pass --all-tags to delete all of them",
-            ) from error
+        result: Result = "deleted"
+        repository = self.image.repository
+        if not dry_run:
+            self.client.delete_manifest(repository, self.reference)
+            if not is_deleted(self.client, repository, self.digest, self.tags):
+                result = "accepted"
+                pauses = LOOKS.pauses()
+                wait_until_deleted(self.client, repository, self.digest, self.tags, pauses)
         names = [f":{tag}" for tag in self.tags] or [f"@{self.digest}"]
-        return [_outcome(self.image, name, "deleted", self.digest) for name in names]
+        return [_outcome(self.image, name, result, self.digest) for name in names]
 
 
 def plan_deletion(
-    client: RegistryClient, image: ImageReference, *, all_tags: bool = False
+    client: RegistryClient, image: ImageReference, *, all_tags: bool = False, force: bool = False
 ) -> Deletion:
     """
     Return what deleting *image* deletes: its tag, or the digest with all its tags.
 
-    The digest is deleted if *image* has one, if it has no other tag, or with *all_tags*. Raises
-    NotInRegistryError.
+    The digest is deleted if *image* has one, or with *all_tags*. Raises NotInRegistryError. Without
+    *force* raises DeletionRefusedError if an index needs the digest, and PartlyDoneError if that
+    is unknown.
     """
     digest = client.manifest_head(image.repository, image.reference).digest
     listed = tag_digests(client, image.repository, client.tags(image.repository))
     tags = tuple(sorted(tag for tag, found in listed.items() if found == digest))
-    if image.digest or all_tags or tags == (image.tag,):
+    if image.digest or all_tags:
+        if not force:
+            _refuse_if_needed(client, image, digest, listed)
         return Deletion(client, image, digest, digest, tags)
     others = tuple(tag for tag in tags if tag != image.tag)
     return Deletion(client, image, digest, image.reference, (image.reference,), others)
+
+
+def _refuse_if_needed(
+    client: RegistryClient, image: ImageReference, digest: str, listed: Mapping[str, str]
+) -> None:
+    reader = ImageReader(client)
+    name = f"{image.registry}/{image.repository}"
+    force = "pass --force to delete it without knowing"
+
+    def needs(found: str) -> bool:
+        return digest in reader.needs(image.repository, found, subjects=False)
+
+    try:
+        others = sorted({found for found in listed.values() if found != digest})
+        indexes = {found for found, needed in parallel.run(needs, others) if needed is True}
+    except RegctlError as error:
+        raise PartlyDoneError(
+            f"cannot tell whether an index needs {name}@{digest}: {error.message}", hint=force
+        ) from error
+    if indexes:
+        tags = ", ".join(f"{name}:{tag}" for tag in sorted(listed) if listed[tag] in indexes)
+        raise DeletionRefusedError(
+            f"cannot delete {name}@{digest}: {tags} needs it",
+            hint="delete the index first, or pass --force",
+        )
+
+
+def is_deleted(client: RegistryClient, repository: str, digest: str, tags: Sequence[str]) -> bool:
+    """Return whether no tag in *tags* refers to *digest*; without tags, whether it is gone."""
+    return digest not in tag_digests(client, repository, tags or [digest]).values()
+
+
+def wait_until_deleted(
+    client: RegistryClient,
+    repository: str,
+    digest: str,
+    tags: Sequence[str],
+    pauses: Iterator[float],
+) -> None:
+    """
+    Wait for a registry that deletes after its response, as Pulp does.
+
+    Raises RegistryError if it is still there after the *pauses*, which are in seconds.
+    """
+    for pause in pauses:
+        client.pause(pause)
+        if is_deleted(client, repository, digest, tags):
+            return
+    names = ", ".join(f"{client.registry}/{repository}:{tag}" for tag in tags)
+    raise RegistryError(
+        f"cannot delete {names or f'{client.registry}/{repository}@{digest}'}: "
+        "the registry accepted that, but it is still there",
+        hint="this registry may not support deletion",
+    )
 
 
 def _outcome(

@@ -8,6 +8,9 @@ from urllib.parse import parse_qs
 
 from regctl.retry import NOT_PROCESSED, UNAVAILABLE
 
+# distribution answers 500 if its storage fails for a moment.
+BUSY = UNAVAILABLE | {500}
+
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """How long a list may be; counted after decompression."""
 
@@ -53,7 +56,7 @@ class Request:
 
     def may_repeat_after(self, status: int) -> bool:
         """Return whether another try may help, and does no harm if this one had an effect."""
-        return status in NOT_PROCESSED or (status in UNAVAILABLE and self.may_repeat)
+        return status in NOT_PROCESSED or (status in BUSY and self.may_repeat)
 
     @property
     def may_repeat(self) -> bool:

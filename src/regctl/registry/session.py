@@ -134,7 +134,7 @@ class Session:
 
         Follows redirects of GET and HEAD, to another origin without credentials. Repeats any
         request that the registry did not process (`retry.NOT_PROCESSED`). Repeats a request that
-        may be sent twice after `retry.UNAVAILABLE` or a lost connection, too.
+        may be sent twice after `request.BUSY` or a lost connection, too.
         """
         reply = self._send_with_retries(request)
         if request.expect and reply.status not in request.expect:

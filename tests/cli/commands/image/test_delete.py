@@ -1,10 +1,12 @@
 """`regctl image delete` names the tags that it deletes, and asks."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from regctl.cli.app import App
+from regctl.retry import Backoff
 from tests.cli.commands.image import pushed_digest, run, tags
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
@@ -55,6 +57,61 @@ def test_other_tags_of_the_image_are_never_deleted_unasked(two_tags: str) -> Non
         assert tags(two_tags) == ["1.0", "stable"]
 
 
+def test_a_registry_that_deletes_no_single_tag_asks_for_the_others(
+    serve: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """distribution 2.8 deletes by digest only."""
+    monkeypatch.setattr(App, "interactive", True)
+    registry = StandinRegistry()
+    digest = registry.put_image("team/app", "1.0")
+    registry.put_image("team/app", "stable")
+    deleted: list[str] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.method != "DELETE":
+            return None
+        if not request.path.endswith(digest):
+            return Answer.of({"errors": [{"code": "DIGEST_INVALID"}]}, 400)
+        deleted.append(digest)
+        registry.manifests["team/app"].clear()
+        return Answer(202)
+
+    registry.script = script
+    name = f"{serve(standin_registry(registry)).host}/team/app:1.0"
+    refused = run("delete", name, stdin="y\nn\n")
+    assert refused.exit_code == 1
+    assert "The registry deletes by digest only. Also delete stable?" in refused.stderr
+    assert deleted == []
+    agreed = run("delete", name, stdin="y\ny\n")
+    assert agreed.exit_code == 0, agreed.stderr
+    assert deleted == [digest]
+
+
+def test_an_image_that_an_index_needs_is_deleted_only_with_force(two_platforms: str) -> None:
+    digest = json.loads(run("inspect", f"{two_platforms}:1.0", "-o", "json").stdout)["digest"]
+    refused = run("delete", f"{two_platforms}@{digest}", "--yes", "--dry-run")
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines() == [
+        f"error: cannot delete {two_platforms}@{digest}: {two_platforms}:all needs it",
+        "hint: delete the index first, or pass --force",
+    ]
+    forced = run("delete", f"{two_platforms}@{digest}", "--yes", "--dry-run", "--force")
+    assert forced.stdout == f"image/{two_platforms}:1.0 deleted (dry run)\n", forced.stderr
+
+
+def test_a_tag_that_stays_is_a_failure(serve: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """go-containerregistry's registry answers 202 and keeps the tags of a digest."""
+    monkeypatch.setattr("regctl.images.tags.LOOKS", Backoff(tries=3, base=0.0))
+    registry = StandinRegistry(script=lambda r: Answer(202) if r.method == "DELETE" else None)
+    registry.put_image("team/app", "1.0")
+    name = f"{serve(standin_registry(registry)).host}/team/app:1.0"
+    result = run("delete", name, "--yes")
+    assert result.exit_code == 1
+    assert f"cannot delete {name}: the registry accepted that, but it is still there" in (
+        result.stderr
+    )
+
+
 def test_all_tags_of_the_image_are_deleted_if_asked_for(two_tags: str) -> None:
     both = run("delete", f"{two_tags}:1.0", "--yes", "--all-tags")
     assert both.stdout == f"image/{two_tags}:1.0 deleted\nimage/{two_tags}:stable deleted\n"
@@ -72,9 +129,15 @@ def test_a_dry_run_deletes_nothing(two_tags: str) -> None:
     assert tags(two_tags) == ["1.0", "stable"]
 
 
-def test_a_single_tag_is_deleted_with_its_digest(app: str, archive: Path) -> None:
+def test_a_single_tag_is_deleted_and_a_digest_with_its_tags(app: str, archive: Path) -> None:
+    """distribution 2.8 deletes the digest with a tag."""
     digest = pushed_digest(run("push", archive, app))
     assert run("delete", f"{app}:1.0", "--yes").exit_code == 0
+    assert tags(app) == []
+    kept = version_of("registry") >= (3, 0)
+    assert run("inspect", f"{app}@{digest}").exit_code == (0 if kept else 1)
+    run("push", archive, app)
+    assert run("delete", f"{app}@{digest}", "--yes").stdout == f"image/{app}:1.0 deleted\n"
     assert run("inspect", f"{app}@{digest}").exit_code == 1
 
 
@@ -107,6 +170,7 @@ def test_only_the_tag_is_deleted_if_the_registry_can_do_that(serve: Servers) -> 
         if request.method != "DELETE":
             return None
         deleted.append(request.path)
+        del registry.manifests["team/app"]["1.0"]
         return Answer(202)
 
     registry.script = script

@@ -10,7 +10,7 @@ from click.testing import Result
 from regctl.cli.app import App
 from tests.cli.commands.image import run, tags
 from tests.conftest import Servers
-from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry, docker_registry
 from tests.servers.standin_registry import (
     Answer,
     Manifest,
@@ -20,6 +20,12 @@ from tests.servers.standin_registry import (
 )
 
 KEEP_NEWEST = ("--keep-last", "1")
+LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+ATTESTATION = {"os": "linux", "architecture": "amd64", "created": "2019-01-01T00:00:00Z"}
+
+
+def platform(os: str) -> dict[str, str]:
+    return {"os": os, "architecture": "unknown" if os == "unknown" else "amd64"}
 
 
 @pytest.fixture
@@ -137,7 +143,15 @@ def test_several_repositories_at_once(upstream: DockerRegistry, aged: str) -> No
 
 
 def test_an_image_that_cannot_be_read_is_kept_and_reported(serve: Servers) -> None:
-    registry = StandinRegistry(script=lambda r: Answer(202) if r.method == "DELETE" else None)
+    registry = StandinRegistry()
+
+    def script(request: Request) -> Answer | None:
+        if request.method != "DELETE":
+            return None
+        registry.manifests["team/app"].pop("old")
+        return Answer(202)
+
+    registry.script = script
     registry.put_image("team/app", "old", b"old")
     registry.put_manifest("team/app", "broken", Manifest(b"{}"))
     name = f"{serve(standin_registry(registry)).host}/team/app"
@@ -147,6 +161,47 @@ def test_an_image_that_cannot_be_read_is_kept_and_reported(serve: Servers) -> No
     assert result.exit_code == 3
     assert by_tag(result) == {"old": "deleted (built 2026-01-02)"}
     assert f"the manifest of {name}:broken" in result.stderr
+
+
+@pytest.fixture
+def indexed(upstream: DockerRegistry, aged: str) -> str:
+    """The same with `all`, an index of 2 and of an attestation, 4; return its digest."""
+    attestation = upstream.push_image("team/app", "4", layers=[b"attestation"], config=ATTESTATION)
+    inspected = json.loads(run("inspect", f"{aged}:2", "-o", "json").stdout)
+    platforms = [("linux", inspected["digest"]), ("unknown", attestation)]
+    children = [
+        {"mediaType": MANIFEST_TYPE, "digest": digest, "size": 500, "platform": platform(os)}
+        for os, digest in platforms
+    ]
+    index = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": children}
+    return upstream.push_manifest("team/app", "all", index, LIST_TYPE)
+
+
+def test_what_a_kept_index_needs_is_never_deleted(indexed: str, aged: str) -> None:
+    assert indexed
+    result = run("prune", aged, "--older-than", "1d", "--keep", "all", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert by_tag(result) == {
+        "1": "deleted (built 2019-01-01)",
+        "2": "unchanged (kept because tag all needs it)",
+        "3": "deleted (built 2023-01-01)",
+        "4": "unchanged (kept because tag all needs it)",
+        "all": "unchanged (kept by --keep all)",
+        "lts": "deleted (built 2019-01-01)",
+    }
+    assert tags(aged) == ["2", "4", "all"]
+
+
+def test_an_index_that_cannot_be_read_stops_deletion(
+    upstream: DockerRegistry, indexed: str, aged: str
+) -> None:
+    digest = indexed.partition(":")[2]
+    blobs = upstream.root / "docker" / "registry" / "v2" / "blobs" / "sha256"
+    (blobs / digest[:2] / digest / "data").write_bytes(b"damaged")
+    result = run("prune", aged, "--older-than", "1d", "--yes")
+    assert result.exit_code == 3, result.stdout
+    assert f"nothing is deleted from {aged}: cannot read what tag all needs" in result.stderr
+    assert tags(aged) == ["1", "2", "3", "4", "all", "lts"]
 
 
 def test_a_tag_that_was_moved_meanwhile_is_kept(serve: Servers) -> None:
@@ -160,6 +215,7 @@ def test_a_tag_that_was_moved_meanwhile_is_kept(serve: Servers) -> None:
             registry.put_image("team/app", "2", b"pushed since")
         if request.method == "DELETE":
             deleted.append(request.path.rpartition("/")[2])
+            del registry.manifests["team/app"]["1"]
             return Answer(202)
         return None
 

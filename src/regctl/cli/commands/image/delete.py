@@ -1,4 +1,6 @@
-"""`regctl image delete`: delete an image, or one of its tags."""
+"""`regctl image delete`: delete a tag, or an image by its digest."""
+
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,7 +10,11 @@ from regctl.cli.completers import images
 from regctl.cli.images import note_garbage_collection, parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
-from regctl.errors import InvalidInputError
+from regctl.errors import DeletionByDigestOnlyError, InvalidInputError
+
+if TYPE_CHECKING:
+    from regctl.images.tags import Deletion
+    from regctl.outcome import Outcome
 
 
 @click.command(
@@ -21,18 +27,27 @@ from regctl.errors import InvalidInputError
 )
 @click.argument("image", shell_complete=images)
 @option("--all-tags", is_flag=True, help="Delete every tag of the image.")
+@option("--force", is_flag=True, help="Delete a digest even if an index needs it.")
 @change_options("yes")
 @image_options
 @pass_app
 def delete(
-    app: App, *, image: str, all_tags: bool, change: ChangeFlags, credential: CredentialFlags
+    app: App,
+    *,
+    image: str,
+    all_tags: bool,
+    force: bool,
+    change: ChangeFlags,
+    credential: CredentialFlags,
 ) -> None:
     """
-    Delete an image, or one of its tags.
+    Delete a tag, or an image by its digest.
 
-    If the image has other tags, only the named tag is deleted. A registry that cannot do that
-    deletes nothing without --all-tags. An image named by its digest is deleted with all its tags.
-    The registry's garbage collection frees the disk afterwards.
+    IMAGE with a tag deletes only that tag. A registry may delete only whole images: then regctl
+    names the other tags of the image and asks. IMAGE with a digest, or --all-tags, deletes the
+    image with all its tags. An image that a tagged index needs is not deleted without --force. The
+    output is 'accepted' if the registry deletes later. The registry's garbage collection frees the
+    disk afterwards.
     """
     from regctl.images.tags import plan_deletion
 
@@ -42,13 +57,29 @@ def delete(
             f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"
         )
     client = app.registry(reference.registry, credential, reference.repository)
-    deletion = plan_deletion(client, reference, all_tags=all_tags)
+    deletion = plan_deletion(client, reference, all_tags=all_tags, force=force)
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
     tags = ", ".join(sorted((*deletion.tags, *deletion.kept_tags))) or "none"
     app.output.note(f"tags of {reference.repository}@{deletion.digest}: {tags}")
-    outcomes = app.carry_out(
-        lambda dry_run: [deletion.run(dry_run=dry_run is not None)],
-        change,
-        question=f"Delete {planned}?",
-    )
+    question = f"Delete {planned}?"
+    try:
+        outcomes = _carry_out(app, deletion, change, question)
+    except DeletionByDigestOnlyError as error:
+        whole = plan_deletion(client, reference, all_tags=True, force=force)
+        others = ", ".join(tag for tag in whole.tags if tag != reference.tag)
+        if others and (change.yes or not app.interactive):
+            raise DeletionByDigestOnlyError(
+                f"{error.message}, which also deletes {others}",
+                hint="pass --all-tags to delete all of them",
+            ) from error
+        question = f"The registry deletes by digest only. Also delete {others}?"
+        outcomes = _carry_out(app, whole, change, question if others else None)
     note_garbage_collection(app, outcomes, change)
+
+
+def _carry_out(
+    app: App, deletion: "Deletion", change: ChangeFlags, question: str | None
+) -> "list[Outcome]":
+    return app.carry_out(
+        lambda dry_run: [deletion.run(dry_run=dry_run is not None)], change, question=question
+    )

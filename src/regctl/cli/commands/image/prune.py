@@ -75,11 +75,13 @@ def prune(
     """
     Delete the images of repositories that no rule keeps.
 
-    An image that a kept tag uses is never deleted. Neither is an image that cannot be read or has
-    no build date. The output names the rule that keeps a tag. The registry's garbage collection
+    An image that a kept tag uses is never deleted: the platforms and attestations of an index, and
+    what a signature is about. Neither is an image that cannot be read or has no build date. If an
+    index cannot be read, nothing is deleted from its repository. All tags are read again before
+    each deletion. The output names the rule that keeps a tag. The registry's garbage collection
     frees the disk afterwards.
     """
-    if rules.keep_last is None and rules.older_than is None:
+    if not rules.select_images:
         raise InvalidInputError(
             "no rule selects images to delete", hint="pass --keep-last, --older-than or both"
         )
@@ -106,7 +108,7 @@ def _plan(
     tags = client.tags(repository.repository)
     found = []
     with app.output.progress(str(repository), len(tags)) as advance:
-        for one in read_tags(client, repository.repository, tags, workers=workers):
+        for one in read_tags(client, repository.repository, tags, needs=True, workers=workers):
             found.append(one)
             advance()
     return PrunePlan(client, repository, decide(found, rules, now=app.now()), workers)
