@@ -34,7 +34,7 @@ from regctl.workflows.rotation import (
     next_username,
     users_in_force,
 )
-from regctl.workflows.rotation_steps import RotationSteps, StepResult
+from regctl.workflows.rotation_steps import LocalLogin, RotationSteps, StepResult
 
 NOWHERE = cast("Any", None)
 HASH = hashes.make("old", cost=4)
@@ -54,7 +54,8 @@ def holder(user: str, namespace: str = "team-a", obstacle: RegctlError | None = 
 
 
 def steps(auth: Path = Path("auth"), **changes: Any) -> RotationSteps:
-    values = {"find": Survey, "connect": NOWHERE, "sleep": lambda _: None, "timeout": 0.0}
+    values: dict[str, Any] = {"find": Survey, "connect": NOWHERE, "sleep": lambda _: None}
+    values["timeout"] = 0.0
     return RotationSteps(FileStore(auth), NOWHERE, Registry("r.io"), **values | changes)
 
 
@@ -107,8 +108,10 @@ WHOLE = ["add", "wait", "update", "check", "grace", "remove", "wait"]
         (state("ci-2", new_holders=NEW, password="known"), [REFUSED]),
         # The local login has the old password.
         (
-            state("ci", old_holders=OLD, local=True),
-            ["add", "wait", "update", "check", "grace", "remove"],
+            state(
+                "ci", old_holders=OLD, local=(LocalLogin("config.json", Credential("ci", "old")),)
+            ),
+            ["add", "wait", "update", "check", "login", "grace", "remove"],
         ),
         # No pull secret has either user, or none that can be updated.
         (state("ci"), [REFUSED]),

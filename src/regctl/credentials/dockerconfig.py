@@ -88,10 +88,7 @@ class DockerConfig:
             entry = _entry_for(registry, read_object(text, source=source).get("auths"))
             if credential := _credential(entry, f"{source}, registry {registry}"):
                 return credential
-        if (helper := self._helper_for(registry)) and (found := self._ask(helper, registry.key)):
-            return found
-        entry = _entry_for(registry, self.document.get("auths"))
-        return _credential(entry, f"{self.path}, registry {registry}")
+        return self.stored_for(registry)
 
     def _podman_credential(self, registry: Registry, repository: str) -> Credential | None:
         """Read the file of podman, skopeo and buildah (containers-auth.json(5))."""
@@ -114,8 +111,15 @@ class DockerConfig:
 
     def stored_for(self, registry: Registry) -> Credential | None:
         """Return the credential that `store` would replace; raises as `credential_for`."""
-        environ = {k: v for k, v in self.environ.items() if k != "DOCKER_AUTH_CONFIG"}
-        return replace(self, environ=environ).credential_for(registry)
+        if (helper := self._helper_for(registry)) and (found := self._ask(helper, registry.key)):
+            return found
+        entry = _entry_for(registry, self.document.get("auths"))
+        return _credential(entry, f"{self.path}, registry {registry}")
+
+    def podman_login(self, registry: Registry) -> tuple[Path, Credential] | None:
+        """Return podman's credential for all of *registry*, and its file; raises as above."""
+        path, found = _podman_path(self.environ), self._podman_credential(registry, "")
+        return None if path is None or found is None else (path, found)
 
     def place_of(self, registry: Registry) -> str:
         """Return where the credential for *registry* is: the helper's program, or the file."""

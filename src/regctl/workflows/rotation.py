@@ -29,7 +29,7 @@ from regctl.errors import (
 )
 from regctl.wording import count, some_of
 from regctl.workflows.holders import Holder, Survey, holders_of
-from regctl.workflows.rotation_steps import Failure, RotationSteps, StepResult
+from regctl.workflows.rotation_steps import Failure, LocalLogin, RotationSteps, StepResult
 
 _NUMBERED = re.compile(r"(.*)-([2-9]|[1-9]\d+)")
 
@@ -79,8 +79,8 @@ class RotationState:
     *users* are those of the auth file. *old_holders* need an update, *new_holders* have the new
     credential, *ignored* name a user with a password that does not work. *password* is the new
     user's, if a pull secret has one that the auth file accepts. *in_sync* is whether auth file and
-    auth Secret have the same users, *local* whether docker's config has the old password. *unseen*
-    is why some pull secrets could not be read.
+    auth Secret have the same users, *local* are the logins on this machine with the old password.
+    *unseen* is why some pull secrets could not be read.
     """
 
     old: str
@@ -91,7 +91,7 @@ class RotationState:
     ignored: tuple[Holder, ...] = ()
     password: str | None = field(default=None, repr=False)
     in_sync: bool = True
-    local: bool = False
+    local: tuple[LocalLogin, ...] = ()
     unseen: RegctlError | None = None
 
     @property
@@ -143,9 +143,9 @@ class Rotation(ABC):
     def _state(self, seen: Survey, users: HtpasswdFile, old: str, new: str) -> RotationState:
         steps = self.steps
         entries = list(holders_of((old, new), steps.registry, seen, adopt=steps.adopt))
-        local = steps.local_login(old)
-        logins = {entry.login for entry in entries}
-        proofs = steps.proofs.of(logins | ({local} if local else set()), users)
+        local = [one for one in steps.local_logins() if one.login[0] == old]
+        logins = {one.login for one in entries} | {one.login for one in local}
+        proofs = steps.proofs.of(logins, users)
         # In place, only a rotation that has begun has a new password.
         begun = old != new or bool(users.previous(old))
         accepted = [one.login for one in entries if proofs.get(one.login) == "current"]
@@ -160,7 +160,7 @@ class Rotation(ABC):
             tuple(one for one in entries if one.login not in proofs),
             known,
             steps.store.in_sync(),
-            local in proofs and local != (new, known),
+            tuple(one for one in local if one.login in proofs and one.login != (new, known)),
             seen.unseen,
         )
 
@@ -248,8 +248,8 @@ class Rotation(ABC):
         done = [one for one in (*todo, *state.new_holders) if one.selected]
         done = [one for one in done if one.subject not in without]
         yield from self.steps.verify_pull_secrets(done, state.new)
-        if state.local:
-            yield from self.steps.update_login(state.old, credential)
+        for login in state.local:
+            yield from self.steps.update_login(login, credential)
         kept = [*failed, *state.blocked]
         yield from self.steps.keep(kept)
         return kept

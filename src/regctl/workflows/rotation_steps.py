@@ -46,6 +46,20 @@ class StepResult:
 
 
 @dataclass(frozen=True)
+class LocalLogin:
+    """A login on this machine, and the *place* where it is stored."""
+
+    place: str
+    credential: Credential
+    updatable: bool = True
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The user and the password."""
+        return self.credential.username, self.credential.password
+
+
+@dataclass(frozen=True)
 class RotationSteps:
     """
     The steps, and what they read and change: users, pull secrets and the registry.
@@ -200,30 +214,36 @@ class RotationSteps:
 
     # The local login
 
-    def local_login(self, user: str) -> tuple[str, str] | None:
-        """Return *user* and its password if docker's `config.json` has it for the registry."""
-        try:
-            found = self.login().stored_for(self.registry) if self.login is not None else None
-        except RegctlError as error:
-            self.warn(f"docker's config was not updated: {error.message}")
-            return None
-        if found is None or found.username != user:
-            return None
-        return found.username, found.password
-
-    def update_login(self, old: str, credential: Credential) -> Iterator[StepResult]:
-        """Update the local login of *old*; a failure is a warning."""
+    def local_logins(self) -> list[LocalLogin]:
+        """Return the logins for the registry in docker's `config.json` and in podman's file."""
         if self.login is None:
-            return
+            return []
+        found: list[LocalLogin] = []
         try:
             config = self.login()
-            if not self.dry_run:
-                config.store(self.registry, credential)
+            if (docker := config.stored_for(self.registry)) is not None:
+                found.append(LocalLogin(config.place_of(self.registry), docker))
+            if (podman := config.podman_login(self.registry)) is not None:
+                found.append(LocalLogin(str(podman[0]), podman[1], updatable=False))
         except RegctlError as error:
-            self.warn(f"docker's config still has {old}: {error.message}")
+            self.warn(f"not all local logins could be read: {error.message}")
+        return found
+
+    def update_login(self, login: LocalLogin, credential: Credential) -> Iterator[StepResult]:
+        """Update docker's login, and only name podman's; a failure is a warning."""
+        subject, old = f"login/{self.registry}", login.credential.username
+        if not login.updatable:
+            note = f"{login.place} still has {old}; `podman login {self.registry}` updates it"
+            yield StepResult("login", subject, "skipped", note)
             return
-        note = f"{_replaced(old, credential.username)}, in {config.place_of(self.registry)}"
-        yield StepResult("login", f"login/{self.registry}", "configured", note)
+        try:
+            if not self.dry_run and self.login is not None:
+                self.login().store(self.registry, credential)
+        except RegctlError as error:
+            self.warn(f"{login.place} still has {old}: {error.message}")
+            return
+        note = f"{_replaced(old, credential.username)}, in {login.place}"
+        yield StepResult("login", subject, "configured", note)
 
     # The old user
 

@@ -496,6 +496,21 @@ def test_the_local_login_is_updated(
     assert auths[host]["auth"] == encode_auth("ci-2", password)
 
 
+def test_the_login_of_podman_is_named_and_not_changed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text(json.dumps({"auths": {site.registry.host: {"auth": encode_auth("ci", "old")}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
+    before = path.read_bytes()
+    result = site.rotate("ci")
+    assert result.exit_code == 0, result.stderr
+    login = f"login/{site.registry.host}"
+    podman = f"`podman login {site.registry.host}` updates it"
+    assert f"{login} skipped ({path} still has ci; {podman})\n" in result.stdout
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("login", [("bob", "old"), ("ci", "another")])
 def test_another_local_login_is_left_alone(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: tuple[str, str]
@@ -538,7 +553,7 @@ def test_the_local_login_is_updated_by_its_helper_and_a_failure_blocks_nothing(
     assert result.exit_code == 0, result.stderr
     assert site.users() == ["ci-2"]
     if locked:
-        assert "warning: docker's config still has ci: " in result.stderr
+        assert "warning: docker-credential-mine still has ci: " in result.stderr
         assert "locked keychain" in result.stderr
     else:
         assert "(ci replaced by ci-2, in docker-credential-mine)" in result.stdout
