@@ -57,13 +57,20 @@ REMEDIES = {
     "no connection": Remedy(
         "is it running, is the port correct, is a firewall in between?", _KUBECTL
     ),
-    "proxy": Remedy("check $HTTPS_PROXY and $NO_PROXY", "check $HTTPS_PROXY and $NO_PROXY"),
+    "proxy": Remedy(
+        "check $HTTPS_PROXY and $NO_PROXY",
+        "check $HTTPS_PROXY and $NO_PROXY, and `proxy-url` of this cluster in the kubeconfig",
+    ),
     "kubeconfig": Remedy("", "`kubectl config view` shows what is wrong"),
     "context": Remedy("", "pass --context with one of: {}"),
     "plug-in": Remedy("", "install it, or choose another --context"),
     "login": Remedy("", "log in to the cluster again, or choose another --context"),
     "other server": Remedy("a registry is HOST or HOST:PORT, without a path", _SERVER),
 }
+
+
+# A proxy's URL may hold a password, so it is not shown.
+NO_PROXY_URL = "the proxy is not the URL of an HTTP proxy"
 
 
 class Problem(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from regctl.connection import REMEDIES
+from regctl.connection import NO_PROXY_URL, REMEDIES
 from tests.cli import run, run_process
 from tests.conftest import Servers
 from tests.servers.certificates import Certificate, make_certificate
@@ -231,6 +231,22 @@ def test_an_unreadable_or_malformed_kubeconfig_is_named(tmp_path: Path) -> None:
         "it is malformed"
     )
     assert hint == f"hint: {REMEDIES['kubeconfig'].cluster}"
+
+
+@pytest.mark.parametrize("proxy", ["http://me:s3cret@[::1", "ftp://me:s3cret@x", "socks9://x:1"])
+def test_a_proxy_that_is_no_url_is_an_error_without_its_password(
+    kubernetes: ApiServer, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """In 1.0 the library's exception ended `ping` and every command for the cluster."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    commands = [["ping", "r.io"], ["catalog", "r.io"], ["doctor", "r.io"]]
+    found = [run(*command) for command in commands]
+    found.append(run("secret", "list", "-A", "--kubeconfig", kubernetes.kubeconfig))
+    for result in found:
+        assert result.exit_code == 1
+        assert NO_PROXY_URL in result.stderr
+        assert "hint: check $HTTPS_PROXY" in result.stderr
+        assert "s3cret" not in result.output
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

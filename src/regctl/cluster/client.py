@@ -290,7 +290,7 @@ class Cluster:
                 failure = ClusterUnreachableError(
                     f"{request.attempt}: {problem.reason}", hint=problem.remedy.cluster
                 )
-                if problem.cause not in {"TLS", "no connection", "name"}:
+                if problem.cause not in {"TLS", "no connection", "name", "proxy"}:
                     raise failure from error
             else:
                 if response.status not in RETRIED_STATUSES:
@@ -387,6 +387,8 @@ def _problem(error: Exception, host: str) -> Problem:
             return tls_problem(cause, host)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return Problem("other server", f"{host} is not the URL of a server")
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return Problem("proxy", f"no answer from {host}: the proxy refuses the connection")
     is_unknown = isinstance(error, urllib3.exceptions.NameResolutionError)
     cause = "name" if is_unknown else "no connection"
     return Problem(cause, f"no answer from {host}: {_reason(error)}")

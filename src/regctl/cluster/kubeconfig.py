@@ -18,8 +18,9 @@ from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, kube_config
 from kubernetes.config import incluster_config as in_cluster
+from urllib3.exceptions import HTTPError
 
-from regctl.connection import REMEDIES
+from regctl.connection import NO_PROXY_URL, REMEDIES
 from regctl.documents import PARSE_ERROR, load
 from regctl.errors import KubeconfigError
 from regctl.parallel import MAX_WORKERS
@@ -85,7 +86,7 @@ class Kubeconfig:
                     "no kubeconfig found",
                     hint="pass --kubeconfig, set $KUBECONFIG, or create ~/.kube/config",
                 )
-        return Connection(configuration, name)
+            return Connection(configuration, name)
 
     def _load(self, files: str, configuration: Configuration) -> None:
         try:
@@ -213,6 +214,10 @@ def _package_errors(name: str) -> Iterator[None]:
     except ConfigException as error:
         hint = REMEDIES["kubeconfig"].cluster
         raise KubeconfigError(f"cannot use {name}: {error}", hint=hint) from error
+    except (HTTPError, ImportError):
+        # Not chained: it quotes the proxy's URL. A module is missing for SOCKS.
+        hint = REMEDIES["proxy"].cluster
+        raise KubeconfigError(f"cannot use {name}: {NO_PROXY_URL}", hint=hint) from None
     except OSError as error:
         reason = f"cannot read {error.filename}: {error.strerror}"
         raise KubeconfigError(f"cannot use {name}: {reason}") from error

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from regctl.checks import Check, State
-from regctl.connection import REMEDIES
+from regctl.connection import NO_PROXY_URL, REMEDIES
 from regctl.credentials.credential import Credential, encode_auth
 from regctl.errors import (
     AccessError,
@@ -59,7 +59,12 @@ def diagnose(
     seconds since 1970.
     """
     anonymous = connect(None)
-    for check in _Route(anonymous.origin, anonymous.settings).checks(clock()):
+    try:
+        route = _Route(anonymous.origin, anonymous.settings)
+    except RegctlError as error:
+        yield Check("proxy", "failure", error.message, error.hint, error)
+        return
+    for check in route.checks(clock()):
         yield check
         if check.state == "failure":
             return
@@ -120,14 +125,26 @@ def _run(name: str, check: Callable[[], str], *tolerated: type[RegctlError]) -> 
 
 
 class _Route:
-    """The way to the registry at *origin*, direct or through the proxy of the environment."""
+    """
+    The way to the registry at *origin*, direct or through the proxy of the environment.
+
+    Raises RegistryUnreachableError if the proxy is not the URL of one.
+    """
 
     def __init__(self, origin: str, settings: ConnectionSettings) -> None:
         self._settings = settings
-        self._registry = _host_and_port(urlsplit(origin))
-        proxy = proxy_for(origin)
-        self._proxy = urlsplit(proxy) if proxy is not None else None
-        self._first_stop = _host_and_port(self._proxy) if self._proxy else self._registry
+        self._registry = self._first_stop = _host_and_port(urlsplit(origin))
+        self._proxy: SplitResult | None = None
+        if (proxy := proxy_for(origin)) is None:
+            return
+        try:
+            self._proxy = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            self._first_stop = _host_and_port(self._proxy)
+            is_url = self._proxy.scheme in {"http", "https"} and bool(self._proxy.hostname)
+        except ValueError:
+            is_url = False
+        if not is_url:
+            raise RegistryUnreachableError(NO_PROXY_URL, hint=REMEDIES["proxy"].registry)
 
     def checks(self, now: float) -> Iterator[Check]:
         """Yield the checks up to a trusted connection."""

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError
 
-from regctl.connection import REMEDIES, tls_problem
+from regctl.connection import NO_PROXY_URL, REMEDIES, tls_problem
 from regctl.errors import (
     CertificateError,
     ConnectionLostError,
@@ -209,11 +209,10 @@ class HttpTransport:
         for cause in causes:
             if isinstance(cause, ssl.SSLError):
                 return tls_error(cause, host, attempt)
-        if isinstance(error, requests.exceptions.ProxyError):
-            return RegistryUnreachableError(
-                f"{attempt}: the proxy refuses the connection",
-                hint=REMEDIES["proxy"].registry,
-            )
+        no_proxy_url = isinstance(error, _NO_URL) and proxy_for(url) is not None
+        if no_proxy_url or isinstance(error, requests.exceptions.ProxyError):
+            why = NO_PROXY_URL if no_proxy_url else "the proxy refuses the connection"
+            return RegistryUnreachableError(f"{attempt}: {why}", hint=REMEDIES["proxy"].registry)
         for kinds, named, reason, row in _BY_CAUSE:
             if any(isinstance(cause, kinds) for cause in causes):
                 hint = REMEDIES[row].registry if row else None
@@ -259,14 +258,13 @@ def _decompress(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 _SILENT = "no response in time"
 _LOST = "the connection broke before the response ended"
-_PROXY_SCHEME = "the proxy in the environment has an unknown scheme"
-_NOT_HTTP = (http.client.HTTPException, requests.exceptions.InvalidURL)
+_NO_URL = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)
+_NOT_HTTP = (http.client.HTTPException, *_NO_URL)
 _Kinds = tuple[type[BaseException], ...]
 # The last column is a row of REMEDIES. The first row that matches counts: RemoteDisconnected, for
 # no response at all, is a BadStatusLine too.
 _BY_CAUSE: tuple[tuple[_Kinds, type[RegctlError], str, str], ...] = (
     ((zlib.error,), RegistryError, "the response is not compressed as its header says", ""),
-    ((requests.exceptions.InvalidSchema,), RegistryUnreachableError, _PROXY_SCHEME, "proxy"),
     ((requests.Timeout, TimeoutError), RegistryUnreachableError, _SILENT, "no connection"),
     ((http.client.RemoteDisconnected, http.client.IncompleteRead), ConnectionLostError, _LOST, ""),
     ((ConnectionResetError, BrokenPipeError), ConnectionLostError, _LOST, ""),
