@@ -11,7 +11,8 @@ EXIT_CODES = {
     "0": "Done, or nothing to do.",
     "1": "Failed, or found a difference or problem that you asked for.",
     "2": "The command line is wrong.",
-    "3": "Partly done, or stopped because not everything could be read. Run the command again.",
+    "3": "Partly done, or stopped because not everything could be read. Run the command again. "
+    "With `--check`: no difference was seen, and something could not be read.",
     "4": "Not authenticated, or not permitted.",
     "130": "Interrupted.",
     "141": "The reader of standard output closed it.",

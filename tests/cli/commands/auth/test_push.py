@@ -13,6 +13,7 @@ from regctl.authfile.readers import DEFAULT_READER
 from regctl.authsecret.store import SecretStore
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
+from tests import cli
 from tests.cli.commands.auth.secrets import (
     NAME,
     ONE,
@@ -24,6 +25,8 @@ from tests.cli.commands.auth.secrets import (
     refused,
     write_auth_file,
 )
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
 from tests.servers.kubernetes import ApiServer
 
 
@@ -273,6 +276,27 @@ def test_a_push_keeps_the_users_that_were_added_to_the_secret(
     assert push(added, "--yes").exit_code == 3
     users = data(kubernetes.secret(added, NAME))["auth"]
     assert [row.partition(":")[0] for row in users.splitlines()] == ["alice", "ci-2"]
+
+
+def test_a_push_keeps_the_user_that_a_rotation_added(
+    kubernetes: ApiServer, namespace: str, serve: Servers, tmp_path: Path
+) -> None:
+    old, new = f"ci-{namespace}", f"ci-{namespace}-next"
+    rows = f"alice:{ONE}\n{old}:{hashes.make('old', cost=4)}\n"
+    Path("auth").write_text(rows)
+    assert push(namespace).exit_code == 0
+    Path("read").write_text(f"{rows}{new}:{hashes.make('new', cost=4)}\n")
+    registry = serve(docker_registry(tmp_path / "registry", auth_file=tmp_path / "read"))
+    where = ["--server", registry.host, "-n", namespace, "--password-stdin"]
+    create = ["secret", "create", "regcred", "--username", old, "--no-verify"]
+    cli.run_ok(*create, *where, stdin="old")
+    rotate = ["rotate", old, "--to", new, "--keep-old", "--plain-http"]
+    cli.run_ok(*rotate, "--auth-secret", f"{namespace}/{NAME}", *where, stdin="new")
+    kept = push(namespace)
+    assert kept.exit_code == 3
+    assert f"kept {new} in {namespace}/secret/{NAME}" in kept.stderr
+    users = data(kubernetes.secret(namespace, NAME))["auth"]
+    assert [row.partition(":")[0] for row in users.splitlines()] == ["alice", old, new]
 
 
 def test_an_added_user_is_like_the_others_once_the_file_has_it(
