@@ -188,9 +188,11 @@ def test_every_other_entry_object_is_obsolete() -> None:
     def kinds(wanted: RegistrySpec) -> Sequence[str]:
         return [resource.kind for resource, _ in obsolete(wanted)]
 
-    assert kinds(registry()) == ["Middleware", "HTTPRoute"]
-    assert kinds(registry(Ingress("traefik", tls_secret="x"))) == ["HTTPRoute"]
-    assert kinds(registry(Gateway("a", "b"))) == ["Ingress", "Middleware"]
+    assert kinds(registry()) == ["Middleware", "HTTPRoute", "NetworkPolicy"]
+    traefik = Ingress("traefik", tls_secret="x")
+    assert kinds(registry(traefik)) == ["HTTPRoute", "NetworkPolicy"]
+    assert kinds(registry(traefik, network_policy=("a",))) == ["HTTPRoute"]
+    assert kinds(registry(Gateway("a", "b"))) == ["Ingress", "Middleware", "NetworkPolicy"]
 
 
 def test_an_image_can_be_given_by_digest() -> None:

@@ -12,6 +12,7 @@ from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import NAMESPACES, SECRETS, Resource
 from regctl.credentials.credential import Credential
 from regctl.errors import (
+    ClusterError,
     ForeignObjectError,
     ImmutableError,
     LockoutError,
@@ -27,6 +28,7 @@ from regctl.provisioning.objects import (
     DEPLOYMENTS,
     INGRESSES,
     INSTANCE,
+    NAMESPACE_LABEL,
     RESOURCES,
 )
 from regctl.provisioning.plan import Change, Plan, refusal
@@ -61,6 +63,7 @@ def prepare(
     """
     spec, push = users.spec, None
     namespace = _namespace(cluster, spec, create=create_namespace)
+    _check_admitted(cluster, spec)
     find = functools.cache(functools.partial(_get, cluster, spec.namespace))
 
     def find_ours(resource: Resource) -> dict[str, Any] | None:
@@ -100,6 +103,23 @@ def _namespace(cluster: Cluster, spec: RegistrySpec, *, create: bool) -> Change 
         return None
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     return Change(NAMESPACES, None, name, "create", manifest=manifest)
+
+
+def _check_admitted(cluster: Cluster, spec: RegistrySpec) -> None:
+    """Raise NamespaceMissingError or ClusterError if the network policy would admit nobody."""
+    for name in spec.network_policy:
+        if name == spec.namespace:
+            continue
+        try:
+            found = cluster.get(NAMESPACES, None, name)
+        except NotPermittedError:
+            continue
+        labels = (found or {}).get("metadata", {}).get("labels") or {}
+        if labels.get(NAMESPACE_LABEL) != name:
+            raise ClusterError(
+                f"cannot admit namespace {name}: it has no label {NAMESPACE_LABEL}={name}",
+                hint=f"`kubectl label namespace {name} {NAMESPACE_LABEL}={name}` adds it",
+            )
 
 
 def _http_secret(cluster: Cluster, spec: RegistrySpec) -> Iterator[Change]:

@@ -17,6 +17,7 @@ DEPLOYMENTS = Resource("Deployment", "deployments", "/apis/apps/v1")
 SERVICES = Resource("Service", "services")
 CLAIMS = Resource("PersistentVolumeClaim", "persistentvolumeclaims")
 INGRESSES = Resource("Ingress", "ingresses", "/apis/networking.k8s.io/v1")
+POLICIES = Resource("NetworkPolicy", "networkpolicies", "/apis/networking.k8s.io/v1")
 MIDDLEWARES = Resource("Middleware", "middlewares", "/apis/traefik.io/v1alpha1")
 ROUTES = Resource("HTTPRoute", "httproutes", "/apis/gateway.networking.k8s.io/v1")
 
@@ -25,13 +26,17 @@ DEFINED_BY = {MIDDLEWARES: "Traefik", ROUTES: "the Gateway API"}
 
 RESOURCES: Mapping[str, Resource] = {
     resource.kind: resource
-    for resource in (SECRETS, CLAIMS, SERVICES, DEPLOYMENTS, MIDDLEWARES, INGRESSES, ROUTES)
+    for resource in (
+        *(SECRETS, CLAIMS, SERVICES, DEPLOYMENTS, POLICIES, MIDDLEWARES, INGRESSES, ROUTES),
+    )
 }
 
 PART = "regctl-registry"
 SELECTOR = ",".join(f"{key}={value}" for key, value in {PART_OF: PART, **OUR_LABELS}.items())
 """Selects the objects of every registry."""
 INSTANCE = "app.kubernetes.io/instance"
+# The API server labels each namespace with its name, from Kubernetes 1.21 on.
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 # The annotations that `registry list` and `registry delete` read.
 HOST = "regctl.registry/host"
@@ -52,6 +57,8 @@ _PROXY_TIMEOUT = "900"
 def manifests(registry: RegistrySpec) -> list[dict[str, Any]]:
     """Return the objects in the order to apply them; Secrets are not among them."""
     core = [_claim(registry), _service(registry), _deployment(registry)]
+    if registry.network_policy:
+        core.append(_network_policy(registry))
     if isinstance(registry.entry, Gateway):
         return [*core, _route(registry, registry.entry)]
     middleware = [_middleware(registry)] if _has_middleware(registry) else []
@@ -71,8 +78,8 @@ def auth_secret_of(observed: Mapping[str, Any]) -> str | None:
 
 
 def entry_objects(name: str) -> list[tuple[Resource, str]]:
-    """Return every object that may give access to the registry *name*."""
-    return [(INGRESSES, name), (MIDDLEWARES, f"{name}-auth"), (ROUTES, name)]
+    """Return every object that may give or limit access to the registry *name*."""
+    return [(INGRESSES, name), (MIDDLEWARES, f"{name}-auth"), (ROUTES, name), (POLICIES, name)]
 
 
 def obsolete(registry: RegistrySpec) -> list[tuple[Resource, str]]:
@@ -283,6 +290,22 @@ def _environment(registry: RegistrySpec) -> list[dict[str, Any]]:
 
 
 # Access
+
+
+def _network_policy(registry: RegistrySpec) -> dict[str, Any]:
+    """Admit the Pods of some namespaces only, by the label that each namespace has."""
+    names = {"key": NAMESPACE_LABEL, "operator": "In", "values": list(registry.network_policy)}
+    rule = {
+        "from": [{"namespaceSelector": {"matchExpressions": [names]}}],
+        "ports": [{"protocol": "TCP", "port": PORT}],
+    }
+    labels = registry.existing.labels or instance_labels(registry)
+    policy = {
+        "podSelector": {"matchLabels": dict(labels)},
+        "policyTypes": ["Ingress"],
+        "ingress": [rule],
+    }
+    return _object(registry, POLICIES, registry.name, spec=policy)
 
 
 def _ingress(registry: RegistrySpec, entry: Ingress) -> dict[str, Any]:

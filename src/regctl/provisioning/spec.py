@@ -91,8 +91,9 @@ class RegistrySpec:
 
     *auth* says who checks passwords, the ingress or the registry; None means the ingress if it
     can. *claim* names the volume claim; None means that it is named after the registry. *storage*,
-    *storage_class* and *access_mode* describe the volume; None means the default. *existing* is
-    what present objects fix. Raises InvalidInputError, InvalidObjectNameError and
+    *storage_class* and *access_mode* describe the volume; None means the default. *network_policy*
+    has the namespaces whose Pods may connect; none means all. *existing* is what present objects
+    fix. Raises InvalidInputError, InvalidObjectNameError and
     InvalidReferenceError for bad values.
     """
 
@@ -110,12 +111,15 @@ class RegistrySpec:
     access_mode: str | None = None
     delete_enabled: bool = False
     maintenance: bool = False
+    network_policy: tuple[str, ...] = ()
     existing: Existing = field(default=Existing(), repr=False)
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_namespace(self.namespace)
         check_object_name(self.auth_secret, "Secret")
+        for namespace in self.network_policy:
+            check_namespace(namespace)
         object.__setattr__(self, "host", _checked_host(self.host))
         ImageReference.parse(self.image)
         if self.claim is not None:

@@ -139,6 +139,7 @@ def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
         _Right("deployments", verbs, _named),
         _Right("secrets", verbs, lambda p: (DEFAULT_NAME, f"{p.name}-http") if p.name else ()),
         _Right("ingresses", ways_in, _named),
+        _Right("networkpolicies", ways_in, _named),
         _Right("middlewares", ways_in, lambda p: (f"{p.name}-auth",) if p.name else ()),
         _Right("httproutes", ways_in, _named),
     )

@@ -123,7 +123,7 @@ def test_without_a_command_the_role_is_for_all_commands() -> None:
         },
         **{
             resource: {"get", "list", "create", "patch", "delete"}
-            for resource in ("ingresses", "middlewares")
+            for resource in ("ingresses", "networkpolicies", "middlewares")
         },
     }
 

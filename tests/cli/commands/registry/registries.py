@@ -55,6 +55,7 @@ def live(kubernetes: ApiServer, namespace: str, plural: str, name: str = "foo") 
     prefixes = {
         "deployments": "/apis/apps/v1",
         "ingresses": "/apis/networking.k8s.io/v1",
+        "networkpolicies": "/apis/networking.k8s.io/v1",
         "middlewares": "/apis/traefik.io/v1alpha1",
         "httproutes": "/apis/gateway.networking.k8s.io/v1",
     }

@@ -355,9 +355,9 @@ def test_check_prints_no_manifest(namespace: str) -> None:
 def apply_all_entries(namespace: str) -> Result:
     """Apply each entry in turn; return the first result that is a failure, or the last."""
     first = ["--replicas", "2", "--user", "ci", "--password-stdin"]
+    ways = {"traefik": ["--network-policy", namespace], "gateway": [], "nginx": []}
     results = [
-        apply(namespace, *ENTRIES[way], *first, stdin="secret")
-        for way in ("traefik", "gateway", "nginx")
+        apply(namespace, *ENTRIES[way], *more, *first, stdin="secret") for way, more in ways.items()
     ]
     return next((result for result in results if result.exit_code != 0), results[-1])
 

@@ -100,7 +100,8 @@ def test_the_rights_to_delete_are_needed_and_sufficient(
         results = []
         for way in ("traefik", "gateway"):
             monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
-            apply(space, *ENTRIES[way], "--replicas", "2", "--user", "ci", "--generate")
+            more = ["--replicas", "2", "--network-policy", space]
+            apply(space, *ENTRIES[way], *more, "--user", "ci", "--generate")
             monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for("bob")))
             results += [
                 run("delete", "foo", "-n", space, "--yes", *flags)

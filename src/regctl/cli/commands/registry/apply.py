@@ -12,6 +12,7 @@ from regctl.cli.completers import (
     cluster_issuers,
     gateways,
     installed_registries,
+    namespaces,
     storage_classes,
     tls_secrets,
 )
@@ -154,6 +155,14 @@ _entry_options = option_group(
     "[default: registry-basic-auth in the registry's namespace]",
     type=NAMESPACED_NAME,
 )
+@_access(
+    "--network-policy",
+    "NS[,NS...]",
+    "Admit only Pods of these namespaces, that of the ingress controller among them.  "
+    "[default: no NetworkPolicy]",
+    multiple=True,
+    shell_complete=namespaces,
+)
 @option("--user", metavar="NAME", heading="Credentials", help="Add this user to the auth Secret.")
 @new_password_options
 @change_options("check", "adopt", server=True)
@@ -169,6 +178,7 @@ def apply(
     create_namespace: bool,
     entry: EntryFlags,
     auth_secret: NamespacedName | None,
+    network_policy: tuple[str, ...],
     user: str | None,
     password_flags: PasswordFlags,
     change: ChangeFlags,
@@ -189,6 +199,7 @@ def apply(
     if user is None and (password_flags.generate or password_flags.given):
         raise InvalidInputError("a password needs --user", hint="pass --user NAME")
     # The other options have the names of RegistrySpec's fields.
+    wanted["network_policy"] = tuple(one for text in network_policy for one in text.split(","))
     spec = _spec(
         namespace or app.cluster.context_namespace, entry, auth_secret, name=name, **wanted
     )
