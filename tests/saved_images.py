@@ -73,13 +73,16 @@ class Layout:
         self.files[f"blobs/{digest.replace(':', '/')}"] = data
         return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
-    def image(self, layers: Sequence[bytes], *, architecture: str = "amd64") -> dict[str, Any]:
-        """Add an image; return its descriptor, with its platform."""
+    def image(
+        self, layers: Sequence[bytes], *, architecture: str = "amd64", **more: object
+    ) -> dict[str, Any]:
+        """Add an image with *more* in its manifest; return its descriptor, with its platform."""
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": self.blob(config_of(layers, architecture=architecture), OCI_CONFIG),
             "layers": [self.blob(gzip.compress(layer, mtime=0), OCI_LAYER) for layer in layers],
+            **more,
         }
         platform = {"os": "linux", "architecture": architecture}
         return self.blob(json.dumps(manifest).encode(), OCI_MANIFEST) | {"platform": platform}
@@ -93,6 +96,11 @@ class Layout:
         """Add a descriptor with a name to index.json."""
         annotations = {"org.opencontainers.image.ref.name": name}
         self.listed.append(descriptor | {"annotations": annotations})
+
+    def drop(self, *descriptors: dict[str, Any]) -> None:
+        """Remove what `docker save` does not have: a manifest, or another blob."""
+        for one in descriptors:
+            del self.files[f"blobs/{one['digest'].replace(':', '/')}"]
 
     def all_files(self) -> dict[str, bytes]:
         """Return all files by name."""

@@ -157,8 +157,60 @@ def test_a_platform_that_was_not_saved(tmp_path: Path) -> None:
     child = layout.image(LAYERS, architecture="arm64")
     layout.name(layout.index(child), "1.0")
     del layout.files[f"blobs/{child['digest'].replace(':', '/')}"]
-    with pytest.raises(MalformedError, match="the image for linux/arm64 is missing"):
+    (found,) = read(layout.write(tmp_path))
+    with pytest.raises(MalformedError, match="lacks a part of the image: linux/arm64"):
+        found.whole("app.tar")
+    with pytest.raises(MalformedError, match="the saved index lacks linux/arm64"):
+        found.manifest.content([])
+
+
+def test_a_layer_that_was_not_saved_is_a_missing_platform(tmp_path: Path) -> None:
+    layout = Layout()
+    children = [layout.image((name.encode(),), architecture=name) for name in ("amd64", "arm64")]
+    layout.name(layout.index(*children), "1.0")
+    layout.drop(*json.loads(layout.files[blob_name(children[0]["digest"])])["layers"])
+    (found,) = read(layout.write(tmp_path))
+    whole = found.whole("app.tar")
+    assert whole.manifest.digest == children[1]["digest"]
+    assert whole.missing == ("linux/amd64",)
+
+
+def blob_name(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def test_a_damaged_configuration_is_found_when_it_is_read(saved: Path, tmp_path: Path) -> None:
+    layout = Layout()
+    image = layout.image(LAYERS)
+    layout.name({key: value for key, value in image.items() if key != "platform"}, "1.0")
+    manifest = json.loads(layout.files[blob_name(image["digest"])])
+    config = blob_name(manifest["config"]["digest"])
+    layout.files[config] = layout.files[config].replace(b"amd64", b"arm64")
+    with pytest.raises(DigestMismatchError, match="configuration"):
         read(layout.write(tmp_path))
+
+    files = docker_archive((["team/app:1.0"], LAYERS))
+    name = json.loads(files["manifest.json"])[0]["Config"]
+    saved.write_bytes(tar_of(files | {name: files[name].replace(b"amd64", b"arm64")}))
+    with pytest.raises(DigestMismatchError, match=name):
+        read(saved)
+
+
+def test_referrers_belong_to_their_image(tmp_path: Path) -> None:
+    layout = Layout()
+    images = [layout.image((name.encode(),), architecture=name) for name in ("amd64", "arm64")]
+    sbom = layout.image((b"sbom",), subject=images[0])
+    signature = layout.image((b"signature",), subject=sbom)
+    elsewhere = layout.image((b"x",), subject=images[0] | {"digest": digest_of(b"elsewhere")})
+    layout.name(layout.index(*images), "1.0")
+    layout.listed += [signature, sbom, elsewhere]
+    image, alone = read(layout.write(tmp_path))
+    both = {sbom["digest"], signature["digest"]}
+    assert {one.digest for one in image.referrers} == both
+    assert alone.manifest.digest == elsewhere["digest"]
+    amd64, arm64 = (image.for_platform(Platform("linux", name)) for name in ("amd64", "arm64"))
+    assert {one.digest for one in amd64.referrers} == both
+    assert arm64.referrers == ()
 
 
 def test_indexes_nested_too_deeply_are_an_error(tmp_path: Path) -> None:

@@ -302,6 +302,13 @@ def test_the_head_of_a_manifest_is_read_without_its_content(serve: Servers) -> N
         connect(registry.host, CI).manifest_head("a", "2.0")
 
 
+def test_a_manifest_is_not_put_under_the_digest_of_another(serve: Servers) -> None:
+    registry = serve(standin_registry(StandinRegistry()))
+    with pytest.raises(errors.DigestMismatchError, match="its content has the digest"):
+        connect(registry.host, CI).put_manifest("a", digest_of(b"it"), b"{}", "application/json")
+    assert registry.requests == []
+
+
 def test_a_head_without_a_digest_reads_the_manifest(serve: Servers) -> None:
     state = StandinRegistry()
     digest = state.put_image("a", "1.0", b"layer")

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regctl.errors import InvalidInputError, MalformedError, NotInRegistryError
 from regctl.images.files import ImageFiles, Source, StoredFile, open_files
@@ -28,12 +28,16 @@ from regctl.images.manifests import (
     missing_platform,
     parse_configuration,
     parse_manifest,
+    parse_references,
 )
 from regctl.jsontext import parse_json
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
+_CONFIG_NAME = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")
+# The tag that lists the referrers of a digest (OCI distribution specification).
+_REFERRERS_TAG = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64})")
 # Layers with these media types are stored elsewhere, as those of Windows were: nobody uploads them.
 _FOREIGN_LAYER = re.compile("foreign|nondistributable")
 _NAME_ANNOTATION = "io.containerd.image.name"
@@ -46,7 +50,9 @@ class SavedManifest:
     A manifest with everything it refers to: *parts* in its order, *children* of an index.
 
     *body* is its content, which must not change. A manifest from docker's archive has None:
-    `content` creates it when the parts are stored.
+    `content` creates it when the parts are stored. *digest* is what an OCI layout names it by, and
+    *subject* the digest of the manifest that it is about. *missing* are the children of an index
+    that were not saved: their platforms, or else their digests.
     """
 
     media_type: str
@@ -54,9 +60,18 @@ class SavedManifest:
     children: tuple["SavedManifest", ...] = ()
     platform: Platform | None = None
     body: bytes | None = field(default=None, repr=False)
+    digest: str | None = None
+    subject: str | None = None
+    missing: tuple[str, ...] = ()
 
     def content(self, stored: Sequence[Descriptor]) -> bytes:
-        """Return the manifest's bytes; *stored* describes the parts as the registry has them."""
+        """
+        Return the manifest's bytes; *stored* describes the parts as the registry has them.
+
+        Raises MalformedError for an index with missing children.
+        """
+        if self.missing:
+            raise MalformedError(f"the saved index lacks {', '.join(self.missing)}")
         if self.body is not None:
             return self.body
         config, *layers = (
@@ -86,16 +101,28 @@ class SavedManifest:
 
 @dataclass(frozen=True)
 class SavedImage:
-    """An image in an archive, with the *names* that it was saved under."""
+    """
+    An image in an archive, with the *names* that it was saved under.
+
+    *referrers* are about it: signatures and the like. *missing* are the parts of its index that
+    were not saved and that it is pushed without.
+    """
 
     names: tuple[str, ...]
     manifest: SavedManifest
+    referrers: tuple[SavedManifest, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Return the tags in its names."""
-        tails = (name.rpartition("/")[2].partition("@")[0] for name in self.names)
-        tags = (tail.partition(":")[2] if ":" in tail else tail for tail in tails)
+        return tuple(dict.fromkeys(tag for tag in map(_tag_of, self.names) if tag))
+
+    def tags_of(self, name: str) -> tuple[str, ...]:
+        """Return the tag that *name* selects: a name, also without its registry, or a tag."""
+        # docker's layout has docker.io/library/app:1.0 for what docker calls app:1.0.
+        named = [one for one in self.names if one == name or one.endswith(f"/{name}")]
+        tags = (name,) if name in self.tags else map(_tag_of, named)
         return tuple(dict.fromkeys(tag for tag in tags if tag))
 
     def for_platform(self, platform: Platform) -> "SavedImage":
@@ -103,8 +130,50 @@ class SavedImage:
         found = list(self.manifest.walk())
         for manifest in found:
             if manifest.platform and platform.runs(manifest.platform):
-                return SavedImage(self.names, manifest)
+                return SavedImage(self.names, manifest, _about(manifest, self.referrers))
         raise missing_platform("the saved image", platform, (one.platform for one in found))
+
+    def whole(self, source: str) -> "SavedImage":
+        """
+        Return this image, or its only platform that was saved if others were not.
+
+        `docker save` writes the whole index, and of its images those that docker has. Raises
+        InvalidInputError if it has several, MalformedError if it has none.
+        """
+        missing = tuple(name for one in self.manifest.walk() for name in one.missing)
+        if not missing:
+            return self
+        unknown = Platform("unknown", "unknown")
+        found = [
+            one
+            for one in self.manifest.walk()
+            if one.parts and one.platform not in {None, unknown} and one.subject is None
+        ]
+        lacks = f"{source} lacks a part of the image: {', '.join(missing)}"
+        if not found:
+            hint = "`skopeo copy --all` saves an image for all its platforms"
+            raise MalformedError(f"cannot read {lacks}", hint=hint)
+        if len(found) > 1:
+            names = ", ".join(sorted(str(one.platform) for one in found))
+            raise InvalidInputError(lacks, hint=f"pass --platform with one of: {names}")
+        return SavedImage(self.names, found[0], _about(found[0], self.referrers), missing)
+
+
+def _tag_of(name: str) -> str:
+    tail = name.rpartition("/")[2].partition("@")[0]
+    return tail.partition(":")[2] if ":" in tail else tail
+
+
+def _about(
+    manifest: SavedManifest, candidates: Sequence[SavedManifest]
+) -> tuple[SavedManifest, ...]:
+    """Return the *candidates* that are about a manifest, its children, or each other."""
+    digests = {one.digest for one in manifest.walk()}
+    found: list[SavedManifest] = []
+    while more := [c for c in candidates if c not in found and c.subject in digests]:
+        found += more
+        digests |= {one.digest for referrer in more for one in referrer.walk()}
+    return tuple(found)
 
 
 def select_images(
@@ -130,6 +199,7 @@ def select_images(
             )
         return images
     found = [one for one in images if name is None or name in {*one.names, *one.tags}]
+    found = found or [one for one in images if name is not None and one.tags_of(name)]
     if not found:
         raise NotInRegistryError(f"no image {name} in {source}", hint=hint)
     if len(found) > 1:
@@ -214,6 +284,8 @@ def _docker_manifest(files: ImageFiles, config: str, layers: Sequence[str]) -> S
             f"cannot read {source}: it does not list the digests of the {len(layers)} layers"
         )
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    if named := _CONFIG_NAME.search(config):
+        check_digest(f"sha256:{named[1]}", digest.partition(":")[2], source)
     parts = [Blob(digest, len(body), DOCKER_CONFIG_TYPE, lambda: io.BytesIO(body))]
     for name, diff_id in zip(layers, diff_ids, strict=True):
         file = _find(files, name)
@@ -233,12 +305,32 @@ def _layout_images(files: ImageFiles) -> tuple[SavedImage, ...]:
     by_digest: dict[str, list[Descriptor]] = {}
     for descriptor in index.manifests:
         by_digest.setdefault(descriptor.digest, []).append(descriptor)
-    return tuple(
-        SavedImage(
-            tuple(filter(None, map(_saved_name, listed))), _layout_manifest(files, listed[0])
-        )
-        for listed in by_digest.values()
+    return _with_referrers(
+        [
+            SavedImage(
+                tuple(filter(None, map(_saved_name, listed))), _layout_manifest(files, listed[0])
+            )
+            for listed in by_digest.values()
+        ]
     )
+
+
+def _with_referrers(listed: Sequence[SavedImage]) -> tuple[SavedImage, ...]:
+    """Return the images, each with what is about it: that is listed beside it, or under a tag."""
+    tagged = [one for one in listed if any(map(_REFERRERS_TAG.fullmatch, one.names))]
+    candidates = [
+        manifest
+        for one in listed
+        for manifest in (one.manifest.children if one in tagged else (one.manifest,))
+        if manifest.subject is not None
+    ]
+    images = [one for one in listed if one not in tagged and one.manifest not in candidates]
+    if not images:
+        return tuple(listed)
+    images = [replace(one, referrers=_about(one.manifest, candidates)) for one in images]
+    attached = [referrer for one in images for referrer in one.referrers]
+    # What is about something that is not in the archive is an image of its own.
+    return (*images, *(SavedImage((), one) for one in candidates if one not in attached))
 
 
 def _saved_name(descriptor: Descriptor) -> str | None:
@@ -252,27 +344,52 @@ def _layout_manifest(files: ImageFiles, descriptor: Descriptor, depth: int = 0) 
     found = hashlib.new(algorithm_of(descriptor.digest), body).hexdigest()
     check_digest(descriptor.digest, found, source)
     parsed = parse_manifest(body, descriptor.media_type, source)
+    about = parse_references(body, parsed.media_type, source).subject
+    subject = about.digest if about is not None else None
     if isinstance(parsed, ImageManifest):
         parts = tuple(
             _blob(files, one) for one in parsed.blobs if not _FOREIGN_LAYER.search(one.media_type)
         )
         platform = descriptor.platform or _platform(files, parsed.config)
-        return SavedManifest(parsed.media_type, parts, platform=platform, body=body)
+        return SavedManifest(
+            parsed.media_type,
+            parts,
+            platform=platform,
+            body=body,
+            digest=descriptor.digest,
+            subject=subject,
+        )
     if depth > _MAX_DEPTH:
         raise MalformedError(f"cannot read {source}: indexes are nested too deeply")
-    for child in parsed.manifests:
-        if files.find(_blob_name(files, child.digest)) is None:
-            raise MalformedError(
-                f"cannot read {source}: the image for {child.platform or child.digest} is missing",
-                hint="`skopeo copy --all` saves an image for all its platforms",
-            )
-    children = tuple(_layout_manifest(files, child, depth + 1) for child in parsed.manifests)
-    return SavedManifest(parsed.media_type, children=children, body=body)
+    saved = [one for one in parsed.manifests if _is_saved(files, one)]
+    return SavedManifest(
+        parsed.media_type,
+        children=tuple(_layout_manifest(files, child, depth + 1) for child in saved),
+        body=body,
+        digest=descriptor.digest,
+        subject=subject,
+        missing=tuple(
+            str(one.platform or one.digest) for one in parsed.manifests if one not in saved
+        ),
+    )
+
+
+def _is_saved(files: ImageFiles, descriptor: Descriptor) -> bool:
+    """Return whether the files of a manifest and of its blobs exist."""
+    name = _blob_name(files, descriptor.digest)
+    if files.find(name) is None:
+        return False
+    parsed = parse_manifest(_read(files, name), descriptor.media_type, f"{name} in {files.source}")
+    blobs = parsed.blobs if isinstance(parsed, ImageManifest) else ()
+    needed = (one.digest for one in blobs if not _FOREIGN_LAYER.search(one.media_type))
+    return all(files.find(_blob_name(files, digest)) is not None for digest in needed)
 
 
 def _platform(files: ImageFiles, config: Descriptor) -> Platform | None:
     try:
         body = _read(files, _blob_name(files, config.digest))
+        found = hashlib.new(algorithm_of(config.digest), body).hexdigest()
+        check_digest(config.digest, found, f"the configuration in {files.source}")
         return parse_configuration(body, config.digest).platform
     except MalformedError:
         return None

@@ -25,6 +25,7 @@ from regctl.images.archive import SavedManifest
 from regctl.images.files import PIECE_BYTES
 from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
+from regctl.images.referrers import add_to_referrers_tag
 from regctl.registry.client import RegistryClient
 from regctl.registry.request import BUSY, Request
 from regctl.registry.response import Response
@@ -150,8 +151,11 @@ class ImagePusher:
             self._put_manifests(child, (), stored)
         body = image.content([stored[part.digest].descriptor for part in image.parts])
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        for reference in () if self.dry_run else references or (digest,):
-            self.client.put_manifest(self.repository, reference, body, image.media_type)
+        for reference in () if self.dry_run else references or (image.digest or digest,):
+            put = self.client.put_manifest(self.repository, reference, body, image.media_type)
+            if image.subject is not None and not put.lists_referrers:
+                found = Descriptor(image.digest or digest, len(body), image.media_type)
+                add_to_referrers_tag(self.client, self.repository, found, body)
         return digest
 
     def _ensure_blob(self, folder: Path, on_progress: OnProgress, part: Blob) -> PushedBlob:

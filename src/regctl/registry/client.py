@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import quote
 
 from regctl.errors import (
@@ -62,6 +63,17 @@ class Manifest:
     digest: str
     media_type: str
     body: bytes = field(repr=False)
+
+
+class StoredManifest(NamedTuple):
+    """
+    The *digest* of a manifest that was uploaded.
+
+    *lists_referrers* is whether the registry lists it as a referrer of its subject.
+    """
+
+    digest: str
+    lists_referrers: bool
 
 
 class RegistryClient(Session):
@@ -229,13 +241,18 @@ class RegistryClient(Session):
 
     # Changing
 
-    def put_manifest(self, repository: str, reference: str, body: bytes, media_type: str) -> str:
+    def put_manifest(
+        self, repository: str, reference: str, body: bytes, media_type: str
+    ) -> StoredManifest:
         """
-        Upload a manifest under a tag or its digest, and return its digest.
+        Upload a manifest under a tag or its digest.
 
-        Raises DigestMismatchError if the registry stores something else.
+        Raises DigestMismatchError if *body* has another digest, or the registry stores something
+        else.
         """
         attempt = f"cannot put {self._image(repository, reference)}"
+        if ":" in reference:
+            _verify(reference, body, attempt)
         path, headers = _manifest_path(repository, reference), {"Content-Type": media_type}
         reply = self.send(
             Request("PUT", path, attempt, headers, body, repeatable=True, expect=_CREATED)
@@ -244,7 +261,7 @@ class RegistryClient(Session):
         stored = reply.headers.get("Docker-Content-Digest", digest)
         if stored != digest and stored.startswith("sha256:"):
             raise DigestMismatchError(f"{attempt}: the registry stores {stored} for {digest}")
-        return digest
+        return StoredManifest(digest, "OCI-Subject" in reply.headers)
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """

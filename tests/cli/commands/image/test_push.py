@@ -11,7 +11,7 @@ from regctl.authfile import hashes
 from regctl.cli.app import App
 from tests.cli.commands.image import LAYERS, pushed_digest, run, tags
 from tests.conftest import Servers
-from tests.saved_images import docker_archive, tar_of
+from tests.saved_images import OCI_INDEX, Layout, docker_archive, tar_of
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.programs import find
 
@@ -59,7 +59,7 @@ def test_a_pipe_with_gzip_a_tag_and_a_digest(app: str, archive: Path) -> None:
     assert run("push", archive, f"{app}@{digest}").stdout == f"{app}@{digest}\n"
     wrong = run("push", archive, f"{app}@sha256:{'0' * 64}")
     assert wrong.exit_code == 1
-    assert "did not match" in wrong.stderr
+    assert "its content has the digest sha256:" in wrong.stderr
 
 
 def test_one_platform(app: str, layout: Path) -> None:
@@ -82,6 +82,108 @@ def test_one_of_several_images_and_all(app: str, tmp_path: Path) -> None:
     every = run("push", path, app, "--all", "-o", "name")
     assert len(set(every.stdout.splitlines())) == 2
     assert tags(app) == ["1", "2", "stable"]
+
+
+def test_select_keeps_the_tag_of_the_name(app: str, tmp_path: Path) -> None:
+    path = tmp_path / "several.tar"
+    path.write_bytes(tar_of(docker_archive((["a:1", "x/a:stable"], LAYERS), (["b:2"], LAYERS))))
+    for name, tag in (("x/a:stable", "stable"), ("a:stable", "stable"), ("1", "1"), ("b:2", "2")):
+        assert run("push", path, app, "--select", name).stdout.startswith(f"{app}:{tag}@sha256:")
+
+
+ATTESTATION = {"os": "unknown", "architecture": "unknown"}
+
+
+def docker_save(folder: Path, *saved: str) -> Path:
+    """What `docker save` writes with containerd's image store: all of the index, *saved* of it."""
+    layout = Layout()
+    children = {
+        name: layout.image(LAYERS, architecture=name) for name in ("amd64", "arm64", "s390x")
+    }
+    attestation = layout.image((b"attestation",)) | {"platform": ATTESTATION}
+    layout.name(layout.index(*children.values(), attestation), "1.0")
+    layout.drop(*(one for name, one in children.items() if name not in saved))
+    if "attestation" not in saved:
+        layout.drop(attestation)
+    path = folder / "saved.tar"
+    path.write_bytes(tar_of(layout.all_files()))
+    return path
+
+
+@pytest.mark.parametrize("attestation", [(), ("attestation",)])
+def test_the_only_platform_that_docker_saved_is_pushed(
+    app: str, tmp_path: Path, attestation: tuple[str, ...]
+) -> None:
+    result = run("push", docker_save(tmp_path, "arm64", *attestation), app)
+    assert result.exit_code == 0, result.stderr
+    missing = "linux/amd64, linux/s390x" + ("" if attestation else ", unknown/unknown")
+    assert f"note: only linux/arm64 is pushed: the saved image lacks {missing}" in result.stderr
+    assert result.stdout.startswith(f"{app}:1.0@sha256:")
+    shown = json.loads(run("inspect", f"{app}:1.0", "-o", "json").stdout)
+    assert shown["platforms"] == ["linux/arm64"]
+
+
+def test_several_platforms_of_more_need_a_choice(app: str, tmp_path: Path) -> None:
+    saved = docker_save(tmp_path, "amd64", "arm64")
+    unclear = run("push", saved, app)
+    assert unclear.exit_code == 2
+    assert unclear.stderr.splitlines() == [
+        f"error: {saved} lacks a part of the image: linux/s390x, unknown/unknown",
+        "hint: pass --platform with one of: linux/amd64, linux/arm64",
+    ]
+    assert run("push", saved, app, "--platform", "linux/amd64").exit_code == 0
+    assert run("push", saved, app, "--platform", "linux/s390x").exit_code == 1
+    nothing = run("push", docker_save(tmp_path), app)
+    assert nothing.exit_code == 1
+    assert "`skopeo copy --all`" in nothing.stderr
+
+
+def signed_layout(folder: Path, *, tagged: bool) -> tuple[Path, str, str]:
+    """An image and its signature, listed beside it or by a tag; the folder and both digests."""
+    layout = Layout()
+    image = layout.image(LAYERS)
+    subject = {key: image[key] for key in ("mediaType", "digest", "size")}
+    kind = "application/vnd.example.signature"
+    signature = layout.image((b"signature",), subject=subject, artifactType=kind)
+    layout.name(image, "1.0")
+    if tagged:
+        layout.name(layout.index(signature), image["digest"].replace(":", "-"))
+    else:
+        layout.listed.append(signature)
+    return layout.write(folder / "signed"), image["digest"], signature["digest"]
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_an_image_and_its_referrers_are_pushed_to_a_registry_without_their_api(
+    upstream: DockerRegistry, app: str, tmp_path: Path, *, tagged: bool
+) -> None:
+    folder, image, signature = signed_layout(tmp_path, tagged=tagged)
+    for _ in range(2):
+        result = run("push", folder, app)
+        assert result.exit_code == 0, result.stderr
+        assert "1 referrer pushed with the image" in result.stderr
+        assert result.stdout == f"{app}:1.0@{image}\n"
+    tag = image.replace(":", "-")
+    status, _, body = upstream.request(
+        "GET", f"/v2/team/app/manifests/{tag}", headers={"Accept": OCI_INDEX}
+    )
+    assert status == 200
+    (listed,) = json.loads(body)["manifests"]
+    assert listed["digest"] == signature
+    assert listed["artifactType"] == "application/vnd.example.signature"
+    assert tags(app) == ["1.0", tag]
+
+
+def test_a_registry_with_the_referrers_api_gets_no_referrers_tag(
+    without_catalog: DockerRegistry, tmp_path: Path
+) -> None:
+    app = f"{without_catalog.host}/referrers/app"
+    folder, image, signature = signed_layout(tmp_path, tagged=False)
+    record = json.loads(run("push", folder, app, "-o", "json").stdout)
+    assert record["referrers"] == [signature]
+    _, _, body = without_catalog.request("GET", f"/v2/referrers/app/referrers/{image}")
+    assert [one["digest"] for one in json.loads(body)["manifests"]] == [signature]
+    assert tags(app) == ["1.0"]
 
 
 def test_all_images_need_tags_of_their_own(app: str, tmp_path: Path) -> None:

@@ -32,16 +32,20 @@ class ArchiveFlags(NamedTuple):
     platform: "Platform | None" = None
 
     def images(self, saved: "Sequence[SavedImage]", source: str) -> "Sequence[SavedImage]":
-        """Return the selected images. Raises NotInRegistryError and InvalidInputError."""
+        """Return the selected images, as far as they were saved. Raises what these steps raise."""
         from regctl.images.archive import select_images
 
         found = select_images(saved, source, name=self.select, every=self.all_images)
-        return found if self.platform is None else [i.for_platform(self.platform) for i in found]
+        if self.platform is None:
+            return [image.whole(source) for image in found]
+        return [image.for_platform(self.platform) for image in found]
 
     def tags(self, saved: "SavedImage", image: "ImageReference") -> tuple[str, ...]:
         """Return the tags to push an image with; none if *image* has a digest."""
         if image.tag or image.digest:
             return (image.tag,) if image.tag else ()
+        if self.select is not None:
+            return saved.tags_of(self.select) or ("latest",)
         return saved.tags if self.all_images or len(saved.tags) == 1 else ("latest",)
 
 
@@ -99,8 +103,9 @@ def push(
 
     SOURCE is a tar of `docker save` or of an OCI layout, which may be compressed by gzip, the
     folder of an OCI layout, or '-' for standard input. IMAGE without a tag gets the tag that
-    SOURCE names, else 'latest'. Blobs that the registry has are not sent again. The tag is
-    uploaded last.
+    SOURCE or --select names, else 'latest'. If SOURCE has only one platform of an image for
+    several, that one is pushed. Signatures and other referrers in an OCI layout are pushed with
+    their image. Blobs that the registry has are not sent again. The tag is uploaded last.
     """
     from regctl.images.archive import open_archive
     from regctl.images.push import ImagePusher
@@ -145,9 +150,16 @@ def _push(
 ) -> dict[str, Any]:
     """Push one image, print it, and return its JSON object."""
     name = f"{to.registry}/{to.repository}"
-    with app.output.progress(str(to), image.manifest.size, of_bytes=True) as advance:
+    total = sum(one.size for one in (image.manifest, *image.referrers))
+    with app.output.progress(str(to), total, of_bytes=True) as advance:
+        referrers = [pusher.push(one, (), on_progress=advance).digest for one in image.referrers]
         pushed = pusher.push(image.manifest, tags or (to.reference,), on_progress=advance)
     suffix = " (dry run)" if pusher.dry_run else ""
+    if image.missing:
+        only, missing = image.manifest.platform, ", ".join(image.missing)
+        app.output.note(f"only {only} is pushed: the saved image lacks {missing}{suffix}")
+    if referrers:
+        app.output.note(f"{count(len(referrers), 'referrer')} pushed with the image{suffix}")
     app.output.note(
         f"{pushed.count('uploaded')} of {count(len(pushed.blobs), 'blob')} uploaded "
         f"({size(pushed.sent_bytes)}), {pushed.count('mounted')} mounted, "
@@ -162,6 +174,7 @@ def _push(
         "tags": list(tags),
         "digest": pushed.digest,
         "media_type": pushed.media_type,
+        "referrers": referrers,
         "sent_bytes": pushed.sent_bytes,
         "dry_run": "client" if pusher.dry_run else None,
         "blobs": [
