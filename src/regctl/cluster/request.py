@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,9 +54,17 @@ class Request:
 
     @cached_property
     def secrets(self) -> frozenset[str]:
-        """What no message may repeat of the body: a Secret's data, and the passwords in it."""
-        data = (self.body or {}).get("data") or {}
-        return frozenset(text for value in data.values() for text in _secrets_in(value))
+        """What no message may repeat of the body: a Secret's data, passwords and hashes."""
+        body = self.body or {}
+        data = body.get("data") or {}
+        annotations = (body.get("metadata") or {}).get("annotations") or {}
+        return frozenset(
+            itertools.chain(
+                *map(_secrets_in, data.values()),
+                # A rotation keeps the previous hashes in one.
+                *(_hashes_in(value) for value in annotations.values() if value and "$" in value),
+            )
+        )
 
 
 def _secrets_in(encoded: str) -> Iterator[str]:
@@ -71,8 +80,12 @@ def _secrets_in(encoded: str) -> Iterator[str]:
             yield from (str(fields[name]) for name in _SECRET_FIELDS & fields.keys())
     else:
         yield text
-        # An auth file: the hashes of its users.
-        yield from (line.partition(":")[2].strip() for line in text.splitlines())
+        yield from _hashes_in(text)
+
+
+def _hashes_in(text: str) -> Iterator[str]:
+    """Yield the hashes in the lines of an auth file."""
+    return (line.partition(":")[2].strip() for line in text.splitlines())
 
 
 def cannot(verb: str, resource: Resource, namespace: str | None, name: str) -> str:
