@@ -78,6 +78,31 @@ def test_an_unchanged_password_keeps_its_hash(store: UserStore) -> None:
     assert store.read().content == before
 
 
+def test_a_user_that_replaces_another_expires_with_it_and_can_be_taken_back(
+    file: FileStore,
+) -> None:
+    file.change(lambda users: users.expire("alice", date(2999, 1, 1)))
+    before = file.read()
+    file.add("bob", "second", replaces="alice")
+    bob = file.read().user("bob")
+    assert bob is not None
+    assert bob.expires == date(2999, 1, 1)
+    assert file.read().previous("alice") == before.hashes("alice")
+    file.restore("bob", before, replaces="alice")
+    assert file.read().content == before.content
+
+
+def test_a_secret_keeps_the_replaced_hash_in_an_annotation(secret: SecretStore) -> None:
+    """Several readers reject a comment."""
+    before = secret.read()
+    secret.add("bob", "second", replaces="alice")
+    assert secret.read().previous("alice") == before.hashes("alice")
+    assert b"#" not in live(secret).content
+    secret.remove("alice")
+    assert not secret.read().previous("alice")
+    assert names(secret.read()) == ["bob"]
+
+
 def test_the_secret_follows_the_file(secret: SecretStore, file: FileStore) -> None:
     both = SecretStore(secret.cluster, secret.namespace, NAME, READER, file)
     both.add("bob", "second")

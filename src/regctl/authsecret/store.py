@@ -36,6 +36,7 @@ class UserStore(ABC):
         """
         Add a user, or set its password; keep the hash of the user that it *replaces*.
 
+        The new user expires on the same day.
         Raises InvalidUserError, InvalidPasswordError, and what `change` raises.
         """
         check_name(name)
@@ -45,6 +46,9 @@ class UserStore(ABC):
             if replaces is not None:
                 users.keep_previous(replaces)
             users.set(name, hash_)
+            replaced = users.user(replaces) if replaces is not None else None
+            if replaced is not None and replaced.expires is not None:
+                users.expire(name, replaced.expires)
 
         self.change(add)
 
