@@ -33,7 +33,12 @@ def try_credential(
 def verification(
     app: App, flags: VerificationFlags
 ) -> "Callable[[str, Mapping[str, Credential]], None]":
-    """Return `Verifier.verify` of a new Verifier; with --no-verify it tries nothing."""
+    """
+    Return `Verifier.verify` of a new Verifier; with --no-verify it tries nothing.
+
+    Raises CertificateError for a --ca-file or --client-cert that cannot be read: that is no failure
+    of the registry.
+    """
     from regctl.pullsecrets.trial import Verifier
     from regctl.retry import Backoff
 
@@ -44,6 +49,10 @@ def verification(
         app.registry_settings, connect_seconds=_CONNECT_SECONDS, backoff=Backoff(tries=1)
     )
 
+    if settings.ca_file is not None or settings.client_cert is not None:
+        from regctl.registry.transport import tls_context
+
+        tls_context(settings)
     return Verifier(
         lambda registry, credential: try_credential(app, registry, credential, settings),
         flags.wait,

@@ -133,6 +133,16 @@ def test_a_registry_that_cannot_be_reached_or_trusted_is_a_warning(
     assert trusted.stderr == ""
 
 
+@pytest.mark.parametrize("flag", ["--ca-file", "--client-cert"])
+def test_a_file_that_cannot_be_read_is_an_error(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path, flag: str
+) -> None:
+    path = str(tmp_path / "none")
+    result = run("secret", "create", "pull", "-n", namespace, flag, path)
+    refused(result, 1, path, "No such file")
+    assert not exists(kubernetes, namespace)
+
+
 def test_a_glob_is_a_warning(kubernetes: ApiServer, namespace: str) -> None:
     result = create("*.bar.com", "-n", namespace)
     assert result.exit_code == 0
