@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from regctl.authfile import hashes
+from regctl.authsecret.secret import added_users
+from regctl.authsecret.store import SecretStore
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import Ownership
 from regctl.cluster.secret import Secret
@@ -52,3 +54,14 @@ def test_a_first_user_is_added_and_the_others_are_kept(
     found = read_users(cluster, spec)
     assert [user.name for user in found.file.users()] == ["alice", "ci"]
     found.file.verify("ci", "secret")
+
+
+def test_users_that_a_rotation_added_stay_marked(cluster: Cluster, spec: RegistrySpec) -> None:
+    list(read_users(cluster, spec).push_with(cluster, Credential("ci", "secret")).run())
+    store = SecretStore(cluster, spec.namespace, spec.auth_secret, spec.reader)
+    store.add("ci-2", "secret")
+    push = read_users(cluster, spec).push_with(cluster, Credential("alice", "secret"))
+    assert [outcome.note for outcome in push.run()] == ["added alice"]
+    secret = read_users(cluster, spec).secret
+    assert secret is not None
+    assert added_users(secret) == {"ci-2"}

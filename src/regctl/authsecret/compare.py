@@ -1,6 +1,7 @@
 """Which users two auth files differ in, and how to merge them."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Literal, NamedTuple
 
 from regctl.authfile.htpasswd import HtpasswdFile
@@ -45,19 +46,22 @@ def summary(changes: Iterable[UserChange]) -> str:
     return ", ".join(f"{change} {some_of(names)}" for change, names in by_change.items())
 
 
-def merge(local: bytes | None, remote: HtpasswdFile, reader: AuthFileReader) -> bytes:
+def merge(
+    local: bytes | None, remote: HtpasswdFile, reader: AuthFileReader, today: date | None = None
+) -> bytes:
     """
     Return the content of a local file that has the active users of *remote* and no others.
 
-    Keeps the comments and the order of *local*, and its locked users that *remote* does not have.
-    Of several lines for a user it takes the one that counts for *reader*. Without a local file it
-    returns *remote* as it is.
+    Keeps the comments and the order of *local*, and its users that *remote* does not have and that
+    are locked, or expired by *today* (UTC). Of several lines for a user it takes the one that
+    counts for *reader*. Without a local file it returns *remote* as it is.
     """
     if local is None:
         return remote.content
     file = HtpasswdFile(local)
     desired = _active_hashes(remote)
-    for name in _active_hashes(file).keys() - desired.keys():
+    active = _active_hashes(file if today is None else file.as_of(today))
+    for name in active.keys() - desired.keys():
         file.remove(name)
     present = _active_hashes(file)
     for name, hashes in desired.items():

@@ -1,6 +1,7 @@
 """Fetch the users of an auth Secret into an auth file."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from regctl import atomicfile
@@ -48,13 +49,20 @@ class Pull:
         )
 
 
-def prepare(cluster: Cluster, secret: tuple[str, str], path: Path, reader: AuthFileReader) -> Pull:
+def prepare(
+    cluster: Cluster,
+    secret: tuple[str, str],
+    path: Path,
+    reader: AuthFileReader,
+    today: date | None = None,
+) -> Pull:
     """
     Read *secret*, a namespace and a name, and the file, and plan what the file needs.
 
-    Comments, order and locked users of the file are kept. Raises ObjectNotFoundError,
-    MalformedError if the Secret does not have the layout of *reader*, and FileAccessError.
+    Comments, order, locked users and those that expired by *today* (UTC) are kept. Raises
+    ObjectNotFoundError, MalformedError if the Secret does not have the layout of *reader*, and
+    FileAccessError.
     """
     old = atomicfile.read(path)
-    new = merge(old, read(fetch(cluster, *secret), reader), reader)
+    new = merge(old, read(fetch(cluster, *secret), reader), reader, today)
     return Pull(path, old, new, compare(HtpasswdFile(old or b""), HtpasswdFile(new)))

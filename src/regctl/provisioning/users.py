@@ -1,13 +1,13 @@
 """The users of a registry: those in its auth Secret, and one to add."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.plan import plan
 from regctl.authsecret.push import Push
-from regctl.authsecret.secret import AuthSecret, read
+from regctl.authsecret.secret import AuthSecret, added_users, read
 from regctl.cluster.client import Cluster
 from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
@@ -36,6 +36,8 @@ class AuthUsers:
         file = HtpasswdFile(self.file.content)
         file.set(user.username, hashes.make(user.password))
         desired = AuthSecret.of(file, self.spec.reader)
+        if self.secret is not None:
+            desired = replace(desired, added=added_users(self.secret), exclusive=True)
         change = plan(desired, self.spec.namespace, self.spec.auth_secret, self.secret, adopt=adopt)
         return Push(cluster, desired, (change,), adopt)
 

@@ -223,6 +223,16 @@ def test_expired_and_locked_users_lose_access_without_a_question(
     assert data(kubernetes.secret(namespace, NAME)) == {"auth": f"bob:{ONE}\n"}
 
 
+def test_expired_users_are_no_difference_and_stay_in_the_file(namespace: str) -> None:
+    rows = f"#regctl:expires alice:2020-01-01\nalice:{ONE}\nbob:{ONE}\n"
+    Path("auth").write_text(rows)
+    assert push(namespace).exit_code == 0
+    for verb in ("push", "pull"):
+        assert auth(verb, namespace, "--check").exit_code == 0
+    assert auth("pull", namespace, "--yes").exit_code == 0
+    assert Path("auth").read_text() == rows
+
+
 def test_an_expired_user_alone_is_no_user(namespace: str) -> None:
     Path("auth").write_text(f"#regctl:expires alice:2020-01-01\nalice:{ONE}\n")
     refused(push(namespace), 1, "no active user")

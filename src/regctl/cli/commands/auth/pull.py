@@ -54,8 +54,8 @@ def pull(
     """
     Fetch the users of the Secret into the auth file.
 
-    Comments and locked users of the file are kept. An existing file is changed only after
-    confirmation.
+    Comments, locked users and expired users of the file are kept. An existing file is changed only
+    after confirmation.
     """
     from regctl.authfile import readers
     from regctl.authsecret.compare import summary
@@ -66,6 +66,7 @@ def pull(
         auth_secret or app.default_auth_secret,
         app.auth_file(path),
         readers.get_reader(reader),
+        app.today(),
     )
     question = None
     if plan.action == "update":
