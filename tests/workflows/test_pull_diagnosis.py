@@ -55,6 +55,7 @@ class Namespace:
         *,
         kind: str = DOCKERCONFIGJSON,
         password: str = "right",
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Create a Secret whose entries are registry key to user."""
         entries = {
@@ -62,7 +63,8 @@ class Namespace:
         }
         document = json.dumps({"auths": entries} if users is not None else {"auths": 5})
         data = {".dockerconfigjson": base64.b64encode(document.encode()).decode()}
-        secret: dict[str, Any] = {"metadata": {"name": name}, "type": kind, "data": data}
+        metadata = {"name": name, "annotations": annotations or {}}
+        secret: dict[str, Any] = {"metadata": metadata, "type": kind, "data": data}
         self.kubernetes.create_secret(self.name, secret)
 
     def diagnose(self, host: str, *names: str, image: str = "team/app:1.0") -> list[Check]:
@@ -286,7 +288,9 @@ def test_a_pod_lists_each_of_its_images_once(space: Namespace) -> None:
         "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
     }
     pod(space, spec)
-    pulls = of_pod(space.cluster, space.name, "web", AMD64)
+    pulls = [
+        pull for pull in of_pod(space.cluster, space.name, "web", AMD64) if isinstance(pull, Pull)
+    ]
     assert [str(pull.image) for pull in pulls] == ["r.io/init", "r.io/app:1"]
     assert {pull.names for pull in pulls} == {("one", "two")}
     assert {pull.platform for pull in pulls} == {AMD64}
@@ -330,6 +334,29 @@ def test_an_image_that_is_never_pulled_is_not_looked_for(
         diagnose_pulls(of_pod(space.cluster, space.name, "web", None), space.cluster, connect)
     )
     assert states(checks) == [("pull policy", state)]
+
+
+def test_a_name_that_is_no_image_is_one_finding_of_its_pod(space: Namespace) -> None:
+    images = {"app": "r.io/App", "other": "r.io/other"}
+    containers = [
+        {"name": name, "image": image, "imagePullPolicy": "Never"} for name, image in images.items()
+    ]
+    pod(space, {"containers": containers})
+    pulls = of_pod(space.cluster, space.name, "web", AMD64)
+    checks = list(diagnose_pulls(pulls, space.cluster, connect))
+    assert states(checks) == [("pull policy", "warning"), ("image", "failure")]
+    assert checks[1].message == "not an image: 'r.io/App'"
+
+
+def test_a_good_secret_is_the_only_one_that_is_read(
+    space: Namespace, private: DockerRegistry
+) -> None:
+    """A Role for one Secret is enough; a Secret of a controller is used as any other."""
+    space.secret("one", {private.host: "ci"}, annotations={"meta.helm.sh/release-name": "x"})
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    space.kubernetes.grant("bob", space.name, [{**rule, "resourceNames": ["one"]}])
+    space.cluster = Cluster(Kubeconfig({}, space.kubernetes.kubeconfig_for("bob")))
+    assert states(space.diagnose(private.host, "one"))[-1] == ("platform", "ok")
 
 
 # Why the registry rejects a password

@@ -7,7 +7,12 @@ from typing import Any
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import PODS, SERVICE_ACCOUNTS, Resource
 from regctl.cluster.serviceaccounts import read_service_account
-from regctl.errors import ClusterError, NotPermittedError, ObjectNotFoundError
+from regctl.errors import (
+    ClusterError,
+    InvalidReferenceError,
+    NotPermittedError,
+    ObjectNotFoundError,
+)
 from regctl.images.manifests import Platform
 from regctl.reference import ImageReference
 
@@ -67,12 +72,12 @@ def of_account(
 
 def of_pod(
     cluster: Cluster, namespace: str, name: str, platform: Platform | None
-) -> tuple[Pull, ...]:
+) -> tuple[Pull | InvalidReferenceError, ...]:
     """
     Return the pulls of a pod's images, those of its volumes included, each image once.
 
-    A pod keeps the list that it got at its creation: its own, else that of its service account.
-    Raises ObjectNotFoundError.
+    A pod keeps the list that it got at its creation: its own, else that of its service account. For
+    a text that is no image the error is returned. Raises ObjectNotFoundError.
     """
     item = cluster.get(PODS, namespace, name)
     if item is None:
@@ -88,15 +93,20 @@ def of_pod(
     )
     status = item.get("status") or {}
     pulls: dict[Pull, Pull] = {}
+    invalid: list[InvalidReferenceError] = []
     for image, policy, own in _images(spec, status):
-        pull = replace(common, image=ImageReference.parse(image), never=policy == "Never")
+        try:
+            pull = replace(common, image=ImageReference.parse(image), never=policy == "Never")
+        except InvalidReferenceError as error:
+            invalid.append(error)
+            continue
         before = pulls.get(pull, pull)
         pulls[pull] = replace(
             before,
             status=before.status or _words_about(image, own, status),
             present=before.present or "running" in own or "terminated" in own,
         )
-    return tuple(pulls.values())
+    return *pulls.values(), *invalid
 
 
 def _images(

@@ -21,6 +21,7 @@ from regctl.credentials.kubelet import Match, kubelet_key, match_image
 from regctl.errors import (
     AccessError,
     CertificateError,
+    InvalidReferenceError,
     MalformedError,
     NotAuthenticatedError,
     NotInRegistryError,
@@ -46,10 +47,16 @@ Connect = Callable[[Registry, Credential | None], RegistryClient]
 
 
 def diagnose_pulls(
-    pulls: Sequence[Pull], cluster: Cluster, connect: Connect, file: AuthFile | None = None
+    pulls: Sequence[Pull | InvalidReferenceError],
+    cluster: Cluster,
+    connect: Connect,
+    file: AuthFile | None = None,
 ) -> Iterator[Check]:
     """Yield the checks of each pull; of several, each message names its image."""
     for pull in pulls:
+        if isinstance(pull, InvalidReferenceError):
+            yield Check("image", "failure", pull.message, pull.hint, pull)
+            continue
         for check in PullDiagnosis(pull, cluster, connect, file).checks():
             message = check.message if len(pulls) == 1 else f"{pull.image}: {check.message}"
             yield replace(check, message=message)
@@ -136,21 +143,21 @@ class PullDiagnosis:
         A warning is one that it ignores. With one that it cannot decode every pull fails.
         """
         source, secret = self.pull.source, self._secrets[name]
-        hint = self._repair.secret(name, secret)
+        state: State = "warning"
         if secret is None:
             message = f"{source} lists secret {name}, which does not exist"
-            return Check("pull secret", "warning", message, hint)
+            return Check("pull secret", state, message, self._repair.secret(name, None))
         try:
             entries = read_entries(secret.type, secret.data, source=secret.subject)
         except MalformedError as error:
-            message = f"secret {name} breaks every pull: {error.message}"
-            return Check("pull secret", "failure", message, hint)
-        if entries is None:
-            message = f"secret {name} has type {secret.type}, which the kubelet ignores"
-            return Check("pull secret", "warning", message, hint)
-        if not entries:
-            return Check("pull secret", "warning", f"secret {name} has no entries", hint)
-        return Check("pull secret", "ok", f"{name}, listed by {source}")
+            state, message = "failure", f"secret {name} breaks every pull: {error.message}"
+        else:
+            if entries:
+                return Check("pull secret", "ok", f"{name}, listed by {source}")
+            message = f"secret {name} has no entries"
+            if entries is None:
+                message = f"secret {name} has type {secret.type}, which the kubelet ignores"
+        return Check("pull secret", state, message, self._repair.secret(name, secret))
 
     # With the credentials that match
 

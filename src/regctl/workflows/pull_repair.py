@@ -1,5 +1,6 @@
 """The commands that repair a pull: which Secret, and what its owner and type require."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,7 +12,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import DOCKERCONFIGJSON
-from regctl.errors import MalformedError, UnreadableHashError
+from regctl.errors import MalformedError, NotPermittedError, UnreadableHashError
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.plan import default_name
 from regctl.workflows.pull import Pull
@@ -54,7 +55,9 @@ class Repair:
     def attach(self, name: str | None = None) -> str:
         """Return the hint that creates a Secret, and attaches it to the pod's service account."""
         chosen = name or default_name(self.pull.image.registry.key)
-        held = get_secret(self.cluster, self.pull.namespace, chosen)
+        held = None
+        with contextlib.suppress(NotPermittedError):
+            held = get_secret(self.cluster, self.pull.namespace, chosen)
         if held is not None and held.ownership.controller is not None:
             return self.attach(f"{chosen}-regctl")
         hint = self.secret(chosen, held, "--attach", self.pull.account)

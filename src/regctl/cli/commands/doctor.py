@@ -24,7 +24,7 @@ from regctl.cli.params import (
     workers_option,
 )
 from regctl.cli.verification import try_credential
-from regctl.errors import DifferenceError, InvalidInputError, RegctlError
+from regctl.errors import DifferenceError, InvalidInputError, InvalidReferenceError, RegctlError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,9 +102,10 @@ def doctor(
     pulls = _pulls(app, subject, targets, service_account, platform)
     if pulls is not None:
         explained = None
+        registries = [pull.image.registry for pull in pulls if not isinstance(pull, RegctlError)]
         if file is not None:
             access = RegistryAccess(
-                lambda: app.cluster, pulls[0].image.registry, auth_secret, chosen
+                lambda: app.cluster, registries[0] if registries else None, auth_secret, chosen
             )
             explained = AuthFile(
                 file,
@@ -143,7 +144,7 @@ def _auth_file(app: App, path: "Path | None") -> "HtpasswdFile | None":
 
 def _pulls(
     app: App, subject: str | None, flags: TargetFlags, account: str, platform: str | None
-) -> "tuple[Pull, ...] | None":
+) -> "Sequence[Pull | InvalidReferenceError] | None":
     """Return the pulls of a pod's images or of one image; None if *subject* is a registry."""
     from regctl.images.manifests import Platform
     from regctl.reference import Registry, parse_registry_or_image
