@@ -3,14 +3,19 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from regctl.retry import Backoff
 from tests import cli
 from tests.cli.commands.image import pushed_digest, run, tags
+from tests.conftest import Servers
 from tests.saved_images import Layout, docker_archive, tar_of
+from tests.servers.process import on_free_port
 from tests.servers.programs import find
 
 LAYERS = [tar_of({f"file-{name}": name.encode() * 5_000}) for name in ("one", "two", "three")]
@@ -112,3 +117,29 @@ def test_an_image_of_crane_is_inspected_tagged_and_deleted(repository: str, tmp_
     assert crane("digest", f"{repository}:stable").strip() == shown["digest"]
     assert run("delete", image, "--all-tags", "--yes").exit_code == 0
     assert crane("ls", repository).split() == []
+
+
+@contextmanager
+def crane_registry(folder: Path) -> Iterator[str]:
+    """Run the registry of go-containerregistry, in memory; yield its host."""
+    program = find("crane")
+
+    def arguments(port: int) -> list[str]:
+        return [program, "registry", "serve", "--address", f"127.0.0.1:{port}"]
+
+    with on_free_port(arguments, log=folder / "crane.log") as (_process, port):
+        yield f"127.0.0.1:{port}"
+
+
+def test_a_registry_that_keeps_the_tags_of_a_deleted_digest_is_a_failure(
+    archive: Path, serve: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """go-containerregistry answers 202, deletes the digest and keeps its tags."""
+    monkeypatch.setattr("regctl.images.tags.LOOKS", Backoff(tries=2, base=0.0))
+    app = f"{serve(crane_registry(tmp_path))}/team/app"
+    digest = pushed_digest(run("push", archive, app))
+    result = run("delete", f"{app}@{digest}", "--yes")
+    assert result.exit_code == 1
+    assert f"error: cannot delete {app}:1.0: the registry accepted that" in result.stderr
+    assert run("delete", f"{app}:1.0", "--yes").stdout == f"image/{app}:1.0 deleted\n"
+    assert tags(app) == []
