@@ -87,6 +87,25 @@ def test_a_registry_that_deletes_no_single_tag_asks_for_the_others(
     assert deleted == [digest]
 
 
+def test_a_tag_that_is_moved_meanwhile_is_kept(serve: Servers) -> None:
+    registry = StandinRegistry()
+    registry.put_image("team/app", "1.0", b"old")
+    deleted: list[str] = []
+
+    def script(request: Request) -> Answer | None:
+        if request.method != "DELETE":
+            return None
+        deleted.append(request.path.rpartition("/")[2])
+        registry.put_image("team/app", "1.0", b"new")
+        return Answer.of({"errors": [{"code": "DIGEST_INVALID"}]}, 400)
+
+    registry.script = script
+    result = run("delete", f"{serve(standin_registry(registry)).host}/team/app:1.0", "--yes")
+    assert result.exit_code == 1
+    assert "it was moved meanwhile" in result.stderr
+    assert deleted == ["1.0"]
+
+
 def test_an_image_that_an_index_needs_is_deleted_only_with_force(two_platforms: str) -> None:
     digest = json.loads(run("inspect", f"{two_platforms}:1.0", "-o", "json").stdout)["digest"]
     refused = run("delete", f"{two_platforms}@{digest}", "--yes", "--dry-run")

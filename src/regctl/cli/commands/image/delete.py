@@ -10,7 +10,7 @@ from regctl.cli.completers import images
 from regctl.cli.images import note_garbage_collection, parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
-from regctl.errors import DeletionByDigestOnlyError, InvalidInputError
+from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, InvalidInputError
 
 if TYPE_CHECKING:
     from regctl.images.tags import Deletion
@@ -66,6 +66,8 @@ def delete(
         outcomes = _carry_out(app, deletion, change, question)
     except DeletionByDigestOnlyError as error:
         whole = plan_deletion(client, reference, all_tags=True, force=force)
+        if whole.digest != deletion.digest:
+            raise DeletionRefusedError(f"cannot delete {image}: it was moved meanwhile") from error
         others = ", ".join(tag for tag in whole.tags if tag != reference.tag)
         if others and (change.yes or not app.interactive):
             raise DeletionByDigestOnlyError(
