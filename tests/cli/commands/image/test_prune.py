@@ -10,6 +10,7 @@ from click.testing import Result
 from regctl.cli.app import App
 from tests.cli.commands.image import run, tags
 from tests.conftest import Servers
+from tests.saved_images import Layout
 from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry, docker_registry
 from tests.servers.standin_registry import (
     Answer,
@@ -202,6 +203,37 @@ def test_an_index_that_cannot_be_read_stops_deletion(
     assert result.exit_code == 3, result.stdout
     assert f"nothing is deleted from {aged}: cannot read what tag all needs" in result.stderr
     assert tags(aged) == ["1", "2", "3", "4", "all", "lts"]
+
+
+def test_a_registry_that_fails_for_a_moment_is_asked_again(serve: Servers) -> None:
+    registry = StandinRegistry()
+    registry.put_image("team/app", "old", b"old")
+    failures = iter([Answer(500), Answer(500)])
+    registry.script = lambda request: next(failures, None) if "manifests" in request.path else None
+    name = f"{serve(standin_registry(registry)).host}/team/app"
+    result = run("prune", name, "--older-than", "1h", "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert by_tag(result) == {"old": "deleted (built 2026-01-02) (dry run)"}
+
+
+def test_olareg_keeps_what_a_kept_index_needs(
+    without_catalog: DockerRegistry, tmp_path: Path
+) -> None:
+    layout = Layout()
+    children = [layout.image((name,), architecture=name.decode()) for name in (b"amd64", b"arm64")]
+    for descriptor, tag in ((layout.index(*children), "all"), (layout.image((b"x",)), "other")):
+        layout.name(descriptor, tag)
+    app = f"{without_catalog.host}/prune/app"
+    assert run("push", layout.write(tmp_path / "oci"), app, "--all").exit_code == 0
+    assert run("tag", f"{app}@{children[0]['digest']}", "amd64").exit_code == 0
+    result = run("prune", app, "--older-than", "1h", "--keep", "all", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert by_tag(result) == {
+        "all": "unchanged (kept by --keep all)",
+        "amd64": "unchanged (kept because tag all needs it)",
+        "other": "deleted (built 2026-03-04)",
+    }
+    assert tags(app) == ["all", "amd64"]
 
 
 def test_a_tag_that_was_moved_meanwhile_is_kept(serve: Servers) -> None:
