@@ -15,7 +15,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import SECRETS
 from regctl.credentials.credential import Credential
-from regctl.errors import ClusterError, ClusterUnreachableError
+from regctl.errors import ClusterError, ClusterUnreachableError, NotPermittedError
 from regctl.pullsecrets.plan import PullSecret
 from regctl.retry import Backoff
 from tests.clock import Clock
@@ -134,6 +134,14 @@ def test_another_server_is_an_error_and_its_body_is_not_shown(
     with pytest.raises(ClusterError, match="not a Kubernetes API server") as caught:
         connect(api, Clock()).get(SECRETS, "a", "x")
     assert "html" not in caught.value.message
+
+
+def test_a_proxy_that_forbids_is_not_answered_with_a_role(api: StandinApi) -> None:
+    """Only RBAC's refusal has the hint about `regctl rbac`."""
+    api.faults.append(Fault(403, {}, "<h1>Blocked</h1>"))
+    with pytest.raises(NotPermittedError, match="forbidden, perhaps by a proxy") as caught:
+        connect(api, Clock()).get(SECRETS, "a", "x")
+    assert caught.value.hint is None
 
 
 @pytest.mark.slow

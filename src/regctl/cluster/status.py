@@ -129,9 +129,10 @@ def _forbidden(status: Status, attempt: str) -> RegctlError:
         return NamespaceTerminatingError(f"{attempt}: the namespace is being deleted")
     # Only for the message: nothing is decided by this text.
     user = _FORBIDDEN_USER.search(status.message)
-    for_user = f" for user {user[1]}" if user else ""
+    if user is None:
+        return NotPermittedError(f"{attempt}: forbidden, perhaps by a proxy of the API server")
     return NotPermittedError(
-        f"{attempt}: forbidden{for_user}",
+        f"{attempt}: forbidden for user {user[1]}",
         hint="`regctl rbac` prints the Role that this command needs",
     )
 
@@ -177,7 +178,7 @@ _PLAIN: dict[int, tuple[type[RegctlError], str, str | None]] = {
     401: (
         NotAuthenticatedError,
         "rejects the credentials",
-        "log in to the cluster again, or choose another --context",
+        REMEDIES["login"].cluster,
     ),
     429: (ClusterError, "gets too many requests", "run the same command again later"),
 }
