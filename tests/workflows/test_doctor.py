@@ -177,8 +177,36 @@ def test_different_passwords_of_a_user_are_a_warning(
     assert checks[1].message == (
         f"ci at r.io has 2 different passwords; the rarest is in {others[1]}"
     )
+    assert checks[1].hint == (
+        f"`regctl secret create regcred --server r.io --username ci -n {others[1]} --merge` "
+        "sets the same one"
+    )
     elsewhere = check_pull_secrets(inventory, accept, Registry("other.io"))
     assert states(list(elsewhere)) == [("pull secrets", "ok")], "only r.io has different ones"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "flags"),
+    [
+        ({}, " --adopt"),
+        ({"labels": {"app.kubernetes.io/managed-by": "regctl"}}, ""),
+        ({"annotations": {"meta.helm.sh/release-name": "x"}}, None),
+    ],
+)
+def test_the_hint_for_a_secret_has_the_flags_that_its_owner_requires(
+    kubernetes: ApiServer,
+    cluster: Cluster,
+    namespace: str,
+    metadata: dict[str, Any],
+    flags: str | None,
+) -> None:
+    """That of a controller is left to it."""
+    users = {"metadata": {"name": "users", **metadata}, "type": "Opaque", "data": {"auth": "YTpi"}}
+    kubernetes.create_secret(namespace, users)
+    check = check_auth_secret(cluster, namespace, "users", HtpasswdFile(f"ci:{BCRYPT}\n".encode()))
+    command = f"`regctl auth push --auth-secret {namespace}/users{flags}` updates it"
+    at_its_source = f"change secret users in namespace {namespace} at its source: "
+    assert (check.hint or "").startswith(at_its_source if flags is None else command)
 
 
 def test_what_could_not_be_read_fails() -> None:
@@ -204,7 +232,7 @@ def test_namespaces_without_a_pull_secret_are_named(
     assert complete.message == "1 namespace, each with a pull secret for r.io"
     partial = check_coverage(inventory, spaces, REGISTRY)
     assert (partial.state, partial.message) == ("warning", "no pull secret for r.io in zz")
-    assert partial.hint == "`regctl secret create --server r.io -n zz` creates one"
+    assert partial.hint == "`regctl secret create --server r.io -n zz --attach default` creates one"
 
 
 # Rights

@@ -5,6 +5,7 @@ That is the auth file, the registry, the auth Secret, the pull secrets of all na
 rights of the user who asks. A part that does not exist is skipped.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,6 +21,7 @@ from regctl.checks import Check, State
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.resource import Namespace
+from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.errors import RegctlError
 from regctl.pullsecrets import check as secretcheck
@@ -30,6 +32,7 @@ from regctl.reference import Registry
 from regctl.registry.ping import diagnose
 from regctl.wording import count, some_of
 from regctl.workflows.pull_diagnosis import Connect
+from regctl.workflows.pull_repair import change_at_source, flags_for
 from regctl.workflows.registry_access import RegistryAccess
 
 _STATES: Mapping[str, State] = {"error": "failure", "warning": "warning"}
@@ -130,7 +133,8 @@ def check_auth_secret(
     """Return whether the auth Secret is readable, and has the users of *file* if there is one."""
     subject = f"{namespace}/secret/{name}"
     try:
-        live = read(fetch(cluster, namespace, name), reader)
+        secret = fetch(cluster, namespace, name)
+        live = read(secret, reader)
     except RegctlError as error:
         return Check("auth secret", "failure", error.message, error.hint, error)
     if file is None:
@@ -139,16 +143,20 @@ def check_auth_secret(
     if not changes:
         return Check("auth secret", "ok", f"{subject} has the users of the auth file")
     users = some_of([f"{user.name} ({user.change})" for user in changes])
-    return Check(
-        "auth secret",
-        "failure",
-        f"{subject} differs from the auth file: {users}",
-        f"`regctl auth push --auth-secret {namespace}/{name}{_for(reader)}` updates it",
-    )
+    message = f"{subject} differs from the auth file: {users}"
+    return Check("auth secret", "failure", message, _push(secret, reader))
 
 
-def _for(reader: AuthFileReader) -> str:
-    return "" if reader is DEFAULT_READER else f" --for {reader.name}"
+def _push(secret: Secret, reader: AuthFileReader) -> str:
+    """Return the hint that uploads the auth file to *secret*."""
+    if secret.ownership.controller is not None:
+        return change_at_source(secret)
+    words = ["regctl auth push --auth-secret", f"{secret.namespace}/{secret.name}"]
+    if reader is not DEFAULT_READER:
+        words += ["--for", reader.name]
+    if not secret.ownership.managed:
+        words += ["--adopt"]
+    return f"`{' '.join(words)}` updates it"
 
 
 def check_pull_secrets(
@@ -191,21 +199,33 @@ def check_pull_secrets(
 
 def _different_passwords(found: Inventory, registry: Registry | None) -> Iterator[Check]:
     """Yield a warning for each user whose password is not the same in every namespace."""
-    namespaces: dict[tuple[str, str], dict[str, list[str]]] = {}
+    found_in: dict[tuple[str, str], dict[str, list[Secret]]] = {}
     for item in found.items:
         for key, credential in credentials_for(item.secret, registry).items():
-            passwords = namespaces.setdefault((key, credential.username), {})
-            passwords.setdefault(credential.password, []).append(item.secret.namespace)
-    for (key, user), passwords in sorted(namespaces.items()):
+            passwords = found_in.setdefault((key, credential.username), {})
+            passwords.setdefault(credential.password, []).append(item.secret)
+    for (key, user), passwords in sorted(found_in.items()):
         if len(passwords) > 1:
             rarest = min(passwords.values(), key=len)
             yield Check(
                 "pull secrets",
                 "warning",
                 f"{user} at {key} has {len(passwords)} different passwords; the rarest is in "
-                f"{some_of(sorted(rarest))}",
-                f"`regctl secret create --server {key} --username {user} -A` sets the same one",
+                f"{some_of(sorted({secret.namespace for secret in rarest}))}",
+                _set_password(key, user, rarest),
             )
+
+
+def _set_password(key: str, user: str, secrets: Sequence[Secret]) -> str:
+    """Return the hint that sets a user's password in the first of *secrets*, and in its like."""
+    first = secrets[0]
+    if first.ownership.controller is not None:
+        return change_at_source(first)
+    flags = flags_for(first)
+    like = [one for one in secrets if one.name == first.name and flags_for(one) == flags]
+    spaces = ",".join(one.namespace for one in like if one.ownership.controller is None)
+    command = ["regctl", "secret", "create", first.name, "--server", key, "--username", user]
+    return f"`{shlex.join([*command, '-n', spaces, *flags])}` sets the same one"
 
 
 def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
@@ -221,7 +241,7 @@ def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: 
         "namespaces",
         "warning",
         f"no pull secret for {registry} in {some_of(missing)}",
-        f"`regctl secret create --server {registry} -n {missing[0]}` creates one",
+        f"`regctl secret create --server {registry} -n {missing[0]} --attach default` creates one",
     )
 
 

@@ -33,7 +33,7 @@ class Repair:
         *source*.
         """
         if held is not None and held.ownership.controller is not None:
-            return self._beside(held, held.ownership.controller, source)
+            return change_at_source(held) if self.pull.pod or source else self.attach()
         registry, space = self.pull.image.registry, self.pull.namespace
         words = ["regctl secret create"]
         if source:
@@ -41,16 +41,11 @@ class Repair:
         else:
             words += [name] * (name != default_name(registry.key)) + [f"--server {registry}"]
         words += [f"-n {space}", *flags]
+        required = flags_for(held) if held is not None else []
         verb = "creates" if held is None else "updates"
-        if held is not None:
-            if held.type != DOCKERCONFIGJSON or held.immutable:
-                words.append("--replace")
-                verb = "recreates"
-            if not held.ownership.managed:
-                words.append("--adopt")
-            if _has_entries(held):
-                words.append("--merge")
-        return f"`{' '.join(words)}` {verb} secret {name}"
+        if "--replace" in required:
+            verb = "recreates"
+        return f"`{' '.join([*words, *required])}` {verb} secret {name}"
 
     def attach(self, name: str | None = None) -> str:
         """Return the hint that creates a Secret, and attaches it to the pod's service account."""
@@ -82,18 +77,24 @@ class Repair:
     def _after(self, hint: str) -> str:
         return f"{hint}; recreate the pod, which keeps its list" if self.pull.pod else hint
 
-    def _beside(self, held: Secret, controller: str, source: str) -> str:
-        """Return the hint for a Secret whose *controller* would restore it."""
-        if self.pull.pod or source:
-            return f"change {held.subject} at its source: {controller} would restore it"
-        return self.attach()
+
+def flags_for(secret: Secret) -> list[str]:
+    """Return the flags that `secret create` needs to change *secret*, and to keep its entries."""
+    flags = []
+    if secret.type != DOCKERCONFIGJSON or secret.immutable:
+        flags.append("--replace")
+    if not secret.ownership.managed:
+        flags.append("--adopt")
+    with contextlib.suppress(MalformedError):
+        if credentials_of(secret):
+            flags.append("--merge")
+    return flags
 
 
-def _has_entries(secret: Secret) -> bool:
-    try:
-        return bool(credentials_of(secret))
-    except MalformedError:
-        return False
+def change_at_source(secret: Secret) -> str:
+    """Return the hint for a Secret that a controller would restore."""
+    controller = secret.ownership.controller
+    return f"change {secret.subject} at its source: {controller} would restore it"
 
 
 @dataclass(frozen=True)
