@@ -285,6 +285,14 @@ def test_two_numbered_users_without_a_trace_of_a_rotation_are_two_people() -> No
     assert named.choose(users_of("team-2", "team-3")) == ("team-2", "team-3")
 
 
+def test_a_rotation_in_place_does_not_mix_with_one_that_is_not_finished() -> None:
+    rotation = InPlaceRotation(steps(), "ci")
+    assert rotation.choose(users_of("ci", "ci-2")) == ("ci", "ci")
+    assert rotation.choose(users_of("ci-2")) == ("ci-2", "ci-2")
+    with pytest.raises(NotRotatedError, match="its rotation to ci-2 is not finished"):
+        rotation.choose(users_of("ci", "ci-2", previous="ci"))
+
+
 # Running
 
 

@@ -415,9 +415,15 @@ class InPlaceRotation(Rotation):
     """
 
     def choose(self, users: HtpasswdFile) -> tuple[str, str]:
-        """Return the user twice."""
+        """Return the user twice. Raises NotRotatedError if another rotation is not finished."""
         found = users_in_force(users, self.name)
         chosen = self.name if self.name in found else found[-1]
+        if len(found) > 1 and users.previous(chosen):
+            raise NotRotatedError(
+                f"cannot change the password of {chosen}: its rotation to {found[-1]} is not "
+                "finished",
+                hint="run the same command without --same-name to finish it",
+            )
         return chosen, chosen
 
     def nothing_left(self, state: RotationState) -> StepResult | None:
