@@ -32,6 +32,11 @@ class Credential:
         return self.username or "the token's user"
 
     @property
+    def login(self) -> tuple[str, str]:
+        """The user and the password."""
+        return self.username, self.password
+
+    @property
     def sensitive_values(self) -> tuple[str, ...]:
         """All texts that must never be shown, base64 with and without its padding included."""
         encoded = encode_auth(self.username, self.password) if self.password else ""

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cache
 
 from regctl import parallel
 from regctl.authfile.htpasswd import HtpasswdFile
@@ -15,13 +14,13 @@ from regctl.errors import (
     NotPermittedError,
     PartlyDoneError,
     RegctlError,
-    UnreadableHashError,
 )
 from regctl.pullsecrets.content import credentials_for
 from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
 from regctl.pullsecrets.trial import Login, Trial
 from regctl.reference import Registry
 from regctl.retry import Backoff, attempts
+from regctl.workflows.holders import PasswordProofs
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,16 @@ def find_holders(
         found = _read(cluster, targets)
     except NotPermittedError as error:
         return Holders(unseen=(error,))
-    opens = cache(lambda name, password: _opens(file, name, password))
     holders = [
         Holder(f"{item.secret.namespace}/secret/{item.secret.name}", Registry.find(key), credential)
         for item in found.items
         for key, credential in credentials_for(item.secret, None).items()
-        if credential.username in names and opens(credential.username, credential.password)
+        if credential.username in names
     ]
+    # A hash that cannot be verified here cannot be ruled out.
+    proofs = PasswordProofs(lambda _credential: True)
+    proven = proofs.of({one.credential.login for one in holders}, file)
+    holders = [one for one in holders if one.credential.login in proven]
     return Holders(tuple(holders), tuple(error for _, error in sorted(found.errors.items())))
 
 
@@ -77,13 +79,6 @@ def _read(cluster: Cluster, targets: Targets) -> Inventory:
     if not targets.named and not targets.listed:
         return list_pull_secrets(cluster, None, everywhere=True)
     return list_pull_secrets(cluster, targets.resolve(cluster), everywhere=targets.listed)
-
-
-def _opens(file: HtpasswdFile, name: str, password: str) -> bool:
-    try:
-        return file.matches(name, password)
-    except UnreadableHashError:
-        return True  # it cannot be ruled out
 
 
 def wait_until_rejected(

@@ -74,11 +74,6 @@ class Holder:
         """The user's name."""
         return self.credential.username
 
-    @property
-    def login(self) -> tuple[str, str]:
-        """The user and the password."""
-        return self.credential.username, self.credential.password
-
 
 def holders_of(
     names: Iterable[str], registry: Registry, seen: Survey, *, adopt: bool

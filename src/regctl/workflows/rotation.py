@@ -143,24 +143,24 @@ class Rotation(ABC):
     def _state(self, seen: Survey, users: HtpasswdFile, old: str, new: str) -> RotationState:
         steps = self.steps
         entries = list(holders_of((old, new), steps.registry, seen, adopt=steps.adopt))
-        local = [one for one in steps.local_logins() if one.login[0] == old]
-        logins = {one.login for one in entries} | {one.login for one in local}
+        local = [one for one in steps.local_logins() if one.credential.username == old]
+        logins = {one.credential.login for one in entries} | {one.credential.login for one in local}
         proofs = steps.proofs.of(logins, users)
         # In place, only a rotation that has begun has a new password.
         begun = old != new or bool(users.previous(old))
-        accepted = [one.login for one in entries if proofs.get(one.login) == "current"]
+        accepted = sorted(login for login, proof in proofs.items() if proof == "current")
         known = next((password for user, password in accepted if user == new and begun), None)
-        working = [one for one in entries if one.login in proofs]
+        outdated = proofs.keys() - {(new, known)}
         return RotationState(
             old,
             new,
             users,
-            tuple(one for one in working if one.login != (new, known)),
-            tuple(one for one in working if one.login == (new, known)),
-            tuple(one for one in entries if one.login not in proofs),
+            tuple(one for one in entries if one.credential.login in outdated),
+            tuple(one for one in entries if one.credential.login == (new, known)),
+            tuple(one for one in entries if one.credential.login not in proofs),
             known,
             steps.store.in_sync(),
-            tuple(one for one in local if one.login in proofs and one.login != (new, known)),
+            tuple(one for one in local if one.credential.login in outdated),
             seen.unseen,
         )
 

@@ -53,11 +53,6 @@ class LocalLogin:
     credential: Credential
     updatable: bool = True
 
-    @property
-    def login(self) -> tuple[str, str]:
-        """The user and the password."""
-        return self.credential.username, self.credential.password
-
 
 @dataclass(frozen=True)
 class RotationSteps:
