@@ -1,6 +1,7 @@
 """Changes that are carried out together or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,27 @@ def test_one_refused_change_prevents_all_others(no_cluster: Cluster) -> None:
     assert [(outcome.subject, outcome.result) for outcome in outcomes] == [
         ("team/service/bar", "refused")
     ]
+
+
+@pytest.mark.parametrize("creates_namespace", [False, True])
+def test_one_rejected_change_prevents_all_others(
+    cluster: Cluster, namespace: str, *, creates_namespace: bool
+) -> None:
+    """A user who may not read namespaces may apply one that exists."""
+
+    def service(name: str, **port: Any) -> Change:
+        metadata = {"name": name, "namespace": namespace}
+        spec = {"ports": [{"protocol": "TCP", **port}], "selector": {"app": name}}
+        manifest = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        return Change(SERVICES, namespace, name, "create", manifest=manifest)
+
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    created = Change(NAMESPACES, None, namespace, "create", manifest=manifest)
+    changes = (service("good", port=80), service("bad", port=0))
+    outcomes = list(Plan(cluster, changes, created if creates_namespace else None).run())
+    assert [(outcome.name, outcome.result) for outcome in outcomes[-1:]] == [("bad", "failed")]
+    assert len(outcomes) == 1 + creates_namespace
+    assert cluster.get(SERVICES, namespace, "good") is None
 
 
 def test_a_client_dry_run_sends_no_request(no_cluster: Cluster) -> None:

@@ -56,9 +56,9 @@ _PROXY_TIMEOUT = "900"
 
 def manifests(registry: RegistrySpec) -> list[dict[str, Any]]:
     """Return the objects in the order to apply them; Secrets are not among them."""
-    core = [_claim(registry), _service(registry), _deployment(registry)]
-    if registry.network_policy:
-        core.append(_network_policy(registry))
+    # The policy is first, so that the Pods are never open to all.
+    policy = [_network_policy(registry)] if registry.network_policy else []
+    core = [_claim(registry), _service(registry), *policy, _deployment(registry)]
     if isinstance(registry.entry, Gateway):
         return [*core, _route(registry, registry.entry)]
     middleware = [_middleware(registry)] if _has_middleware(registry) else []

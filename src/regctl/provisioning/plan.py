@@ -160,16 +160,12 @@ class Plan:
         """
         Carry the changes out; yield what became of each object.
 
-        The API server is asked with a dry run first. Yields only the refused changes if there are
-        any. Stops if the namespace cannot be created.
+        Yields only what regctl refuses, if anything, or what the API server rejects in a dry run
+        of all changes. Stops if the namespace cannot be created.
         """
-        refused = self.refused
-        if not refused and dry_run is None and self.namespace is None:
-            tried = self._carry_out("server")
-            refused = tuple(outcome for outcome in tried if outcome.error is not None)
-        yield from refused or self._carry_out(dry_run)
-
-    def _carry_out(self, dry_run: DryRun | None) -> Iterator[Outcome]:
+        if self.refused:
+            yield from self.refused
+            return
         if self.namespace is not None:
             outcome = self.namespace.carry_out(self.cluster, adopt=False, dry_run=dry_run)
             yield outcome
@@ -177,6 +173,11 @@ class Plan:
                 return
             # In a namespace that does not exist, the API server rejects even a dry run.
             dry_run = "client" if dry_run else None
+        tried = self._carry_out("server") if dry_run is None else ()
+        rejected = [outcome for outcome in tried if outcome.error is not None]
+        yield from rejected or self._carry_out(dry_run)
+
+    def _carry_out(self, dry_run: DryRun | None) -> Iterator[Outcome]:
         if self.users is not None:
             yield from self.users.run(dry_run)
         for change in self.changes:

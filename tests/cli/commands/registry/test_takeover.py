@@ -133,6 +133,19 @@ def test_an_adopted_registry_is_managed_as_any_other(
     assert f"{namespace}/persistentvolumeclaim/registry-data deleted" in gone
 
 
+def test_a_network_policy_selects_the_running_pods(
+    kubernetes: ApiServer, namespace: str, install: Install
+) -> None:
+    install(guide(namespace))
+    label = {"kubernetes.io/metadata.name": namespace}
+    patch = {"metadata": {"labels": label}}
+    merge = "application/merge-patch+json"
+    kubernetes.request("PATCH", f"/api/v1/namespaces/{namespace}", patch, content_type=merge)
+    assert adopt(namespace, "--network-policy", namespace).exit_code == 0
+    policy = live(kubernetes, namespace, "networkpolicies", NAME)["spec"]
+    assert selected(kubernetes, namespace, policy["podSelector"]["matchLabels"]) == [f"{NAME}-1"]
+
+
 def test_one_refusal_by_the_api_server_changes_nothing(
     kubernetes: ApiServer, namespace: str, install: Install
 ) -> None:
