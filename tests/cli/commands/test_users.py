@@ -386,6 +386,12 @@ def test_a_user_expires_on_its_day() -> None:
     assert run(*verify, stdin="secret", app=on_day("2026-01-30")).exit_code == 0
     due = run(*verify, stdin="secret", app=on_day("2026-01-31"))
     failed(due, 1, "error: user guest expired on 2026-01-31", "hint: `regctl adduser guest")
+    add[2:4] = []
+    again = run(*add, stdin="other", app=on_day("2026-01-31"))
+    assert "warning: guest expired on 2026-01-31 and is still treated as locked" in again.stderr
+    assert run(*add, "--expires", "30d", stdin="other", app=on_day("2026-01-31")).stderr == ""
+    add[2:2] = ["--expires", "2026-01-31"]
+    assert run(*add, stdin="secret", app=on_day("2026-01-01")).exit_code == 0
     assert "\texpired\t2026-01-31\t" in run("users", app=on_day("2026-01-31")).stdout
 
 

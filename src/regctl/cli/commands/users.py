@@ -106,6 +106,20 @@ def adduser(
         return [[outcome]]
 
     app.carry_out(run, change)
+    if expires is None and change.dry_run is None:
+        _warn_if_expired(app, app.auth_file(path), name)
+
+
+def _warn_if_expired(app: App, file: "Path", name: str) -> None:
+    """Say that a user is still treated as locked."""
+    from regctl.authfile.htpasswd import HtpasswdFile
+
+    user = HtpasswdFile.read(file).user(name)
+    if user is not None and user.state(app.today()) == "expired":
+        app.output.warning(
+            f"{name} expired on {user.expires} and is still treated as locked; --expires WHEN sets "
+            "another day"
+        )
 
 
 @click.command(

@@ -56,7 +56,7 @@ def test_the_expired_users_are_locked(auth: Path) -> None:
     assert run("auth", "lock", "--expired", today="2026-01-31").stdout == f"{locked}\n"
     assert run("auth", "lock", "--expired", today="2026-01-31").stdout == ""
     unlocked = run("auth", "unlock", "guest", today="2026-01-31")
-    assert "the next `regctl auth lock --expired` locks it again" in unlocked.stderr
+    assert "guest expired on 2026-01-31 and is still treated as locked" in unlocked.stderr
 
 
 @pytest.mark.parametrize("args", [[], ["alice", "--expired"]])

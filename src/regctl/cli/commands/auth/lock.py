@@ -119,6 +119,6 @@ def unlock(
     for user in HtpasswdFile.read(file).users():
         if user.name in unique and user.state(app.today()) == "expired":
             app.output.warning(
-                f"{user.name} expired on {user.expires}: the next `regctl auth lock --expired` "
-                f"locks it again; `regctl adduser {user.name} --expires WHEN` sets another day"
+                f"{user.name} expired on {user.expires} and is still treated as locked; "
+                f"`regctl adduser {user.name} --expires WHEN` sets another day"
             )
