@@ -13,7 +13,7 @@ from regctl.authsecret.secret import ADDED_USERS, AuthSecret, fetch, read
 from regctl.authsecret.store import FileStore, SecretStore, UserStore
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
-from regctl.errors import ForeignObjectError, ObjectNotFoundError
+from regctl.errors import ForeignObjectError, LockoutError, ObjectNotFoundError
 from tests.servers.kubernetes import ApiServer
 
 READER = readers.DEFAULT_READER
@@ -138,6 +138,36 @@ def test_an_expired_user_of_the_file_is_locked(file: FileStore, secret: SecretSt
         both.add("alice", "first")
         assert names(live(both)) == expected
         assert both.in_sync()
+
+
+def test_a_user_that_only_the_secret_has_does_not_lose_access(
+    secret: SecretStore, file: FileStore
+) -> None:
+    """Somebody pushed another file."""
+    users = HtpasswdFile(LINE.replace("alice", "zoe").encode() + LINE.encode())
+    list(prepare(secret.cluster, AuthSecret.of(users, READER), [(secret.namespace, NAME)]).run())
+    both = SecretStore(secret.cluster, secret.namespace, NAME, READER, file)
+    before = both.read().content
+    with pytest.raises(LockoutError, match="zoe would lose access"):
+        both.add("bob", "second")
+    assert both.read().content == before
+    assert names(live(both)) == ["zoe", "alice"]
+
+
+def test_a_removal_that_is_interrupted_leaves_the_user_in_the_file(
+    secret: SecretStore, file: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the next run finds it, and removes it again."""
+    both = SecretStore(secret.cluster, secret.namespace, NAME, READER, file)
+    both.add("bob", "second")
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(FileStore, "change", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            both.remove("alice")
+    assert names(live(both)) == ["bob"]
+    assert names(both.read()) == ["alice", "bob"]
+    both.remove("alice")
+    assert names(both.read()) == ["bob"]
 
 
 def test_a_secret_that_differs_from_its_file_is_out_of_sync(

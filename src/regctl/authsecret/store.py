@@ -14,7 +14,9 @@ from regctl.authsecret.compare import compare
 from regctl.authsecret.push import prepare
 from regctl.authsecret.secret import PREVIOUS, AuthSecret, added_users, fetch, read
 from regctl.cluster.client import Cluster
+from regctl.errors import LockoutError
 from regctl.outcome import DryRun
+from regctl.wording import some_of
 
 
 class UserStore(ABC):
@@ -110,16 +112,24 @@ class SecretStore(UserStore):
         return self.file.read() if self.file is not None else self._read_secret()
 
     def change(self, change: Callable[[HtpasswdFile], object]) -> None:
-        """Change the file, then the Secret; neither if the Secret must not be changed."""
+        """
+        Change the file and the Secret; neither if the Secret must not be changed.
+
+        What is left of an interrupted change is found in the file: a user is added there first,
+        and removed there last. Raises LockoutError if another user would lose access.
+        """
         users = self.read()
-        before = {user.name for user in users.users()}
+        before = _names(users)
         change(users)
-        new = frozenset(user.name for user in users.users()) - before
-        self._push(users, new, "client")
+        new, removed = _names(users) - before, before - _names(users)
+        self._push(users, new, removed, "client")
+        if removed:
+            self._push(users, new, removed)
         if self.file is not None:
             self.file.change(change)
             users = self.file.read()
-        self._push(users, new)
+        if not removed:
+            self._push(users, new, removed)
 
     def in_sync(self) -> bool:
         """Whether the Secret has the active users of the file."""
@@ -137,21 +147,29 @@ class SecretStore(UserStore):
         return HtpasswdFile(b"".join(row + b"\n" for row in rows))
 
     def _push(
-        self, users: HtpasswdFile, new: frozenset[str], dry_run: DryRun | None = None
+        self,
+        users: HtpasswdFile,
+        new: frozenset[str],
+        removed: frozenset[str],
+        dry_run: DryRun | None = None,
     ) -> None:
-        desired = AuthSecret.of(users, self.reader)
+        desired, secret = AuthSecret.of(users, self.reader), f"{self.namespace}/{self.name}"
         if self.file is None:
             marked = added_users(fetch(self.cluster, self.namespace, self.name)) | new
-            previous = [
-                f"{row.name}:{row.value}" for row in users.lines() if row.kind == "previous"
-            ]
-            desired = replace(
-                desired,
-                added=marked & desired.known,
-                exclusive=True,
-                previous="\n".join(previous),
+            kept = [f"{row.name}:{row.value}" for row in users.lines() if row.kind == "previous"]
+            added, previous = marked & desired.known, "\n".join(kept)
+            desired = replace(desired, added=added, exclusive=True, previous=previous)
+        plan = prepare(self.cluster, desired, [(self.namespace, self.name)], adopt=self.adopt)
+        lost = {name for one in plan.changes for name in one.removed} - removed - desired.known
+        if lost:
+            raise LockoutError(
+                f"cannot change secret {secret}: {some_of(sorted(lost))} would lose access",
+                hint=f"`regctl auth push --auth-secret {secret} --check` shows the difference",
             )
-        secrets = [(self.namespace, self.name)]
-        for outcome in prepare(self.cluster, desired, secrets, adopt=self.adopt).run(dry_run):
+        for outcome in plan.run(dry_run):
             if outcome.error is not None:
                 raise outcome.error
+
+
+def _names(users: HtpasswdFile) -> frozenset[str]:
+    return frozenset(user.name for user in users.users())
