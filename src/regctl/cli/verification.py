@@ -40,22 +40,25 @@ def verification(
     of the registry.
     """
     from regctl.pullsecrets.trial import Verifier
-    from regctl.retry import Backoff
 
     if flags.no_verify:
         return lambda _secret, _credentials: None
-    # A registry that does not answer is a warning: it gets one request, and little time.
-    settings = dataclasses.replace(
-        app.registry_settings, connect_seconds=_CONNECT_SECONDS, backoff=Backoff(tries=1)
-    )
-
-    if settings.ca_file is not None or settings.client_cert is not None:
+    if app.connections.ca_file is not None or app.connections.client_cert is not None:
         from regctl.registry.transport import tls_context
 
-        tls_context(settings)
+        tls_context(app.registry_settings)
     return Verifier(
-        lambda registry, credential: try_credential(app, registry, credential, settings),
+        lambda registry, credential: try_credential(app, registry, credential, _impatient(app)),
         flags.wait,
         on_pause=app.output.note,
         on_unverified=app.output.warning,
     ).verify
+
+
+def _impatient(app: App) -> "ConnectionSettings":
+    """Return settings for one request: a registry that does not answer is only a warning."""
+    from regctl.retry import Backoff
+
+    return dataclasses.replace(
+        app.registry_settings, connect_seconds=_CONNECT_SECONDS, backoff=Backoff(tries=1)
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from regctl.credentials.credential import Credential
-from regctl.errors import AccessError, CredentialRejectedError, RegctlError
+from regctl.errors import AccessError, CredentialRejectedError, NotPermittedError, RegctlError
 from regctl.reference import Registry
 from regctl.retry import Backoff, attempts
 
@@ -58,8 +58,7 @@ class Verifier:
             error = self._result((registry, replace(credential, email=None)))
             if isinstance(error, AccessError):
                 raise CredentialRejectedError(
-                    f"secret {secret} was not written: {registry} rejects the password of "
-                    f"{credential.user}",
+                    f"secret {secret} was not written: {_rejection(registry, credential, error)}",
                     hint=error.hint or "`--no-verify` writes it without a trial",
                 ) from error
 
@@ -79,15 +78,20 @@ class Verifier:
 
         def pause(seconds: float) -> object:
             left = (self._deadline or 0.0) - self.clock()
-            self.on_pause(
-                f"{registry} rejects the password of {credential.user}; "
-                f"trying again for {left:.0f} s"
-            )
+            rejection = _rejection(registry, credential, error)
+            self.on_pause(f"{rejection}; trying again for {left:.0f} s")
             return self.sleep(seconds)
 
-        error = None
+        error: RegctlError | None = None
         for _ in attempts(_BACKOFF, pause, deadline=self._deadline, clock=self.clock):
             error = self.trial(registry, credential)
             if not isinstance(error, AccessError):
                 break
         return error
+
+
+def _rejection(registry: Registry, credential: Credential, error: RegctlError | None) -> str:
+    """Return what the registry does: it denies access to a user whose password may be correct."""
+    denies = isinstance(error, NotPermittedError)
+    verb = "denies access to" if denies else "rejects the password of"
+    return f"{registry} {verb} {credential.user}"

@@ -15,6 +15,7 @@ from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import free_port
 from tests.servers.standin_registry import Answer, StandinRegistry, in_turn, standin_registry
+from tests.test_startup import loaded
 
 
 @pytest.fixture
@@ -164,6 +165,16 @@ def test_the_registry_is_asked_only_if_something_is_to_be_written(
     assert sync(path, "--no-verify").stdout.endswith("configured\n")
     assert sync(path).stdout.endswith("unchanged\n")
     assert standin.requests == []
+
+
+def test_a_run_with_nothing_to_write_does_not_load_the_client_of_registries(
+    kubernetes: ApiServer, standin: StandinRegistry, namespace: str, tmp_path: Path
+) -> None:
+    assert create(standin.host, "-n", namespace, "--no-verify").exit_code == 0
+    env = {"HOME": str(tmp_path), "KUBECONFIG": str(kubernetes.kubeconfig), "PATH": "/usr/bin"}
+    env |= {"REGCTL_USERNAME": "alice", "REGCTL_PASSWORD": PASSWORD, "PYTHONUTF8": "1"}
+    command = ["secret", "create", "pull", "--server", standin.host, "-n", namespace]
+    assert "regctl.registry.transport" not in loaded(*command, env=env, cwd=tmp_path)
 
 
 def test_a_dry_run_on_the_server_asks_the_registry_too(
