@@ -372,7 +372,8 @@ def test_the_hint_repairs_the_pull_as_it_is_printed(
     hint = broken.stderr.splitlines()[-1]
     command = shlex.split(hint.split("`")[1])
     assert [word for word in command if word in FLAGS] == flags.split()
-    run_ok(*command[1:])
+    done = run_ok(*command[1:])
+    assert "not verified" not in done.stderr, "it connects to the registry as doctor does"
     if "recreate the pod" in hint:
         setup.recreate_pod()
     repaired = setup.diagnose()

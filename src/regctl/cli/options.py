@@ -29,6 +29,18 @@ class Connections:
     plain_http: bool = False
     insecure_skip_tls_verify: bool = False
 
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The options for another command that connects to the same cluster and registry."""
+        words = []
+        for name in ("kubeconfig", "context", "ca_file", "client_cert", "client_key"):
+            if (value := getattr(self, name)) is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        for name in ("plain_http", "insecure_skip_tls_verify"):
+            if getattr(self, name):
+                words.append(f"--{name.replace('_', '-')}")
+        return tuple(words)
+
 
 class TargetFlags(NamedTuple):
     """Which namespaces, as typed."""

@@ -1,6 +1,7 @@
 """The commands that repair a pull: which Secret, and what its owner and type require."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,10 +21,11 @@ from regctl.workflows.pull import Pull
 
 @dataclass(frozen=True)
 class Repair:
-    """Makes the hints for one *pull*."""
+    """Makes the hints for one *pull*; *options* are added to each command."""
 
     pull: Pull
     cluster: Cluster = field(repr=False)
+    options: Sequence[str] = ()
 
     def secret(self, name: str, held: Secret | None, *flags: str, source: str = "") -> str:
         """
@@ -45,7 +47,8 @@ class Repair:
         verb = "creates" if held is None else "updates"
         if "--replace" in required:
             verb = "recreates"
-        return f"`{' '.join([*words, *required])}` {verb} secret {name}"
+        command = " ".join([*words, *required, *map(shlex.quote, self.options)])
+        return f"`{command}` {verb} secret {name}"
 
     def attach(self, name: str | None = None) -> str:
         """Return the hint that creates a Secret, and attaches it to the pod's service account."""
@@ -63,9 +66,8 @@ class Repair:
         name, space = secret.name, self.pull.namespace
         command = f"regctl secret create {name} --from-secret {space}/{name} -n {space}"
         account = self.pull.account
-        return self._after(
-            f"`{command} --attach {account}` attaches it to service account {account}"
-        )
+        command = " ".join([command, "--attach", account, *map(shlex.quote, self.options)])
+        return self._after(f"`{command}` attaches it to service account {account}")
 
     def listed(self, secrets: Sequence[Secret]) -> str:
         """Return the hint that adds the credential: to a Secret that the pod lists, if it can."""

@@ -114,7 +114,9 @@ def doctor(
                 f" -f {shlex.quote(str(path))}" if path is not None else "",
                 f" --auth-secret {'/'.join(auth_secret)}" if auth_secret is not None else "",
             )
-        checks = diagnose_pulls(pulls, app.cluster, app.registry_as, explained)
+        checks = diagnose_pulls(
+            pulls, app.cluster, app.registry_as, explained, app.connections.typed
+        )
         report(app, checks, _first_failure)
         return
     named = subject or app.environ.get("REGCTL_REGISTRY")
