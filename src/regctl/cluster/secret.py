@@ -65,3 +65,21 @@ def read_secret(item: Mapping[str, Any]) -> Secret:
 def encoded(data: Mapping[str, bytes]) -> dict[str, str]:
     """Return *data* in base64, as the API server keeps it."""
     return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
+
+def manifest_of(secret: Secret) -> dict[str, Any]:
+    """Return what creates *secret* as it was read."""
+    metadata = {
+        "name": secret.name,
+        "namespace": secret.namespace,
+        "labels": dict(secret.labels),
+        "annotations": dict(secret.annotations),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": secret.type,
+        "data": {key: base64.b64encode(value).decode() for key, value in secret.data.items()},
+        **({"immutable": True} if secret.immutable else {}),
+    }

@@ -10,16 +10,17 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
 from regctl.cluster.ownership import PART_OF
 from regctl.cluster.resource import SECRETS, Namespace
-from regctl.cluster.secret import Secret, get_secret, read_secret
+from regctl.cluster.secret import Secret, get_secret, manifest_of, read_secret
 from regctl.cluster.serviceaccounts import Accounts, ServiceAccount, attach, list_service_accounts
 from regctl.credentials.credential import Credential
-from regctl.errors import NotPermittedError, NotStartedError, RegctlError
+from regctl.errors import ConflictError, NotPermittedError, NotStartedError, RegctlError
 from regctl.outcome import RESULTS, DryRun, Outcome, Result, result_of_error
 from regctl.pullsecrets.plan import (
     LEAVE_FOREIGN,
@@ -142,11 +143,7 @@ class Rollout:
         if old is not None and old.immutable:
             manifest["immutable"] = True
         if change.action == "replace" and old is not None:
-            self.cluster.delete(
-                SECRETS, old.namespace, old.name, uid=old.uid, dry_run=server_dry_run
-            )
-            if not server_dry_run:
-                self.cluster.apply(SECRETS, manifest)
+            self._replace(old, manifest, server_dry_run=server_dry_run)
             return self._outcome(change)
         if old is not None:
             # Change only the object that was read, in the version that was read.
@@ -155,6 +152,24 @@ class Rollout:
             SECRETS, manifest, force=old is not None, dry_run=server_dry_run
         )
         return self._outcome(change, "created" if response.status == 201 else "configured")
+
+    def _replace(self, old: Secret, manifest: Mapping[str, Any], *, server_dry_run: bool) -> None:
+        """Delete and create a Secret; restore it if the API server rejects the new one."""
+        self.cluster.delete(SECRETS, old.namespace, old.name, uid=old.uid, dry_run=server_dry_run)
+        if server_dry_run:
+            return
+        try:
+            self.cluster.apply(SECRETS, manifest)
+        except ConflictError:
+            # Somebody else created it, and the change is planned again.
+            raise
+        except RegctlError as error:
+            try:
+                self.cluster.apply(SECRETS, manifest_of(old))
+                error.message += "; the old one was restored"
+            except RegctlError as lost:
+                error.message += f"; it was deleted and is not restored: {lost.message}"
+            raise
 
     def _attach(self, namespace: str, dry_run: DryRun | None) -> Iterator[Outcome]:
         """Attach the Secret to the selected accounts of a namespace; yield each one's outcome."""

@@ -6,13 +6,16 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.cli import run_process
 from tests.cli.commands.secret import PASSWORD, as_user, create, decoded, refused
+from tests.conftest import Servers
 from tests.servers.kubernetes import ApiServer
+from tests.servers.webhook import ask_webhook, until_denied, webhook
 
 
 def test_a_secret_is_created_then_unchanged_then_configured(namespace: str) -> None:
@@ -410,3 +413,34 @@ def test_a_replaced_immutable_secret_is_immutable_again(
     assert decoded(after)["auths"]["registry.foo.com"]["username"] == "bob"
     assert create("-n", namespace, "--username", "bob").stdout.endswith("unchanged\n")
     refused(create("-n", namespace), 1, "it is immutable")
+
+
+def test_a_secret_whose_replacement_is_rejected_is_restored(
+    kubernetes: ApiServer, namespace: str, serve: Servers, tmp_path: Path
+) -> None:
+    assert create("-n", namespace).exit_code == 0
+    path = f"/api/v1/namespaces/{namespace}/secrets/registry.foo.com"
+    annotations = {"note": "kept"}
+    before = {**kubernetes.secret(namespace, "registry.foo.com"), "immutable": True}
+    before["metadata"]["annotations"] = annotations
+    assert kubernetes.request("PUT", path, before)[0] == 200
+    hook = serve(webhook(tmp_path / "webhook"))
+
+    def decide(secret: dict[str, Any]) -> dict[str, Any]:
+        accepted = secret.get("data") == before["data"]
+        return {"allowed": accepted, "status": {"message": "no new users", "code": 403}}
+
+    hook.decide = decide
+    ask_webhook(kubernetes, namespace, hook.url, hook.ca_file)
+    until_denied(kubernetes, namespace)
+    result = create("-n", namespace, "--username", "bob", "--replace")
+    refused(result, 4, "no new users; the old one was restored")
+    after = kubernetes.secret(namespace, "registry.foo.com")
+    for key in ("data", "type", "immutable"):
+        assert after[key] == before[key]
+    for key in ("labels", "annotations"):
+        assert after["metadata"][key] == before["metadata"][key]
+    # If the old one is rejected, too, that is said.
+    hook.decide = lambda _secret: {"allowed": False, "status": {"message": "closed"}}
+    lost = create("-n", namespace, "--username", "bob", "--replace")
+    refused(lost, 1, "closed; it was deleted and is not restored: ", "closed")
