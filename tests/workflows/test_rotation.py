@@ -17,7 +17,6 @@ from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import encode_dockerconfigjson
 from regctl.errors import (
     ForeignObjectError,
-    LockedUserError,
     NotPermittedError,
     NotRotatedError,
     PartlyDoneError,
@@ -31,8 +30,6 @@ from regctl.workflows.rotation import (
     Rotation,
     RotationState,
     UserRotation,
-    next_username,
-    users_in_force,
 )
 from regctl.workflows.rotation_steps import LocalLogin, RotationSteps, StepResult
 
@@ -228,39 +225,6 @@ def test_the_old_user_is_removed_last_and_never_while_a_pull_secret_has_it(
 
 
 # Which users
-
-
-@pytest.mark.parametrize(
-    ("name", "next_name"),
-    [("ci", "ci-2"), ("ci-2", "ci-3"), ("team-9", "team-10"), ("a-b", "a-b-2"), ("a-1", "a-1-2")],
-)
-def test_the_next_user_has_the_next_number(name: str, next_name: str) -> None:
-    assert next_username(name) == next_name
-
-
-@pytest.mark.parametrize(
-    ("present", "name", "found"),
-    [
-        (["ci", "bob"], "ci", ["ci"]),
-        (["ci-2"], "ci", ["ci-2"]),
-        (["ci-10", "ci-9"], "ci", ["ci-9", "ci-10"]),
-        (["ci", "ci-2"], "ci-2", ["ci-2"]),
-        (["ci", "ci-02", "ci-x", "ci-1", "ci-2-2"], "ci", ["ci"]),
-    ],
-)
-def test_the_users_in_force_are_the_name_and_those_that_follow(
-    present: list[str], name: str, found: list[str]
-) -> None:
-    assert users_in_force(users_of(*present), name) == found
-
-
-def test_a_locked_user_is_not_in_force() -> None:
-    users = users_of("ci", "ci-2")
-    users.lock("ci")
-    assert users_in_force(users, "ci") == ["ci-2"]
-    users.lock("ci-2")
-    with pytest.raises(LockedUserError):
-        users_in_force(users, "ci")
 
 
 @pytest.mark.parametrize(

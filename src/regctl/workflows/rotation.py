@@ -10,7 +10,6 @@ A pull secret needs a user only if its password works, or did before the rotatio
 write Secrets in some namespace can name a user there.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,55 +19,15 @@ from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.credentials.credential import Credential
 from regctl.errors import (
     InvalidInputError,
-    LockedUserError,
     NotRotatedError,
     PartlyDoneError,
     RegctlError,
     RegistryUnreachableError,
-    UnknownUserError,
 )
 from regctl.wording import count, some_of
 from regctl.workflows.holders import Holder, Survey, holders_of
 from regctl.workflows.rotation_steps import Failure, LocalLogin, RotationSteps, StepResult
-
-_NUMBERED = re.compile(r"(.*)-([2-9]|[1-9]\d+)")
-
-
-def next_username(name: str) -> str:
-    """Return the user that follows *name*: `ci-2` after `ci`, `ci-3` after `ci-2`."""
-    base, number = _base_and_number(name)
-    return f"{base}-{number + 1}"
-
-
-def _base_and_number(name: str) -> tuple[str, int]:
-    match = _NUMBERED.fullmatch(name)
-    return (match[1], int(match[2])) if match else (name, 1)
-
-
-def users_in_force(users: HtpasswdFile, name: str) -> list[str]:
-    """
-    Return *name* and those that follow it, as far as they are active, in order.
-
-    Raises LockedUserError if all of them are locked, UnknownUserError without any.
-    """
-    base, first = _base_and_number(name)
-    found: dict[int, str] = {}
-    locked = False
-    for user in users.users():
-        known, number = _base_and_number(user.name)
-        if user.name == name or (known == base and number > first):
-            locked = locked or user.locked
-            if not user.locked:
-                found[first if user.name == name else number] = user.name
-    if not found and locked:
-        raise LockedUserError(
-            f"cannot rotate {name}: the user is locked", hint=f"`regctl auth unlock {name}`"
-        )
-    if not found:
-        raise UnknownUserError(
-            f"cannot rotate {name}: there is no such user", hint="`regctl users` lists the users"
-        )
-    return [found[number] for number in sorted(found)]
+from regctl.workflows.successors import is_numbered, next_username, users_in_force
 
 
 @dataclass(frozen=True)
@@ -311,7 +270,7 @@ class UserRotation(Rotation):
         if not others:
             finished = self.finish and first != self.name
             return (self.name, first) if finished else (first, next_username(first))
-        if _NUMBERED.fullmatch(first) and not users.previous(first):
+        if is_numbered(first) and not users.previous(first):
             raise NotRotatedError(
                 f"cannot rotate {first}: {others[-1]} exists, and no rotation to it has begun",
                 hint=f"`--to {others[-1]}` if it replaces {first}; else name another user",
@@ -336,7 +295,14 @@ class UserRotation(Rotation):
             )
         if not self.finish:
             self._check_holders(state)
-            if state.new_exists and state.password is None and state.unseen is not None:
+            lost = state.new_exists and state.password is None
+            if lost and self.to is not None and not state.users.previous(state.old):
+                raise NotRotatedError(
+                    f"cannot rotate {state.old} to {self.to}: this user exists, and no rotation to "
+                    "it has begun",
+                    hint="`--to` another name",
+                )
+            if lost and state.unseen is not None:
                 raise PartlyDoneError(
                     f"cannot continue: other namespaces may have pull secrets with {state.new}: "
                     f"{state.unseen.message}",

@@ -95,9 +95,9 @@ class RotationSteps:
 
     def ignore(self, holders: Sequence[Holder]) -> Iterator[StepResult]:
         """Name the entries whose passwords do not work: anybody may have written them."""
-        for holder in holders:
-            note = f"names {holder.user} with a password that does not work; left alone"
-            yield StepResult("ignore", holder.subject, "skipped", note)
+        for subject, user in dict.fromkeys((holder.subject, holder.user) for holder in holders):
+            note = f"names {user} with a password that does not work; left alone"
+            yield StepResult("ignore", subject, "skipped", note)
 
     def add_user(
         self, credential: Credential, *, replaces: str, exists: bool, note: str | None = None
@@ -244,9 +244,9 @@ class RotationSteps:
 
     def keep(self, kept: Sequence[Failure]) -> Iterator[StepResult]:
         """Name the Secrets that still have the old user, and why."""
-        for holder, error in kept:
+        for subject, (holder, error) in {one[0].subject: one for one in kept}.items():
             note = f"still has {holder.user}: {error.message}"
-            yield StepResult("keep", holder.subject, "skipped", note)
+            yield StepResult("keep", subject, "skipped", note)
 
     def wait_for_kubelets(self) -> Iterator[StepResult]:
         """Keep the old user while kubelets may still use its password."""

@@ -188,6 +188,15 @@ def test_two_numbered_users_may_be_two_people(site: Site) -> None:
     assert site.auth.read_bytes() == before
 
 
+def test_another_user_does_not_lose_its_password(site: Site) -> None:
+    run_ok("adduser", "alice", "--password-stdin", stdin="correct horse")
+    before = site.auth.read_bytes()
+    result = site.rotate("ci", "--to", "alice")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cannot rotate ci to alice: this user exists" in result.stderr
+    assert site.auth.read_bytes() == before
+
+
 @pytest.mark.parametrize("options", [[], ["--same-name"], ["--keep-old"], ["--dry-run"]])
 def test_a_user_that_no_pull_secret_has_is_refused(site: Site, options: list[str]) -> None:
     """Nobody would see the new password."""
@@ -335,15 +344,14 @@ def test_an_entry_with_a_password_that_does_not_work_blocks_nothing(
 ) -> None:
     """Anybody who may write Secrets somewhere can name ci."""
     where = site.elsewhere()
-    entries = {site.registry.host: {"username": "ci", "password": password}}
+    keys = (site.registry.host, f"{site.registry.host}/team")
+    entries = {key: {"username": "ci", "password": password} for key in keys}
     theirs = site.create(where, entries=entries, labels=OURS)
     before = site.kubernetes.secret(where, "theirs")["data"]
     result = site.rotate("ci", "-n", where)
     assert result.exit_code == 0, result.stderr
-    assert (
-        f"{theirs} skipped (names ci with a password that does not work; left alone)"
-        in result.stdout
-    )
+    ignored = f"{theirs} skipped (names ci with a password that does not work; left alone)"
+    assert result.stdout.count(ignored) == 1
     assert site.users() == ["ci-2"]
     assert site.kubernetes.secret(where, "theirs")["data"] == before
 
