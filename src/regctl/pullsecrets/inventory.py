@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
@@ -190,12 +191,16 @@ def delete(
     Detach Secrets from the accounts that use them, then delete them.
 
     The kubelet would report an error at every pull for an account that lists a missing Secret. A
-    Secret that was recreated since *uses* were read is kept. Yields the outcomes of each Secret,
-    in the order they finish.
+    Secret that was recreated since *uses* were read is kept. If the API server rejects a part of
+    that in a dry run, the Secret and its accounts stay as they are. Yields the outcomes of each
+    Secret, in the order they finish.
     """
 
     def remove(use: PullSecretUse) -> tuple[Outcome, ...]:
-        return tuple(_detach_and_delete(cluster, use, adopt=adopt, dry_run=dry_run))
+        carry_out = partial(_detach_and_delete, cluster, use, adopt=adopt)
+        tried = carry_out(dry_run="server") if dry_run is None else ()
+        rejected = tuple(outcome for outcome in tried if outcome.error is not None)
+        return rejected or tuple(carry_out(dry_run=dry_run))
 
     for use, outcomes in cluster.run_parallel(remove, list(uses)):
         if isinstance(outcomes, parallel.Interrupted):

@@ -53,3 +53,20 @@ def test_a_secret_is_kept_if_it_cannot_be_detached(
     assert "forbidden" in result.stderr
     assert "was not deleted: service account default still uses it" in result.stderr
     assert kubernetes.secret(namespace, "registry.foo.com")
+
+
+def test_the_accounts_keep_a_secret_that_cannot_be_deleted(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubernetes.create_service_account(namespace)
+    assert create("-n", namespace, "--attach", "default").exit_code == 0
+    rights = {"secrets": ["get"], "serviceaccounts": ["list", "get", "patch"]}
+    rules = [
+        {"apiGroups": [""], "resources": [resource], "verbs": verbs}
+        for resource, verbs in rights.items()
+    ]
+    kubernetes.grant("bob", namespace, rules)
+    as_user(kubernetes, "bob", monkeypatch)
+    refused(run("secret", "delete", "registry.foo.com", "-n", namespace, "--yes"), 4, "forbidden")
+    account = kubernetes.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+    assert account["imagePullSecrets"] == [{"name": "registry.foo.com"}]
