@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,9 @@ def test_a_proxy_that_is_no_url_is_an_error_without_its_password(
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     commands = [["ping", "r.io"], ["catalog", "r.io"], ["doctor", "r.io"]]
     found = [run(*command) for command in commands]
-    found.append(run("secret", "list", "-A", "--kubeconfig", kubernetes.kubeconfig))
+    # Before its release 34 the library does not read the variable.
+    if int(version("kubernetes").partition(".")[0]) >= 34:
+        found.append(run("secret", "list", "-A", "--kubeconfig", kubernetes.kubeconfig))
     for result in found:
         assert result.exit_code == 1
         assert NO_PROXY_URL in result.stderr
