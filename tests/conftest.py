@@ -48,9 +48,15 @@ STARTERS = {"serve", "serve_module", "serve_session", "program"}
 
 _numbers = itertools.count(1)
 
-# A busy machine is no failure.
+# A busy machine is no failure, and each run draws the same examples. To look for new ones:
+# REGCTL_TEST_EXAMPLES=5000 pytest tests/authfile
+_EXAMPLES = int(os.environ.get("REGCTL_TEST_EXAMPLES", "0"))
 hypothesis.settings.register_profile(
-    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "tests",
+    deadline=None,
+    derandomize=not _EXAMPLES,
+    max_examples=_EXAMPLES or 100,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("tests")
 

@@ -5,7 +5,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regctl.credentials.credential import Credential
@@ -39,6 +39,7 @@ def test_a_short_secret_is_taken_out_as_a_word(text: str, shown: str) -> None:
     assert redact(text, ["pass"]) == shown
 
 
+@example("hunter22%")
 @given(st.text(CHARACTERS, min_size=8, max_size=30))
 def test_escaped_secrets_are_taken_out(secret: str) -> None:
     forms = {

@@ -35,8 +35,9 @@ def _any_form(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     numbers = "".join(rf"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
     escaped = "".join(f"%{byte:02x}" for byte in encoded)
-    forms = [re.escape(json.dumps(character)[1:-1]), rf"\\?{re.escape(character)}"]
-    forms += [f"(?i:{escaped})", f"(?i:{numbers})"]
+    # The escaped forms come first: a percent sign is the first character of its own escape.
+    forms = [f"(?i:{escaped})", f"(?i:{numbers})", re.escape(json.dumps(character)[1:-1])]
+    forms.append(rf"\\?{re.escape(character)}")
     if character == " ":
         forms.append(r"\+")
     return f"(?:{'|'.join(forms)})"
