@@ -1,10 +1,12 @@
 """The direction of imports, the owners of third-party packages, and what the library never does."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "regctl"
@@ -155,3 +157,20 @@ def test_errors_become_exit_codes_in_one_place_only() -> None:
                 assert caught not in {"Exception", "BaseException", "everything"}, where
             if module != BOUNDARY and isinstance(node, ast.Attribute):
                 assert ast.unparse(node) not in {"sys.exit", "click.ClickException"}, where
+
+
+def test_each_dependency_is_imported_and_each_import_is_declared() -> None:
+    """A package that only another one requires may go, or come in a release that does not do."""
+    roots = {name.partition(".")[0] for module in trees() for name in imported(module)}
+    foreign = roots - sys.stdlib_module_names - {"regctl"}
+    modules = packages_distributions()
+    used = {canonical(modules[name][0]) for name in foreign}
+    project = SOURCE.parent.parent / "pyproject.toml"
+    listed = project.read_text().partition("\ndependencies = [")[2].partition("\n]")[0]
+    declared = re.findall(r'^ *"([A-Za-z0-9_.-]+)', listed, re.MULTILINE)
+    assert {canonical(name) for name in declared} == used
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as PEP 503 normalizes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
