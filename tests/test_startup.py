@@ -59,7 +59,7 @@ def test_only_the_command_that_runs_is_loaded(plain: dict[str, str], tmp_path: P
 
 
 def test_completion_loads_nothing_heavy(plain: dict[str, str], tmp_path: Path) -> None:
-    env = plain | {"_REGCTL_COMPLETE": "lines_complete", "_REGCTL_LINE": "regctl add"}
+    env = plain | {"_REGCTL_LINE": "regctl add"}
     found = loaded(env=env, cwd=tmp_path)
     assert not found & (HEAVY | {"bcrypt", "passlib"})
 

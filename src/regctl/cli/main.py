@@ -40,7 +40,8 @@ INTERRUPTED = 130
 # With --check these mean that something could not be seen, and 1 means a difference.
 UNSEEN = (AccessError, ClusterError, FileAccessError, RegistryError)
 
-COMPLETE = "_REGCTL_COMPLETE"
+# Set by the completion scripts: the line up to the cursor.
+LINE = "_REGCTL_LINE"
 
 _OUTPUT_OPTION = re.compile(r"(?:-\w*o|--output=?)(json|yaml)?")
 
@@ -122,12 +123,13 @@ class Root(CommandGroup):
     ) -> Any:
         """Run a command line; in standalone mode end the process with its exit code."""
         app = extra.setdefault("obj", App())
-        if COMPLETE in app.environ:
-            from regctl.cli.shell_completion import register
+        if LINE in app.environ:
+            from regctl.cli.shell_completion import print_candidates
 
-            register()
+            print_candidates(self, app, app.environ[LINE])
+            sys.exit(0)
         run = functools.partial(
-            super().main, args, prog_name, complete_var or COMPLETE, standalone_mode=False, **extra
+            super().main, args, prog_name, complete_var, standalone_mode=False, **extra
         )
         if not standalone_mode:
             return run()

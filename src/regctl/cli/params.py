@@ -9,7 +9,14 @@ import click
 
 from regctl.cli.app import App
 from regctl.cli.command import Decorator, option, option_group
-from regctl.cli.completers import contexts, namespaces, registries
+from regctl.cli.completers import (
+    auth_secrets,
+    contexts,
+    files,
+    namespaces,
+    readers,
+    registries,
+)
 from regctl.cli.options import (
     AccessFlags,
     ChangeFlags,
@@ -196,6 +203,7 @@ reader_option = option(
     "--for",
     "reader",
     metavar="READER",
+    shell_complete=readers,
     help="The program that reads the auth file, such as nginx or traefik.",
 )
 
@@ -203,6 +211,7 @@ auth_secret_option = option(
     "--auth-secret",
     type=NAMESPACED_NAME,
     metavar="NS/NAME",
+    shell_complete=auth_secrets,
     help="The Secret that the registry's users are read from.",
 )
 
@@ -298,6 +307,7 @@ target_options = option_group(
     _namespaces(
         "--namespaces-from",
         metavar="FILE",
+        shell_complete=files,
         help="Read the namespaces from a file, one a line; '-' is standard input.",
     ),
 )

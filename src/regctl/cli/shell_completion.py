@@ -8,16 +8,11 @@ separated by tabs.
 
 import os
 import signal
-from typing import ClassVar
 
-from click.shell_completion import (
-    CompletionItem,
-    ShellComplete,
-    add_completion_class,
-    split_arg_string,
-)
+import click
+from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
-LINE = "_REGCTL_LINE"
+from regctl.cli.app import App
 
 # Seconds. A plug-in of the kubeconfig or a name server may take longer, but a person waits.
 TIME_LIMIT = 5.0
@@ -27,16 +22,16 @@ _KINDS = {"plain": "word", "file": "file", "dir": "folder", "more": "more"}
 
 
 class Lines(ShellComplete):
-    """Print a line for each candidate: its kind, value and help, separated by tabs."""
+    """Make a line of each candidate: its kind, value and help, separated by tabs."""
 
-    name: ClassVar[str] = "lines"
-    source_template: ClassVar[str] = ""
+    def __init__(self, command: click.Command, context: dict[str, object], line: str) -> None:
+        super().__init__(command, context, "regctl", "")
+        self._line = line
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the complete words of the line, and the beginning of the word at the cursor."""
-        line = os.environ.get(LINE, "")
-        words = split_arg_string(line)[1:]
-        if not words or line[-1:].isspace():
+        words = split_arg_string(self._line)[1:]
+        if not words or self._line[-1:].isspace():
             return words, ""
         return words[:-1], words[-1]
 
@@ -46,8 +41,10 @@ class Lines(ShellComplete):
         return "\t".join(" ".join(field.split()) for field in fields)
 
 
-def register() -> None:
-    """Make click handle `_REGCTL_COMPLETE=lines_complete`; end the process after TIME_LIMIT."""
+def print_candidates(command: click.Command, app: App, line: str) -> None:
+    """Print the candidates for the end of *line*; end the process after TIME_LIMIT."""
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT)
-    add_completion_class(Lines)
+    # Without a candidate there is no line, not even an empty one: a shell would insert it.
+    if lines := Lines(command, {"obj": app}, line).complete():
+        click.echo(lines.encode(errors="surrogateescape"))

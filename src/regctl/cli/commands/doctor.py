@@ -10,7 +10,7 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.checks import report
 from regctl.cli.command import Command, option
-from regctl.cli.completers import images
+from regctl.cli.completers import POD, pull_subjects, service_accounts
 from regctl.cli.options import CredentialFlags, NamespacedName, TargetFlags
 from regctl.cli.params import (
     auth_secret_option,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from regctl.checks import Check
     from regctl.workflows.pull import Pull
 
-_POD = "pod/"
-
 
 @click.command(
     cls=Command,
@@ -46,11 +44,12 @@ _POD = "pod/"
     ],
 )
 @click.argument(
-    "subject", metavar="[REGISTRY|IMAGE|pod/NAME]", required=False, shell_complete=images
+    "subject", metavar="[REGISTRY|IMAGE|pod/NAME]", required=False, shell_complete=pull_subjects
 )
 @option(
     "--service-account",
     metavar="NAME",
+    shell_complete=service_accounts,
     default="default",
     show_default=True,
     help="The service account of the pod that pulls IMAGE.",
@@ -154,13 +153,13 @@ def _pulls(
 
     if subject is None:
         return None
-    image = None if subject.startswith(_POD) else parse_registry_or_image(subject)
+    image = None if subject.startswith(POD) else parse_registry_or_image(subject)
     if isinstance(image, Registry):
         return None
     node = Platform.parse(platform) if platform is not None else None
     namespace = _one_namespace(app, flags)
     if image is None:
-        return of_pod(app.cluster, namespace, subject.removeprefix(_POD), node)
+        return of_pod(app.cluster, namespace, subject.removeprefix(POD), node)
     return (of_account(app.cluster, image, namespace, account, node),)
 
 

@@ -7,6 +7,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import namespaced_pull_secrets
 from regctl.cli.options import CredentialFlags, NamespacedName, at_most_one
 from regctl.cli.params import (
     NAMESPACED_NAME,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     "--from-secret",
     type=NAMESPACED_NAME,
     metavar="NS/NAME",
+    shell_complete=namespaced_pull_secrets,
     help="Take the credential from this pull secret.",
     heading="Credentials",
 )

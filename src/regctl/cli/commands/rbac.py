@@ -6,7 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
-from regctl.cli.completers import namespaces
+from regctl.cli.completers import cluster_commands, namespaces, service_accounts
 from regctl.cli.options import TargetFlags
 from regctl.cli.params import NAMESPACED_NAME, output_option
 from regctl.errors import InvalidInputError
@@ -44,7 +44,7 @@ class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in c
         "regctl rbac --to group:platform",
     ],
 )
-@click.argument("command", nargs=-1)
+@click.argument("command", nargs=-1, shell_complete=cluster_commands)
 @option(
     "-n",
     "--namespace",
@@ -64,6 +64,7 @@ class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in c
     "--attach",
     multiple=True,
     metavar="NAME[,NAME]|all",
+    shell_complete=service_accounts,
     help="The command's own --attach; repeatable.",
 )
 @option("--check", is_flag=True, help="The command's own --check: rights to read only.")

@@ -11,9 +11,12 @@ _regctl() {
             file) compopt -o default ;;
             folder) compopt -o dirnames ;;
             more) compopt -o nospace && COMPREPLY+=("${value#"$cut"}") ;;
-            *) printf -v value %q "${value#"$cut"}" && COMPREPLY+=("$value") ;;
+            word)
+                printf -v value %q "${value#"$cut"}"
+                COMPREPLY+=("${value//\\,/,}") # %q quotes commas without need
+                ;;
         esac
-    done < <(_REGCTL_LINE=$line _REGCTL_COMPLETE=lines_complete "$1" 2>/dev/null)
+    done < <(_REGCTL_LINE=$line "$1" 2>/dev/null)
 }
 
 complete -o nosort -F _regctl regctl 2>/dev/null || complete -F _regctl regctl

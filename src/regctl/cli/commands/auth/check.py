@@ -9,6 +9,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import readers_or_all
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags, WritingFlags
 from regctl.cli.params import change_options, file_option, output_option, writing_options
@@ -42,6 +43,7 @@ _LAYERS = 5
     "--for",
     "reader",
     metavar="READER",
+    shell_complete=readers_or_all,
     help="The program that reads the auth file, such as nginx; 'all' lists the programs.",
 )
 @option("--strict", is_flag=True, help="Exit with 1 if there are warnings, too.")

@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import auth_secrets
 from regctl.cli.options import ChangeFlags, NamespacedName, WritingFlags
 from regctl.cli.params import (
     NAMESPACED_NAME,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @option(
     "--auth-secret",
     type=NAMESPACED_NAME,
+    shell_complete=auth_secrets,
     metavar="NS/NAME",
     help="The Secret to read.  [default: registry-basic-auth in the context's namespace]",
 )

@@ -7,6 +7,7 @@ import click
 from regctl.cli.access import note_removals, removal_question, removals, report_kept
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import auth_secrets
 from regctl.cli.options import ChangeFlags, NamespacedName
 from regctl.cli.params import (
     NAMESPACED_NAME,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     "--auth-secret",
     "auth_secrets",
     type=NAMESPACED_NAME,
+    shell_complete=auth_secrets,
     multiple=True,
     metavar="NS/NAME",
     help="The Secret to update; repeatable.  "

@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import STDIN, App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import files
 from regctl.cli.options import ChangeFlags, HashingFlags, WritingFlags
 from regctl.cli.params import (
     change_options,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         "pass show registry/users | regctl auth write",
     ],
 )
-@click.argument("source", default=STDIN)
+@click.argument("source", default=STDIN, shell_complete=files)
 @file_option
 @option(
     "--format",

@@ -6,7 +6,7 @@ import click
 
 from regctl.cli.app import STDIN, App, pass_app
 from regctl.cli.command import Command, option, option_group
-from regctl.cli.completers import images
+from regctl.cli.completers import files, images
 from regctl.cli.humanize import size
 from regctl.cli.images import parse_image, platform_option
 from regctl.cli.options import ChangeFlags, CredentialFlags
@@ -67,7 +67,7 @@ archive_options = option_group(
         "regctl image push all.tar registry.foo.com/team/app --all",
     ],
 )
-@click.argument("source")
+@click.argument("source", shell_complete=files)
 @click.argument("image", shell_complete=images)
 @archive_options
 @option(

@@ -4,7 +4,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
-from regctl.cli.completers import images
+from regctl.cli.completers import images, tags
 from regctl.cli.images import parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
@@ -18,7 +18,7 @@ from regctl.cli.params import change_options, image_options
     ],
 )
 @click.argument("image", shell_complete=images)
-@click.argument("new_tag")
+@click.argument("new_tag", shell_complete=tags)
 @change_options()
 @image_options
 @pass_app

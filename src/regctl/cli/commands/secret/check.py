@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import pull_secrets
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import TargetFlags, split_reference
 from regctl.cli.params import (
@@ -46,7 +47,7 @@ _FINDINGS: "Listing[Finding]" = Listing(
         "regctl secret check registry.foo.com -n team-a --offline",
     ],
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=pull_secrets)
 @option("--offline", is_flag=True, help="Do not try credentials at their registries.")
 @target_options
 @output_option("table", "json", "yaml", "name")

@@ -7,6 +7,12 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option, option_group
+from regctl.cli.completers import (
+    namespaced_pull_secrets,
+    pull_secrets,
+    registries,
+    service_accounts,
+)
 from regctl.cli.options import (
     ChangeFlags,
     CredentialFlags,
@@ -56,6 +62,7 @@ pull_secret_options = option_group(
         "--docker-server",
         "server",
         metavar="REGISTRY",
+        shell_complete=registries,
         help="The registry.  [default: $REGCTL_REGISTRY]",
     ),
     option("--email", "--docker-email", "email", help="The user's e-mail; few registries need it."),
@@ -63,6 +70,7 @@ pull_secret_options = option_group(
         "--from-secret",
         type=NAMESPACED_NAME,
         metavar="NS/NAME",
+        shell_complete=namespaced_pull_secrets,
         help="Copy the credential from this Secret.",
     ),
     option("--merge", is_flag=True, help="Keep the Secret's entries for other registries."),
@@ -71,6 +79,7 @@ pull_secret_options = option_group(
         "--attach",
         multiple=True,
         metavar="NAME[,NAME]|all",
+        shell_complete=service_accounts,
         help="Add the Secret to these service accounts; their new Pods then use it.",
     ),
 )
@@ -85,7 +94,7 @@ pull_secret_options = option_group(
         "regctl secret create regcred --server registry.foo.com -n web --dry-run=client -o yaml",
     ],
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=pull_secrets)
 @pull_secret_options
 @credential_options
 @target_options

@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
+from regctl.cli.completers import pull_secrets
 from regctl.cli.options import ChangeFlags, TargetFlags, split_reference
 from regctl.cli.params import (
     change_options,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         "regctl secret delete regcred -l team=blue --yes",
     ],
 )
-@click.argument("name")
+@click.argument("name", shell_complete=pull_secrets)
 @target_options
 @change_options("yes", "adopt-deleted", server=True)
 @output_option("json", "yaml", "name")

@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import pull_secrets, registries
 from regctl.cli.humanize import age
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import TargetFlags, split_reference
@@ -55,8 +56,13 @@ _SECRETS: "Listing[PullSecretUse]" = Listing(
         "regctl secret list -A --server registry.foo.com -o wide",
     ],
 )
-@click.argument("name", required=False)
-@option("--server", metavar="REGISTRY", help="List only Secrets with a key for this registry.")
+@click.argument("name", required=False, shell_complete=pull_secrets)
+@option(
+    "--server",
+    metavar="REGISTRY",
+    shell_complete=registries,
+    help="List only Secrets with a key for this registry.",
+)
 @target_options
 @output_option("table", "wide", "json", "yaml", "name")
 @workers_option

@@ -6,6 +6,7 @@ import click
 
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
+from regctl.cli.completers import namespaced_pull_secrets, registries
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import NamespacedName
 from regctl.cli.params import NAMESPACED_NAME, cluster_options, output_option
@@ -33,8 +34,15 @@ _ENTRIES: "Listing[Entry]" = Listing(
         "regctl secret show team-a/regcred --server registry.foo.com --reveal",
     ],
 )
-@click.argument("secret", metavar="NS/NAME", type=NAMESPACED_NAME)
-@option("--server", metavar="REGISTRY", help="Show only the entries for this registry.")
+@click.argument(
+    "secret", metavar="NS/NAME", type=NAMESPACED_NAME, shell_complete=namespaced_pull_secrets
+)
+@option(
+    "--server",
+    metavar="REGISTRY",
+    shell_complete=registries,
+    help="Show only the entries for this registry.",
+)
 @option("--reveal", is_flag=True, help="Print the password of the only entry, and nothing else.")
 @output_option("table", "json", "yaml", "name")
 @cluster_options
