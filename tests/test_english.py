@@ -37,7 +37,7 @@ AVOIDED = [
     r"whom",
 ]
 # The names of 1.0, each with the hint for the new one.
-OLD_NAMES = ROOT / "src" / "regctl" / "cli" / "renamed.py"
+OLD_NAMES = ROOT / "src" / "regctl" / "cli" / "habits.py"
 
 
 def texts() -> Iterator[tuple[str, str]]:

@@ -174,7 +174,7 @@ def test_json_results_have_the_errors(capsys: pytest.CaptureFixture[str]) -> Non
     assert second["error"] == {"message": "forbidden", "hint": None, "exit_code": 4}
 
 
-def test_quiet_still_prints_errors_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_only_errors(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(quiet=True)
     output.results([CREATED])
     output.note("by the way")
@@ -182,7 +182,7 @@ def test_quiet_still_prints_errors_and_warnings(capsys: pytest.CaptureFixture[st
     output.error(errors.RegctlError("no"))
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "warning: mind\nerror: no\n"
+    assert captured.err == "error: no\n"
 
 
 def test_only_control_characters_are_escaped() -> None:

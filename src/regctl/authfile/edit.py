@@ -107,11 +107,7 @@ def add_user(
     hashes.check_password(password, options.scheme or hashes.DEFAULT_SCHEME)
 
     def hash_for(present: tuple[str, ...]) -> str:
-        if present and not options.update:
-            raise UserExistsError(
-                f"user {name} is already in {path}", hint="omit --no-update to set a password"
-            )
-        return hashes.reuse_or_hash(password, present, options.scheme, options.cost)
+        return _hash(password, name, present, options, path)
 
     before = _well_formed(atomicfile.read(path), path)
     seen = before.hashes(name)
@@ -125,6 +121,28 @@ def add_user(
         user = file.user(name) if result != "created" else None
         note = f"locked; `regctl auth unlock {name}` unlocks it"
         return Outcome(KIND, name, result, note=note if user is not None and user.locked else None)
+
+
+def with_user(
+    content: bytes, name: str, password: str, options: AddOptions = _ADD_DEFAULT
+) -> bytes:
+    """Return an auth file with *name* added or its password set; raises as `add_user` does."""
+    file = _well_formed(content, Path("-"))
+    present = file.hashes(name)
+    file.set(name, _hash(password, name, present, options, Path("-")))
+    if options.expires is not None:
+        file.expire(name, options.expires.day)
+    return file.content
+
+
+def _hash(
+    password: str, name: str, present: tuple[str, ...], options: AddOptions, path: Path
+) -> str:
+    if present and not options.update:
+        raise UserExistsError(
+            f"user {name} is already in {path}", hint="omit --no-update to set a password"
+        )
+    return hashes.reuse_or_hash(password, present, options.scheme, options.cost)
 
 
 def remove_users(path: Path, names: Sequence[str], how: WriteOptions = _DEFAULT) -> list[Outcome]:

@@ -80,10 +80,19 @@ class App:
     # Files
 
     def auth_file(self, path: "Path | None") -> "Path":
-        """Return the auth file to use: the flag, `$REGCTL_AUTH_FILE`, or `auth` here."""
+        """
+        Return the auth file to use: the flag, `$REGCTL_AUTH_FILE`, or `auth` here.
+
+        Raises InvalidInputError for `-`, which is no file.
+        """
         from pathlib import Path
 
-        return path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
+        found = path or Path(self.environ.get("REGCTL_AUTH_FILE") or "auth")
+        if str(found) == STDIN:
+            raise InvalidInputError(
+                "the auth file cannot be standard input", hint="only `regctl adduser` takes -f -"
+            )
+        return found
 
     def read(self, source: "str | Path", content: str) -> bytes:
         """
@@ -190,7 +199,15 @@ class App:
             raise InvalidInputError(
                 "no registry was named", hint=f"pass {source}, or set $REGCTL_REGISTRY"
             )
-        return Registry.parse(named)
+        registry = Registry.parse(named)
+        self.obey_scheme(named)
+        return registry
+
+    def obey_scheme(self, text: str) -> None:
+        """Use HTTP from now on if *text*, a registry or an image, begins with `http://`."""
+        if text.strip().lower().startswith("http://") and not self.connections.plain_http:
+            self.connections.plain_http = True
+            self.output.note(f"{text}: without TLS, as http:// says")
 
     def registry(
         self, registry: "Registry", flags: CredentialFlags, repository: str = ""

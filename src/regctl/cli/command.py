@@ -10,6 +10,7 @@ serves all commands that have it: `--help` loads every command, and each object 
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from importlib import import_module
@@ -18,7 +19,7 @@ from typing import Any
 import click
 
 from regctl.cli.app import App
-from regctl.cli.renamed import NEXT_WORD
+from regctl.cli.habits import NEXT_WORD, resolved_alias
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -40,6 +41,15 @@ class Option(click.Option):
         self.heading = heading
         self.bare = bare
 
+    def check_next(self, typed: str, following: str, ctx: click.Context) -> None:
+        """Raise UsageError if the argument after the option reads as its value."""
+        try:
+            self.type.convert(following, self, ctx)
+        except click.BadParameter:
+            return
+        if not ctx.resilient_parsing:
+            raise click.UsageError(f"type {typed}={following}, without a space", ctx)
+
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return how the option is written and what it does; `--x[=Y]` as it is typed."""
         record = super().get_help_record(ctx)
@@ -59,15 +69,22 @@ class Command(click.Command):
         self.params.extend(_common_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does; an option with a bare value never takes the next argument."""
+        """
+        Parse as click does; an option with a bare value never takes the next argument.
+
+        A next argument that reads as its value is a usage error: it was meant as one.
+        """
         bare = {
-            name: param.bare
+            name: param
             for param in self.params
             if isinstance(param, Option) and param.bare is not None
             for name in param.opts
         }
         end = args.index("--") if "--" in args else len(args)
-        args[:end] = [f"{arg}={bare[arg]}" if arg in bare else arg for arg in args[:end]]
+        for at, (arg, following) in enumerate(itertools.pairwise([*args[:end], ""])):
+            if arg in bare:
+                bare[arg].check_next(arg, following, ctx)
+                args[at] = f"{arg}={bare[arg].bare}"
         return super().parse_args(ctx, args)
 
     def options_by_heading(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -152,9 +169,10 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command as click does, and keep the word after its name."""
-        ctx.meta[NEXT_WORD] = next(iter(args[1:]), None)
-        return super().resolve_command(ctx, args)
+        """Resolve a command or an alias, and keep the word after its name."""
+        name, following = args[0], next(iter(args[1:]), None)
+        ctx.meta[NEXT_WORD] = following
+        return super().resolve_command(ctx, [resolved_alias(self, name, following), *args[1:]])
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, each with its whole first sentence."""

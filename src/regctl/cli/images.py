@@ -54,7 +54,8 @@ def parse_image(app: App, text: str) -> "ImageReference":
     from regctl.reference import DOCKER_HUB, ImageReference, Registry
 
     default = Registry.parse(app.environ.get("REGCTL_REGISTRY") or DOCKER_HUB)
-    host, slash, path = text.strip().rpartition("://")[2].partition("/")
+    scheme, _, address = text.strip().rpartition("://")
+    host, slash, path = address.partition("/")
     name = host.partition(":")[0]
     is_host = slash or "." in name or name == "localhost" or host == default.host
     if is_host and path.strip("/") in {"", "v1", "v2"} and Registry.find(host):
@@ -62,7 +63,11 @@ def parse_image(app: App, text: str) -> "ImageReference":
             f"{text} is a registry: the repository is missing",
             hint=f"type {host}/REPOSITORY; `regctl catalog {host}` lists the repositories",
         )
-    return ImageReference.parse(text, default=default)
+    if scheme:
+        # Rejects other schemes, and a password before the host.
+        Registry.parse(text)
+        app.obey_scheme(text)
+    return ImageReference.parse(address, default=default)
 
 
 def parse_repository(app: App, text: str, *, command: str) -> "ImageReference":

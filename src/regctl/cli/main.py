@@ -21,8 +21,8 @@ from regctl import __version__
 from regctl.cli.app import App
 from regctl.cli.command import CommandGroup, LazyCommands, command_group
 from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.habits import as_regctl_reads, hint_for
 from regctl.cli.output import Format
-from regctl.cli.renamed import hint_for_old_name
 from regctl.errors import (
     AccessError,
     ClusterError,
@@ -113,6 +113,16 @@ class Root(CommandGroup):
         for heading, names in SECTIONS.items():
             self.write_section(formatter, heading, names)
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse a command line, and what people type from habit."""
+        return super().make_context(info_name, as_regctl_reads(self, args), parent, **extra)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -196,7 +206,7 @@ def _usage_error(error: click.ClickException) -> InvalidInputError:
     """Return click's complaint about a command line in regctl's own form."""
     message, hint = error.format_message(), None
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        if hint := hint_for_old_name(error, error.ctx):
+        if hint := hint_for(error, error.ctx):
             message = error.message  # without click's guesses at what was meant
         hint = hint or f"`{error.ctx.command_path} --help` shows the usage"
     message = " ".join(message.split())

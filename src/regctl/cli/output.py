@@ -385,8 +385,9 @@ class Output:
             self._message("hint", error.hint, "cyan")
 
     def warning(self, text: str) -> None:
-        """Print a warning on stderr, `--quiet` or not."""
-        self._message("warning", text, "yellow")
+        """Print a warning on stderr, unless `--quiet`."""
+        if not self.quiet:
+            self._message("warning", text, "yellow")
 
     def note(self, text: str) -> None:
         """Print something good to know on stderr, unless `--quiet`."""

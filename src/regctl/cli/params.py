@@ -235,6 +235,7 @@ hashing_options = option_group(
         help="The scheme of the hash.  [default: bcrypt]",
     ),
     _hashing(
+        "-C",
         "--cost",
         type=int,
         metavar="N",

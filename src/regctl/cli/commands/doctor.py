@@ -154,6 +154,7 @@ def _pulls(
     if subject is None:
         return None
     image = None if subject.startswith(POD) else parse_registry_or_image(subject)
+    app.obey_scheme(subject)
     if isinstance(image, Registry):
         return None
     node = Platform.parse(platform) if platform is not None else None

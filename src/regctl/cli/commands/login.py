@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     help="Take the credential from this pull secret.",
     heading="Credentials",
 )
+# docker's flag; hidden, for there are safer ways.
+@option("-p", "--password", hidden=True)
 @credential_options
 @registry_options
 @cluster_options
@@ -53,6 +55,7 @@ def login(
     *,
     registry: str | None,
     from_secret: NamespacedName | None,
+    password: str | None,
     credential: CredentialFlags,
 ) -> None:
     """
@@ -65,6 +68,8 @@ def login(
     """
     from regctl.outcome import Outcome
 
+    if password is not None:
+        credential = credential._replace(docker_password=password)
     if from_secret is not None:
         where, who = _from_secret(app, registry, from_secret, credential)
     else:

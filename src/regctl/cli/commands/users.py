@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regctl.cli.access import Removal, remove_access
-from regctl.cli.app import App, pass_app
+from regctl.cli.app import STDIN, App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import users as user_names
 from regctl.cli.listings import Column, Listing
@@ -17,6 +17,7 @@ from regctl.cli.options import (
     PasswordFlags,
     TargetFlags,
     WritingFlags,
+    at_most_one,
 )
 from regctl.cli.params import (
     access_options,
@@ -35,11 +36,18 @@ from regctl.cli.params import (
 from regctl.errors import LockedUserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date
     from pathlib import Path
 
     from regctl.authfile.htpasswd import User
     from regctl.outcome import DryRun, Outcome
+
+
+def _htpasswd_options(function: "Callable[..., None]") -> "Callable[..., None]":
+    """Add flags of htpasswd; -B and -b ask for what is done without them."""
+    ignored = option("-B", "-b", is_flag=True, hidden=True, expose_value=False)
+    return option("-i", "stdin", is_flag=True, hidden=True)(ignored(function))
 
 
 @click.command(
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     "--expires", metavar="WHEN", help="The day to lock the user: 90d, 12w, 2027-01-31 or 'never'."
 )
 @option("--no-update", is_flag=True, help="Fail if the user already exists.")
+@_htpasswd_options
 @writing_options
 @change_options()
 @output_option("json", "yaml", "name")
@@ -73,11 +82,15 @@ def adduser(
     hashing: HashingFlags,
     expires: str | None,
     no_update: bool,
+    stdin: bool,
     writing: WritingFlags,
     change: ChangeFlags,
 ) -> None:
     """
     Add a user to the auth file, or set its password.
+
+    With `-f -` it reads the file from standard input, if one is piped in, and writes the new one
+    to standard output.
 
     The day of --expires is kept in the file. `regctl auth lock --expired` locks the users whose
     day has come.
@@ -88,12 +101,22 @@ def adduser(
     expiry = None if expires is None else Expiry.parse(expires, app.today())
     options = edit.AddOptions(hashing.scheme, hashing.cost, not no_update, expiry)
     edit.check_new_user(name, options)
+    password_flags = password_flags._replace(password_stdin=password_flags.password_stdin or stdin)
+    piped = str(path) == STDIN
+    if piped:
+        at_most_one({"-f -": True, "--generate": password_flags.generate})
+        at_most_one({"-f -": True, "--password-stdin": password_flags.password_stdin})
     new = app.new_password(password_flags, name, argument=password)
     if hashes.Scheme(hashing.scheme or "").weak and not password_flags.generate:
         app.output.warning(
             f"a password hashed with {hashing.scheme} is easy to guess if the file leaks; "
             "--generate creates a strong one"
         )
+    if piped:
+        content = b"" if app.interactive else app.read(STDIN, "the auth file")
+        changed = edit.with_user(content, name, new, options)
+        app.output.write(changed.decode(errors="surrogateescape"))
+        return
 
     def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":
         file, how = app.auth_file(path), writing.options(dry_run)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # More namespaces than this are shown to a person first.
 _MANY = 20
+_KUBECTL = "docker-registry"
 
 
 class PullSecretFlags(NamedTuple):
@@ -94,7 +95,7 @@ pull_secret_options = option_group(
         "regctl secret create regcred --server registry.foo.com -n web --dry-run=client -o yaml",
     ],
 )
-@click.argument("name", required=False, shell_complete=pull_secrets)
+@click.argument("names", metavar="[NAME]", nargs=-1, shell_complete=pull_secrets)
 @pull_secret_options
 @credential_options
 @target_options
@@ -107,7 +108,7 @@ pull_secret_options = option_group(
 def create(
     app: App,
     *,
-    name: str | None,
+    names: tuple[str, ...],
     wanted: PullSecretFlags,
     credential: CredentialFlags,
     targets: TargetFlags,
@@ -124,7 +125,7 @@ def create(
     from regctl.pullsecrets.plan import TakeoverPolicy
     from regctl.pullsecrets.rollout import prepare
 
-    desired = _desired(app, name, wanted, credential)
+    desired = _desired(app, _name(names), wanted, credential)
     accounts = Accounts.parse(word for text in wanted.attach for word in text.split(","))
     selected = app.targets(targets)
     as_manifests = app.output.structured and change.dry_run == "client" and not change.check
@@ -149,6 +150,19 @@ def create(
         preview=True,
         progress=(f"secret {desired.name}", len(spaces)),
     )
+
+
+def _name(words: tuple[str, ...]) -> str | None:
+    """Return the name of the Secret; a line of kubectl has its word for the type before it."""
+    if words == (_KUBECTL,):
+        raise InvalidInputError(
+            f"{_KUBECTL} is kubectl's word for the type, and the name is missing",
+            hint=f"pass `{_KUBECTL} NAME`, or no name for that of the registry",
+        )
+    name, *rest = (words[1:] if words[:1] == (_KUBECTL,) else words) or (None,)
+    if rest:
+        raise InvalidInputError(f"one name is expected, not {len(rest) + 1}", hint="pass the first")
+    return name
 
 
 def _desired(
@@ -178,6 +192,7 @@ def _desired(
         )
     else:
         key = registry_key(server)
+        app.obey_scheme(server)
         default = default_name(key)
         credentials = {key: app.require_credential(flags, Registry.parse(key.replace("*", "x")))}
     if wanted.email is not None:
