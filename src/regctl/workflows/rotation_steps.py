@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from regctl.authfile.hashes import generate_password
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authsecret.store import UserStore
 from regctl.cluster.client import Cluster
@@ -83,7 +84,12 @@ class RotationSteps:
     @cached_property
     def proofs(self) -> PasswordProofs:
         """Which passwords work; what was verified once is known for the whole run."""
-        return PasswordProofs(lambda credential: self._answer(credential) is None)
+        return PasswordProofs(self._proves)
+
+    def _proves(self, credential: Credential) -> bool:
+        """Whether the registry accepts the credential; it proves nothing if it accepts any."""
+        made_up = Credential(credential.username, generate_password())
+        return self._answer(credential) is None and self._answer(made_up) is not None
 
     def _answer(self, credential: Credential) -> AccessError | None:
         """Return None if the registry accepts the credential, else the error that rejects it."""

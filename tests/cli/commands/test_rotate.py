@@ -356,6 +356,60 @@ def test_an_entry_with_a_password_that_does_not_work_blocks_nothing(
     assert site.kubernetes.secret(where, "theirs")["data"] == before
 
 
+PLANTED: list[dict[str, Any]] = [{"labels": OURS}, {}, {"labels": OURS, "immutable": True}]
+
+
+@pytest.mark.parametrize("fields", PLANTED, ids=["ours", "foreign", "immutable"])
+@pytest.mark.parametrize("mode", [[], ["--same-name"]], ids=["successor", "same name"])
+@pytest.mark.parametrize("begun", [False, True], ids=["first", "with a previous hash"])
+def test_a_planted_secret_gets_no_password_and_blocks_nothing(
+    site: Site, fields: dict[str, Any], mode: list[str], begun: bool
+) -> None:
+    """Whoever may write Secrets somewhere knows the user, the registry, and maybe the hashes."""
+    host, hash_ = site.registry.host, site.auth.read_text().split(":", 1)[1].strip()
+    if begun:
+        site.auth.write_text(f"#regctl:previous ci:{hash_}\n{site.auth.read_text()}")
+        run_ok("adduser", "ci", "--password-stdin", stdin="in between")
+    where, port = site.elsewhere(), host.partition(":")[2]
+    entries = {
+        host: {"username": "ci", "password": "guessed"},
+        f"*.*.*.1:{port}": {"username": "ci", "password": hash_},
+        f"{host}/a": {"username": "ci", "password": f"ci:{hash_}"},
+        f"{host}/b": {"username": "CI", "password": "old"},
+        f"{host}/c": {"username": "ci-2", "password": "guessed"},
+        f"{host}/d": {"username": "ci ", "password": "old"},
+        f"{host}/e": {"username": "ci", "password": "OLD"},
+    }
+    planted = site.create(where, entries=entries, **fields)
+    before = site.kubernetes.secret(where, "theirs")
+    result = site.rotate("ci", "-n", where, *mode)
+    assert result.exit_code == 0, result.stderr
+    note = "names ci with a password that does not work; left alone"
+    assert f"{planted} skipped ({note})\n" in result.stdout
+    assert "--adopt" not in result.output
+    assert site.kubernetes.secret(where, "theirs") == before
+    assert site.users() == (["ci"] if mode else ["ci-2"])
+    assert "previous" not in site.auth.read_text()
+    assert not site.registry.allows("ci", "old")
+
+
+@pytest.mark.parametrize("fields", PLANTED[1:], ids=["foreign", "immutable"])
+def test_only_who_knows_the_password_blocks_a_rotation(site: Site, fields: dict[str, Any]) -> None:
+    planted = site.create(site.namespaces[0], "a", entries={
+        site.registry.host: {"username": "ci", "password": "guessed"}
+    })  # fmt: skip
+    holder = site.create(site.namespaces[0], "b", **fields)
+    before = site.kubernetes.secret(site.namespaces[0], "b")
+    result = site.rotate("ci")
+    assert result.exit_code == 3
+    assert f"ci stays: 1 pull secret still has it: {holder};" in result.stderr
+    assert planted not in result.stderr
+    assert site.kubernetes.secret(site.namespaces[0], "b") == before
+    in_place = site.rotate("ci", "--same-name")
+    assert in_place.exit_code == 1
+    assert planted not in in_place.stderr
+
+
 def test_the_password_from_before_the_rotation_is_a_proof(site: Site) -> None:
     """Somebody sets another password of ci while the rotation is not finished."""
     where = site.elsewhere()
