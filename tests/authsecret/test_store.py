@@ -83,19 +83,19 @@ def test_a_user_that_replaces_another_expires_with_it_and_can_be_taken_back(
 ) -> None:
     file.change(lambda users: users.expire("alice", date(2999, 1, 1)))
     before = file.read()
-    file.add("bob", "second", replaces="alice")
+    file.add("bob", "second", replaces=["alice"])
     bob = file.read().user("bob")
     assert bob is not None
     assert bob.expires == date(2999, 1, 1)
     assert file.read().previous("alice") == before.hashes("alice")
-    file.restore("bob", before, replaces="alice")
+    file.restore("bob", before, replaces=["alice"])
     assert file.read().content == before.content
 
 
 def test_a_secret_keeps_the_replaced_hash_in_an_annotation(secret: SecretStore) -> None:
     """Several readers reject a comment."""
     before = secret.read()
-    secret.add("bob", "second", replaces="alice")
+    secret.add("bob", "second", replaces=["alice"])
     assert secret.read().previous("alice") == before.hashes("alice")
     assert b"#" not in live(secret).content
     secret.remove("alice")

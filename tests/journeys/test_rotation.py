@@ -90,7 +90,7 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
     pulls = Pulls(kubernetes, registry, namespace)
     user, incomplete = "nightly", 0
     with pulls.all_the_time():
-        for number, lines in enumerate(KILLED_AFTER, start=2):
+        for lines in KILLED_AFTER:
             with subprocess.Popen([*rotate, user], stdout=subprocess.PIPE, text=True) as first:
                 assert first.stdout
                 for _ in range(lines):
@@ -101,8 +101,9 @@ def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
             # 1 says that the first run had updated all pull secrets already.
             finished = again.returncode == 1 and "no new password" in again.stderr
             assert finished or again.returncode == 0, again.stderr
-            user = f"nightly-{number}"
-            assert [line.partition(":")[0] for line in auth.read_text().splitlines()] == [user]
+            before = user
+            [user] = [line.partition(":")[0] for line in auth.read_text().splitlines()]
+            assert user != before
     with capfd.disabled():
         sys.stdout.write(
             f"\n{len(KILLED_AFTER)} rotations, each killed once, {incomplete} of them half-way: "

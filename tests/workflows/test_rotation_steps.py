@@ -95,16 +95,16 @@ def test_users_are_added_and_removed_in_the_store(tmp_path: Path) -> None:
     store.path.write_text(f"old:{hashes.make('x', cost=4)}\n")
     added = [StepResult("add", "user/ci", "created")]
     dry = steps(Clock(), store=store, dry_run=True)
-    assert list(dry.add_user(CI, replaces="old", exists=False)) == added
+    assert list(dry.add_user(CI, ["old"], store.read())) == added
     assert [user.name for user in store.read().users()] == ["old"], "a dry run changes nothing"
     real = steps(Clock(), store=store)
     before = store.read()
-    assert list(real.add_user(CI, replaces="old", exists=False)) == added
+    assert list(real.add_user(CI, ["old"], before)) == added
     store.read().verify("ci", "secret")
     assert store.read().previous("old") == before.hashes("old")
-    [restored] = real.restore_user("ci", before, replaces="old")
+    [restored] = real.restore_user("ci", before, replaces=["old"])
     assert (restored.result, store.read().content) == ("deleted", before.content)
-    list(real.add_user(CI, replaces="old", exists=False))
+    list(real.add_user(CI, ["old"], before))
     [removed] = real.remove_user("old", None)
     assert (removed.subject, removed.result) == ("user/old", "deleted")
     assert [line.name for line in store.read().lines()] == ["ci"]

@@ -55,12 +55,13 @@ class Push:
         """Send *change*, and plan it again after each conflict; return what was sent."""
         try:
             return self.cluster.retry_on_conflict(
-                lambda planned: self._send(planned, dry_run), change, lambda: self._replan(change)
+                lambda planned: self.send(planned, dry_run), change, lambda: self._replan(change)
             ).outcome()
         except RegctlError as error:
             return change.outcome(error)
 
-    def _send(self, change: Change, dry_run: DryRun | None) -> Change:
+    def send(self, change: Change, dry_run: DryRun | None = None) -> Change:
+        """Send *change* once. Raises ConflictError if the Secret has changed since it was read."""
         if change.error is not None:
             raise change.error
         if change.action == "unchanged" or dry_run == "client":

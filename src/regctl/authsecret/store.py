@@ -1,7 +1,7 @@
 """Where a registry's users are stored: in an auth file, in an auth Secret, or in both."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -11,10 +11,12 @@ from regctl.authfile.htpasswd import HtpasswdFile, check_name
 from regctl.authfile.lines import PREVIOUS as COMMENT
 from regctl.authfile.readers import AuthFileReader
 from regctl.authsecret.compare import compare
-from regctl.authsecret.push import prepare
+from regctl.authsecret.plan import plan
+from regctl.authsecret.push import Push, prepare
 from regctl.authsecret.secret import PREVIOUS, AuthSecret, added_users, fetch, read
 from regctl.cluster.client import Cluster
-from regctl.errors import LockoutError
+from regctl.cluster.secret import Secret
+from regctl.errors import LockoutError, UserExistsError
 from regctl.outcome import DryRun
 from regctl.wording import some_of
 
@@ -34,27 +36,41 @@ class UserStore(ABC):
         """Whether all copies have the same active users."""
         return True
 
-    def add(self, name: str, password: str, *, replaces: str | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        password: str,
+        *,
+        replaces: Sequence[str] = (),
+        seen: HtpasswdFile | None = None,
+    ) -> None:
         """
-        Add a user, or set its password; keep the hash of the user that it *replaces*.
+        Add a user, or set its password; keep the hashes of the users that it *replaces*.
 
-        The new user expires on the same day.
-        Raises InvalidUserError, InvalidPasswordError, and what `change` raises.
+        The new user expires on the same day as the first of them. *seen* is what was read before.
+        Raises UserExistsError if somebody else has set the password since then, InvalidUserError,
+        InvalidPasswordError, and what `change` raises.
         """
         check_name(name)
-        hash_ = hashes.reuse_or_hash(password, self.read().hashes(name))
+        expected = (seen or self.read()).hashes(name)
+        hash_ = hashes.reuse_or_hash(password, expected)
 
         def add(users: HtpasswdFile) -> None:
-            if replaces is not None:
-                users.keep_previous(replaces)
+            if users.hashes(name) != expected:
+                raise UserExistsError(
+                    f"cannot set the password of {name}: somebody else has set it",
+                    hint="run the same command again",
+                )
+            for old in replaces:
+                users.keep_previous(old)
             users.set(name, hash_)
-            replaced = users.user(replaces) if replaces is not None else None
+            replaced = users.user(replaces[0]) if replaces else None
             if replaced is not None and replaced.expires is not None:
                 users.expire(name, replaced.expires)
 
         self.change(add)
 
-    def restore(self, name: str, before: HtpasswdFile, *, replaces: str) -> None:
+    def restore(self, name: str, before: HtpasswdFile, *, replaces: Sequence[str]) -> None:
         """Undo `add`: *before* is what was read before it."""
 
         def restore(users: HtpasswdFile) -> None:
@@ -62,8 +78,9 @@ class UserStore(ABC):
                 users.set(name, present[0])
             else:
                 users.remove(name)
-            if not before.previous(replaces):
-                users.forget_previous(replaces)
+            for old in replaces:
+                if not before.previous(old):
+                    users.forget_previous(old)
 
         self.change(restore)
 
@@ -109,7 +126,7 @@ class SecretStore(UserStore):
 
     def read(self) -> HtpasswdFile:
         """Return the file, else the Secret's users. Raises ObjectNotFoundError, MalformedError."""
-        return self.file.read() if self.file is not None else self._read_secret()
+        return self._users_of(self._fetch()) if self.file is None else self.file.read()
 
     def change(self, change: Callable[[HtpasswdFile], object]) -> None:
         """
@@ -118,55 +135,64 @@ class SecretStore(UserStore):
         What is left of an interrupted change is found in the file: a user is added there first,
         and removed there last. Raises LockoutError if another user would lose access.
         """
-        users = self.read()
+        if self.file is None:
+            self.cluster.retry_on_conflict(
+                lambda secret: self._change_secret(secret, change), self._fetch(), self._fetch
+            )
+            return
+        users = self.file.read()
         before = _names(users)
         change(users)
-        new, removed = _names(users) - before, before - _names(users)
-        self._push(users, new, removed, "client")
+        removed = before - _names(users)
+        self._push(users, removed, "client")
         if removed:
-            self._push(users, new, removed)
-        if self.file is not None:
-            self.file.change(change)
-            users = self.file.read()
+            self._push(users, removed)
+        self.file.change(change)
         if not removed:
-            self._push(users, new, removed)
+            self._push(self.file.read(), removed)
 
     def in_sync(self) -> bool:
         """Whether the Secret has the active users of the file."""
         if self.file is None:
             return True
-        secret = fetch(self.cluster, self.namespace, self.name)
+        secret = self._fetch()
         desired = AuthSecret.of(self.file.read(), self.reader).keeping(secret)
         return not compare(read(secret, self.reader), desired.users)
 
-    def _read_secret(self) -> HtpasswdFile:
-        secret = fetch(self.cluster, self.namespace, self.name)
+    def _fetch(self) -> Secret:
+        return fetch(self.cluster, self.namespace, self.name)
+
+    def _users_of(self, secret: Secret) -> HtpasswdFile:
         rows = read(secret, self.reader).content.splitlines()
         previous = secret.annotations.get(PREVIOUS, "").encode().splitlines()
         rows += [COMMENT + row for row in previous]
         return HtpasswdFile(b"".join(row + b"\n" for row in rows))
 
+    def _change_secret(self, secret: Secret, change: Callable[[HtpasswdFile], object]) -> None:
+        """Change the users of *secret*. Raises ConflictError if it is not as it was read."""
+        users = self._users_of(secret)
+        before = _names(users)
+        change(users)
+        desired = AuthSecret.of(users, self.reader)
+        added = (added_users(secret) | (_names(users) - before)) & desired.known
+        kept = [f"{row.name}:{row.value}" for row in users.lines() if row.kind == "previous"]
+        desired = replace(desired, added=added, exclusive=True, previous="\n".join(kept))
+        planned = plan(desired, self.namespace, self.name, secret, adopt=self.adopt)
+        Push(self.cluster, desired, (planned,)).send(planned)
+
     def _push(
-        self,
-        users: HtpasswdFile,
-        new: frozenset[str],
-        removed: frozenset[str],
-        dry_run: DryRun | None = None,
+        self, users: HtpasswdFile, removed: frozenset[str], dry_run: DryRun | None = None
     ) -> None:
+        """Upload the users of the file."""
         desired, secret = AuthSecret.of(users, self.reader), f"{self.namespace}/{self.name}"
-        if self.file is None:
-            marked = added_users(fetch(self.cluster, self.namespace, self.name)) | new
-            kept = [f"{row.name}:{row.value}" for row in users.lines() if row.kind == "previous"]
-            added, previous = marked & desired.known, "\n".join(kept)
-            desired = replace(desired, added=added, exclusive=True, previous=previous)
-        plan = prepare(self.cluster, desired, [(self.namespace, self.name)], adopt=self.adopt)
-        lost = {name for one in plan.changes for name in one.removed} - removed - desired.known
+        push = prepare(self.cluster, desired, [(self.namespace, self.name)], adopt=self.adopt)
+        lost = {name for one in push.changes for name in one.removed} - removed - desired.known
         if lost:
             raise LockoutError(
                 f"cannot change secret {secret}: {some_of(sorted(lost))} would lose access",
                 hint=f"`regctl auth push --auth-secret {secret} --check` shows the difference",
             )
-        for outcome in plan.run(dry_run):
+        for outcome in push.run(dry_run):
             if outcome.error is not None:
                 raise outcome.error
 

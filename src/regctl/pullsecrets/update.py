@@ -30,15 +30,16 @@ def update_credentials(
     new: Credential,
     *,
     adopt: bool = False,
-) -> None:
+) -> bool:
     """
     Put *new* into the entries of *secret* that still have their *old* credential, by key.
 
-    An entry keeps its e-mail, and the Secret its type and its other entries. Raises the error of
-    `obstacle`, ObjectNotFoundError, MalformedError, and errors of the cluster.
+    Returns whether all of them have it now. An entry keeps its e-mail, and the Secret its type and
+    its other entries. Raises the error of `obstacle`, ObjectNotFoundError, MalformedError, and
+    errors of the cluster.
     """
 
-    def send(observed: Secret) -> None:
+    def send(observed: Secret) -> bool:
         if error := obstacle(observed, adopt=adopt):
             raise error
         present = credentials_of(observed)
@@ -47,8 +48,10 @@ def update_credentials(
             for key, before in old.items()
             if present.get(key) == before
         }
+        others = [present.get(key) for key in old.keys() - changes.keys()]
+        done = all(entry is not None and entry.login == new.login for entry in others)
         if not changes:
-            return
+            return done
         data = replace_entries(observed.type, observed.data, changes, source=observed.subject)
         metadata = {
             "uid": observed.uid,
@@ -57,6 +60,7 @@ def update_credentials(
         }
         patch = {"metadata": metadata, "data": encoded(data)}
         cluster.merge_patch(SECRETS, observed.namespace, observed.name, patch)
+        return done
 
     def read_again() -> Secret:
         observed = get_secret(cluster, secret.namespace, secret.name)
@@ -64,4 +68,4 @@ def update_credentials(
             raise ObjectNotFoundError(f"cannot change {secret.subject}: it does not exist any more")
         return observed
 
-    cluster.retry_on_conflict(send, secret, read_again)
+    return cluster.retry_on_conflict(send, secret, read_again)

@@ -39,7 +39,9 @@ class RotationState:
     credential, *ignored* name a user with a password that does not work. *password* is the new
     user's, if a pull secret has one that the auth file accepts. *in_sync* is whether auth file and
     auth Secret have the same users, *local* are the logins on this machine with the old password.
-    *unseen* is why some pull secrets could not be read.
+    *between* are users that earlier runs put in *old*'s place, and whose passwords no pull secret
+    has yet: another run may be about to write them. *unseen* is why some pull secrets could not be
+    read.
     """
 
     old: str
@@ -52,16 +54,27 @@ class RotationState:
     in_sync: bool = True
     local: tuple[LocalLogin, ...] = ()
     unseen: RegctlError | None = None
+    between: tuple[str, ...] = ()
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The users that the new one replaces."""
+        return (self.old, *self.between)
 
     @property
     def old_exists(self) -> bool:
-        """Whether the auth file has the old user."""
-        return bool(self.users.hashes(self.old))
+        """Whether the auth file has a user that is replaced."""
+        return any(map(self.users.hashes, self.replaced))
 
     @property
     def new_exists(self) -> bool:
         """Whether the auth file has the new user."""
         return bool(self.users.hashes(self.new))
+
+    @property
+    def lost(self) -> bool:
+        """Whether the new user exists, and no pull secret that was read has its password."""
+        return self.new_exists and self.password is None
 
     @property
     def must_add(self) -> bool:
@@ -77,7 +90,7 @@ class RotationState:
     def needing_old(self) -> list[Failure]:
         """The entries that work only with the old user, and what to do about them."""
         update = RegctlError("not updated", hint="run the same command without --finish to update")
-        holders = [one for one in self.old_holders if one.user == self.old]
+        holders = [one for one in self.old_holders if one.user in self.replaced]
         return [(one, one.obstacle or update) for one in holders]
 
 
@@ -89,20 +102,19 @@ class Rotation(ABC):
     name: str
 
     @abstractmethod
-    def choose(self, users: HtpasswdFile) -> tuple[str, str]:
-        """Return the user with the old password, and the one who gets the new password."""
+    def choose(self, users: HtpasswdFile) -> tuple[str, ...]:
+        """Return the users to replace, the first one first, and the one who replaces them."""
 
     def observe(self) -> RotationState:
         """Read users and pull secrets. Raises what `users_in_force` and reading raise."""
-        seen = self.steps.find()
-        users = self.steps.store.read()
-        old, new = self.choose(users)
-        return self._state(seen, users, old, new)
+        seen, users = self.steps.find(), self.steps.store.read()
+        return self._state(seen, users, self.choose(users))
 
-    def _state(self, seen: Survey, users: HtpasswdFile, old: str, new: str) -> RotationState:
+    def _state(self, seen: Survey, users: HtpasswdFile, chosen: Sequence[str]) -> RotationState:
         steps = self.steps
-        entries = list(holders_of((old, new), steps.registry, seen, adopt=steps.adopt))
-        local = [one for one in steps.local_logins() if one.credential.username == old]
+        old, *between, new = chosen
+        entries = list(holders_of(chosen, steps.registry, seen, adopt=steps.adopt))
+        local = [one for one in steps.local_logins() if one.credential.username in chosen[:-1]]
         logins = {one.credential.login for one in entries} | {one.credential.login for one in local}
         proofs = steps.proofs.of(logins, users)
         # In place, only a rotation that has begun has a new password.
@@ -121,6 +133,7 @@ class Rotation(ABC):
             steps.store.in_sync(),
             tuple(one for one in local if one.credential.login in outdated),
             seen.unseen,
+            tuple(between),
         )
 
     def run(self, password: str | None = None) -> Iterator[StepResult]:
@@ -214,20 +227,20 @@ class Rotation(ABC):
         return kept
 
 
-def _check_kept(what: str, kept: Sequence[Failure], unseen: RegctlError | None) -> None:
-    """Raise PartlyDoneError if *what* must stay, because some pull secret has it, or may."""
+def _check_kept(stays: str, kept: Sequence[Failure], unseen: RegctlError | None) -> None:
+    """Raise PartlyDoneError that says what *stays*, if some pull secret has it, or may."""
     if kept:
         subjects = list(dict.fromkeys(holder.subject for holder, _ in kept))
         error = kept[0][1]
         have = "has" if len(subjects) == 1 else "have"
         raise PartlyDoneError(
-            f"{what} stays: {count(len(subjects), 'pull secret')} still {have} it: "
+            f"{stays}: {count(len(subjects), 'pull secret')} still {have} it: "
             f"{some_of(subjects)}; {error.message}",
             hint=error.hint,
         )
     if unseen is not None:
         raise PartlyDoneError(
-            f"{what} stays: other namespaces may have pull secrets with it: {unseen.message}",
+            f"{stays}: other namespaces may have pull secrets with it: {unseen.message}",
             hint="`--finish` by a user who may list secrets in all namespaces removes it, and "
             "`--finish --unseen` removes it without looking there",
         )
@@ -254,12 +267,12 @@ class UserRotation(Rotation):
                 hint=f"`regctl rotate {self.name} --same-name` changes its password in place",
             )
 
-    def choose(self, users: HtpasswdFile) -> tuple[str, str]:
+    def choose(self, users: HtpasswdFile) -> tuple[str, ...]:
         """
-        Return the two users: of several in force the first and the last, else the next one.
+        Return the users: of several in force the first and the last, else the next one.
 
-        Raises NotRotatedError for two numbered users without a trace of a rotation: they may
-        belong to two people.
+        Those between are replaced too, if they have a trace of a rotation. Raises NotRotatedError
+        for two numbered users without one: they may belong to two people.
         """
         if self.to is not None:
             if not users.hashes(self.name) and users.hashes(self.to):
@@ -275,7 +288,26 @@ class UserRotation(Rotation):
                 f"cannot rotate {first}: {others[-1]} exists, and no rotation to it has begun",
                 hint=f"`--to {others[-1]}` if it replaces {first}; else name another user",
             )
-        return first, others[-1]
+        return first, *(name for name in others[:-1] if users.previous(name)), others[-1]
+
+    def observe(self) -> RotationState:
+        """
+        Read users and pull secrets, and choose another new user if the password of one is lost.
+
+        It may only seem to be lost: another run may be about to write it to pull secrets, where it
+        would not work if it were replaced now.
+        """
+        seen, users = self.steps.find(), self.steps.store.read()
+        chosen = self.choose(users)
+        state = self._state(seen, users, chosen)
+        while state.lost and not self.finish:
+            *replaced, lost = chosen
+            begun = bool(users.previous(state.old))
+            if self.to is not None and not begun:
+                break
+            chosen = (*replaced, *([lost] if begun else []), next_username(lost))
+            state = self._state(seen, users, chosen)
+        return state
 
     def nothing_left(self, state: RotationState) -> StepResult | None:
         """Return a result if the old user is gone; refuse what would help nobody."""
@@ -295,18 +327,11 @@ class UserRotation(Rotation):
             )
         if not self.finish:
             self._check_holders(state)
-            lost = state.new_exists and state.password is None
-            if lost and self.to is not None and not state.users.previous(state.old):
+            if state.lost:
                 raise NotRotatedError(
-                    f"cannot rotate {state.old} to {self.to}: this user exists, and no rotation to "
-                    "it has begun",
+                    f"cannot rotate {state.old} to {state.new}: this user exists, and no rotation "
+                    "to it has begun",
                     hint="`--to` another name",
-                )
-            if lost and state.unseen is not None:
-                raise PartlyDoneError(
-                    f"cannot continue: other namespaces may have pull secrets with {state.new}: "
-                    f"{state.unseen.message}",
-                    hint="a user who may list secrets in all namespaces can continue",
                 )
         return None
 
@@ -324,18 +349,19 @@ class UserRotation(Rotation):
         """Add the new user, update and verify the pull secrets, then remove the old user."""
         if self.finish:
             yield from self.steps.keep(state.needing_old)
-            _check_kept(state.old, state.needing_old, self._unseen(state))
+            _check_kept(_stay(state), state.needing_old, self._unseen(state))
         else:
             yield from self._add(state, credential)
             kept = yield from self._update_and_verify(state, credential, wait=False)
             if self.keep_old:
-                _check_kept(state.old, [one for one in kept if one[0].selected], None)
+                _check_kept(_stay(state), [one for one in kept if one[0].selected], None)
                 return
-            _check_kept(state.old, kept, state.unseen)
+            _check_kept(_stay(state), kept, state.unseen)
             yield from self.steps.wait_for_kubelets()
             yield from self._look_again(state)
-        known = (one.credential.password for one in state.old_holders if one.user == state.old)
-        yield from self.steps.remove_user(state.old, next(known, None))
+        known = {one.user: one.credential.password for one in state.old_holders}
+        for name in state.replaced:
+            yield from self.steps.remove_user(name, known.get(name))
 
     def _unseen(self, state: RotationState) -> RegctlError | None:
         """Return what prevents the end for want of sight; with *unseen* it is only a warning."""
@@ -352,13 +378,13 @@ class UserRotation(Rotation):
         """
         steps = self.steps
         if state.must_add:
-            yield from steps.add_user(credential, replaces=state.old, exists=state.new_exists)
+            yield from steps.add_user(credential, state.replaced, state.users)
         try:
             yield from steps.wait_for_registry(credential)
         except RegistryUnreachableError as error:
             if state.password is not None:
                 raise PartlyDoneError(error.message, hint=error.hint) from error
-            yield from steps.restore_user(state.new, state.users, replaces=state.old)
+            yield from steps.restore_user(state.new, state.users, replaces=state.replaced)
             raise NotRotatedError(error.message, hint=error.hint) from error
 
     def _look_again(self, state: RotationState) -> Iterator[StepResult]:
@@ -366,9 +392,13 @@ class UserRotation(Rotation):
         if self.steps.dry_run:
             return
         seen, users = self.steps.find(), self.steps.store.read()
-        again = self._state(seen, users, state.old, state.new)
+        again = self._state(seen, users, (*state.replaced, state.new))
         yield from self.steps.keep(again.needing_old)
-        _check_kept(state.old, again.needing_old, again.unseen)
+        _check_kept(_stay(state), again.needing_old, again.unseen)
+
+
+def _stay(state: RotationState) -> str:
+    return f"{' and '.join(state.replaced)} {'stay' if state.between else 'stays'}"
 
 
 @dataclass(frozen=True)
@@ -403,11 +433,11 @@ class InPlaceRotation(Rotation):
         """Set the password, update the pull secrets at once, then verify them."""
         if state.must_add:
             note = "pulls fail until each pull secret has the new password"
-            yield from self.steps.add_user(credential, replaces=state.old, exists=True, note=note)
+            yield from self.steps.add_user(credential, (state.old,), state.users, note=note)
         kept = yield from self._update_and_verify(state, credential, wait=True)
         _check_kept(self._what(state), kept, state.unseen)
         if not self.steps.dry_run:
             self.steps.store.change(lambda users: users.forget_previous(state.old))
 
     def _what(self, state: RotationState) -> str:
-        return f"the old password of {state.old}"
+        return f"the old password of {state.old} stays"

@@ -106,16 +106,22 @@ class RotationSteps:
             yield StepResult("ignore", subject, "skipped", note)
 
     def add_user(
-        self, credential: Credential, *, replaces: str, exists: bool, note: str | None = None
+        self,
+        credential: Credential,
+        replaces: Sequence[str],
+        seen: HtpasswdFile,
+        *,
+        note: str | None = None,
     ) -> Iterator[StepResult]:
-        """Add the user, or set its password if it *exists*."""
+        """Add the user, or set its password, if it is still as in *seen*."""
+        name = credential.username
         if not self.dry_run:
-            self.store.add(credential.username, credential.password, replaces=replaces)
-        result: Literal["configured", "created"] = "configured" if exists else "created"
-        yield StepResult("add", f"user/{credential.username}", result, note)
+            self.store.add(name, credential.password, replaces=replaces, seen=seen)
+        result: Literal["configured", "created"] = "configured" if seen.hashes(name) else "created"
+        yield StepResult("add", f"user/{name}", result, note)
 
     def restore_user(
-        self, name: str, before: HtpasswdFile, *, replaces: str
+        self, name: str, before: HtpasswdFile, *, replaces: Sequence[str]
     ) -> Iterator[StepResult]:
         """Undo `add_user`: the users are again as they were *before*."""
         self.store.restore(name, before, replaces=replaces)
@@ -176,10 +182,12 @@ class RotationSteps:
             secret = groups[subject][0].secret
             old = {holder.key: holder.credential for holder in groups[subject]}
             try:
-                update_credentials(self.cluster, secret, old, credential, adopt=self.adopt)
+                if update_credentials(self.cluster, secret, old, credential, adopt=self.adopt):
+                    return None
             except RegctlError as error:
                 return error
-            return None
+            again = "run the same command again"
+            return ConflictError("somebody else changed it at the same time", hint=again)
 
         failed: list[Failure] = []
         for subject, error in self.cluster.run_parallel(update, sorted(groups)):

@@ -623,13 +623,33 @@ def test_the_local_login_is_updated_by_its_helper_and_a_failure_blocks_nothing(
         assert json.loads(kept.read_text())["Secret"] == password
 
 
-def test_a_lost_password_is_replaced(site: Site) -> None:
-    """The last run was killed after it added the user and before it updated a Secret."""
-    run_ok("adduser", "ci-2", "--password-stdin", stdin="nobody knows it any more")
-    result = site.rotate("ci")
-    assert result.stdout.splitlines()[0] == "user/ci-2 configured"
+@pytest.mark.parametrize("to", ["ci-2", "robot"])
+def test_a_user_with_a_lost_password_is_replaced_and_never_gets_another(
+    site: Site, to: str
+) -> None:
+    """A run was killed after it added the user, or is about to update the first Secret."""
+    old = site.auth.read_text().partition("ci:")[2]
+    run_ok("adduser", to, "--password-stdin", stdin="known to one process")
+    site.auth.write_text(f"{site.auth.read_text()}#regctl:previous ci:{old}")
+    options = [] if to == "ci-2" else ["--to", to]
+    result = site.rotate("ci", *options, "--keep-old")
+    assert result.exit_code == 0, result.stderr
+    new = {"ci-2": "ci-3", "robot": "robot-2"}[to]
+    assert result.stdout.splitlines()[0] == f"user/{new} created"
+    assert site.registry.allows(to, "known to one process")
+    assert site.rotate("ci", *options).exit_code == 1, "no new password"
+    assert site.users() == [new]
     password = site.held(site.namespaces[0])[site.registry.host]["password"]
-    assert site.registry.allows("ci-2", password)
+    assert site.registry.allows(new, password)
+
+
+def test_a_user_who_may_be_a_person_is_left_alone(site: Site) -> None:
+    """Nothing says that ci-2 replaces ci: no pull secret has it, and no rotation has begun."""
+    run_ok("adduser", "ci-2", "--password-stdin", stdin="known to a person")
+    result = site.rotate("ci")
+    assert result.exit_code == 0, result.stderr
+    assert site.users() == ["ci-2", "ci-3"]
+    assert site.registry.allows("ci-2", "known to a person")
 
 
 def test_a_rotation_in_place_warns_about_failing_pulls(site: Site) -> None:

@@ -130,6 +130,8 @@ def rotate(
 
     NAME also finds the user that has replaced NAME, so the same command can run every month. An
     interrupted rotation continues when you run it again, and waits the whole grace period again.
+    A user whose password no pull secret has is replaced by the next one, never given another
+    password: a second rotation may be under way.
     With --auth-secret and -f it changes the file and uploads it to the Secret. It also updates the
     old user's login in docker's config.
     """
