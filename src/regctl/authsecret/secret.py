@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from regctl.authfile import audit
+from regctl.authfile import audit, hashes
 from regctl.authfile.audit_rules import NOT_UPLOADED
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.authfile.lines import RAW
@@ -181,6 +181,28 @@ def read(secret: Secret, reader: AuthFileReader) -> HtpasswdFile:
             hint="`--for READER` names another reader, which reads another key",
         )
     return HtpasswdFile(secret.data[key])
+
+
+def is_auth_secret(secret: Secret) -> bool:
+    """Whether *secret* has the layout of some reader, and contains users and nothing else."""
+    return any(_has_only_users(secret, reader) for reader in READERS.values())
+
+
+def _has_only_users(secret: Secret, reader: AuthFileReader) -> bool:
+    layout = reader.layout
+    if layout is None or layout.type != secret.type or (layout.key and len(secret.data) != 1):
+        return False
+    try:
+        lines = list(read(secret, reader).lines())
+    except MalformedError:
+        return False
+    users = [line.value for line in lines if line.kind == "user"]
+    known = all(hashes.identify(value).name != "unknown" for value in users)
+    return (
+        known
+        and bool(users or "auth" in secret.data)
+        and "malformed" not in {line.kind for line in lines}
+    )
 
 
 def reader_by_shape(secret: Secret) -> AuthFileReader:

@@ -35,6 +35,10 @@ class Targets:
         """Whether the cluster's namespaces must be listed to resolve the selection."""
         return self.everywhere or self.selector is not None
 
+    def spares(self, namespace: str) -> bool:
+        """Whether *namespace* is one of the system's that only a name would select."""
+        return self.listed and namespace not in self.named and _matches(namespace, SYSTEM)
+
     def or_everywhere(self) -> "Targets":
         """Return these, or all namespaces if neither a name nor a selector is given."""
         return self if self.named or self.listed else replace(self, everywhere=True)

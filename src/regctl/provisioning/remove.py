@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from regctl.authsecret.secret import is_auth_secret
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import require_namespace
-from regctl.cluster.ownership import read_ownership
 from regctl.cluster.resource import SECRETS, Resource
+from regctl.cluster.secret import get_secret
 from regctl.errors import ObjectNotFoundError, UnknownKindError
 from regctl.provisioning.objects import (
     CLAIMS,
@@ -85,12 +86,14 @@ def _users_deletion(
     cluster: Cluster, namespace: str, name: str, secret: str, *, with_data: bool
 ) -> Iterator[Change]:
     """Yield what becomes of the auth Secret, which is kept if it is somebody else's or shared."""
-    observed = cluster.get(SECRETS, namespace, secret)
+    observed = get_secret(cluster, namespace, secret)
     if observed is None:
         return
-    ownership = read_ownership(observed["metadata"])
+    ownership = observed.ownership
     if not with_data:
         note = "users kept; --with-data deletes them"
+    elif not is_auth_secret(observed):
+        note = "kept: it is not an auth Secret, although the registry is annotated with it"
     elif not ownership.managed or ownership.controller is not None:
         note = f"kept: it is managed by {ownership.owner}"
     elif others := [
@@ -100,6 +103,6 @@ def _users_deletion(
     ]:
         note = f"kept: also used by registry {', '.join(sorted(others))}"
     else:
-        yield Change(SECRETS, namespace, secret, "delete", observed=observed["metadata"])
+        yield Change(SECRETS, namespace, secret, "delete", observed={"uid": observed.uid})
         return
     yield Change(SECRETS, namespace, secret, "keep", note)

@@ -177,6 +177,12 @@ def deletable(uses: Iterable[PullSecretUse], *, adopt: bool) -> list[PullSecretU
 
 
 def _refusal(use: PullSecretUse, *, adopt: bool) -> ForeignObjectError | None:
+    secret = use.secret
+    if secret.type not in PULL_SECRET_TYPES:
+        return ForeignObjectError(
+            f"cannot delete {secret.subject}: its type is {secret.type}, so it is no pull secret",
+            hint=f"`kubectl delete secret {secret.name} -n {secret.namespace}` deletes any Secret",
+        )
     return foreign_object(use.secret.subject, use.secret.ownership, verb="delete", adopt=adopt)
 
 

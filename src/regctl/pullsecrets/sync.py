@@ -164,6 +164,7 @@ class Sync:
         """
         The Secrets with this file's label that the file no longer declares, to be deleted.
 
+        Those in a namespace of the system are kept if the file selects all namespaces or a label.
         None without *prune*, or if the namespaces of a declared Secret are unknown.
         """
         declared: set[tuple[str, str]] = set()
@@ -176,8 +177,16 @@ class Sync:
         labels = f"{MANAGED_BY}={OUR_LABELS[MANAGED_BY]},{PART_OF}={self.file.name}"
         found = list_pull_secrets(self.cluster, None, everywhere=True, label_selector=labels)
         return tuple(
-            use for use in found.items if (use.secret.namespace, use.secret.name) not in declared
+            use
+            for use in found.items
+            if (use.secret.namespace, use.secret.name) not in declared
+            and not self._spares(use.secret.namespace)
         )
+
+    def _spares(self, namespace: str) -> bool:
+        targets = [declared.targets for declared in self.file.secrets]
+        named = any(namespace in one.named for one in targets)
+        return not named and any(one.spares(namespace) for one in targets)
 
     @property
     def size(self) -> int:

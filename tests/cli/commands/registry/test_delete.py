@@ -1,8 +1,11 @@
 """`regctl registry delete` on the real API server."""
 
+import base64
+
 import pytest
 from click.testing import Result
 
+from regctl.authfile import hashes
 from tests.cli.commands.registry.registries import (
     ENTRIES,
     MANAGED,
@@ -49,7 +52,7 @@ def test_with_data_images_and_users_are_deleted(kubernetes: ApiServer, namespace
     applied(namespace, *NGINX, "--replicas", "2")
     run("delete", "foo", "-n", namespace, "--yes")
     asked = run("delete", "foo", "-n", namespace, "--with-data")
-    refused(asked, 1, "with all its images and its users?")
+    refused(asked, 1, f"with all its images and its users in secret {SECRET}?")
     done = run("delete", "foo", "-n", namespace, "--with-data", "--yes")
     assert f"{namespace}/persistentvolumeclaim/foo deleted" in done.stdout
     assert f"{namespace}/secret/{SECRET} deleted" in done.stdout
@@ -70,6 +73,39 @@ def test_users_in_a_foreign_secret_are_kept(kubernetes: ApiServer, namespace: st
     done = run("delete", "foo", "-n", namespace, "--with-data", "--yes")
     assert f"secret/{SECRET} skipped (kept: it is managed by Python-urllib)" in done.stdout
     assert users_in(kubernetes, namespace).user("alice")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("kubernetes.io/dockerconfigjson", {".dockerconfigjson": "{}"}),
+        ("Opaque", {"token": "c29tZXRoaW5n"}),
+        ("Opaque", {"auth": "c29tZXRoaW5n"}),
+        ("Opaque", {"auth": f"ci:{hashes.make('x', cost=4)}\n", "key": "another program's"}),
+        ("Opaque", {"ca.crt": "-----BEGIN CERTIFICATE-----\n"}),
+    ],
+)
+def test_a_secret_that_only_an_annotation_makes_the_auth_secret_is_kept(
+    kubernetes: ApiServer, namespace: str, kind: str, data: dict[str, str]
+) -> None:
+    with_users(kubernetes, namespace, "alice", **MANAGED)
+    applied(namespace, *NGINX)
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    labels = {"app.kubernetes.io/managed-by": "regctl"}
+    secret = {"metadata": {"name": "other", "labels": labels}, "type": kind, "data": encoded}
+    kubernetes.create_secret(namespace, secret)
+    annotations = {"metadata": {"annotations": {"regctl.registry/auth-secret": "other"}}}
+    for group, plural in (("/apis/apps/v1", "deployments"), ("/api/v1", "persistentvolumeclaims")):
+        path = f"{group}/namespaces/{namespace}/{plural}/foo"
+        merge = "application/merge-patch+json"
+        assert kubernetes.request("PATCH", path, annotations, content_type=merge)[0] == 200
+    asked = run("delete", "foo", "-n", namespace, "--with-data")
+    refused(asked, 1, "with all its images?")
+    done = run("delete", "foo", "-n", namespace, "--with-data", "--yes")
+    assert done.exit_code == 0
+    kept = "kept: it is not an auth Secret, although the registry is annotated with it"
+    assert f"{namespace}/secret/other skipped ({kept})" in done.stdout
+    assert kubernetes.secret(namespace, "other")["data"] == encoded
 
 
 def test_one_foreign_object_prevents_the_deletion(kubernetes: ApiServer, namespace: str) -> None:

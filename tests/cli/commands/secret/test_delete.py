@@ -39,6 +39,36 @@ def test_delete_needs_adopt_for_a_secret_of_another_owner(
     assert run(*command, "--adopt").stdout == f"{namespace}/secret/hand deleted\n"
 
 
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "regctl"}])
+@pytest.mark.parametrize("options", [[], ["--adopt"]])
+def test_only_pull_secrets_are_deleted(
+    kubernetes: ApiServer, namespace: str, labels: dict[str, str], options: list[str]
+) -> None:
+    """Not the auth Secret, without which nobody can log in, and no other type."""
+    kubernetes.create_service_account(namespace, pull_secrets=["users", "token"])
+    kinds = {"users": ("Opaque", "auth"), "token": ("example.com/token", "token")}
+    for name, (kind, key) in kinds.items():
+        secret = {"metadata": {"name": name, "labels": labels}, "type": kind, "data": {key: "eA=="}}
+        kubernetes.create_secret(namespace, secret)
+        for flags in (["--yes"], ["--yes", "--dry-run=server"], []):
+            result = run("secret", "delete", name, "-n", namespace, *flags, *options)
+            refused(result, 1, f"its type is {kind}, so it is no pull secret")
+            assert "--adopt" not in result.stderr
+        assert kubernetes.secret(namespace, name)
+    account = kubernetes.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+    assert len(account["imagePullSecrets"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["dockerconfigjson", "dockercfg"])
+def test_both_types_of_pull_secrets_are_deleted(
+    kubernetes: ApiServer, namespace: str, kind: str
+) -> None:
+    secret = {"metadata": {"name": "hand"}, "type": f"kubernetes.io/{kind}"}
+    kubernetes.create_secret(namespace, {**secret, "data": {f".{kind}": "e30="}})
+    done = run("secret", "delete", "hand", "-n", namespace, "--yes", "--adopt")
+    assert done.stdout == f"{namespace}/secret/hand deleted\n"
+
+
 def test_a_secret_is_kept_if_it_cannot_be_detached(
     kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

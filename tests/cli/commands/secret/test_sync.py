@@ -72,6 +72,28 @@ def test_sync_creates_what_the_file_declares_and_prunes_the_rest(
     assert not account.get("imagePullSecrets")
 
 
+def test_sync_of_all_namespaces_prunes_none_of_the_system_unless_it_is_named(
+    kubernetes: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    system = kubernetes.create_namespace(f"kube-{namespace}")
+    for one in (namespace, system):
+        kubernetes.create_service_account(one)
+    assert sync(sync_file(tmp_path, [namespace, system])).exit_code == 0
+    found = kubernetes.get("/api/v1/namespaces")["items"]
+    others = [one["metadata"]["name"] for one in found if one["metadata"]["name"] != namespace]
+    path = Path(sync_file(tmp_path, [namespace]))
+    document = yaml.safe_load(path.read_text())
+    document["secrets"][0]["targets"] = {"all": True, "exclude": others}
+    path.write_text(yaml.safe_dump(document))
+    kept = sync(str(path), "--prune", "--yes")
+    assert (kept.exit_code, system in kept.output) == (0, False), kept.output
+    assert kubernetes.secret(system, "pull")
+    document["secrets"][0]["targets"]["namespaces"] = [system]
+    path.write_text(yaml.safe_dump(document))
+    pruned = sync(str(path), "--prune", "--yes")
+    assert f"{system}/secret/pull deleted" in pruned.stdout
+
+
 def test_sync_prunes_nothing_if_a_credential_is_missing(namespace: str, tmp_path: Path) -> None:
     path = sync_file(tmp_path, [namespace])
     (tmp_path / "word").unlink()

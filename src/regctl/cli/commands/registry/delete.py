@@ -42,16 +42,22 @@ def delete(
     name, targets = split_reference(name, "registry", given)
     space = next(iter(targets.namespace), None) or app.cluster.context_namespace
     plan = remove.prepare(app.cluster, space, name, with_data=with_data, adopt=change.adopt)
-    question = None if plan.refused else _question(plan, f"registry {name} in namespace {space}")
+    question = None if plan.refused else _question(plan, name, space)
     app.carry_out(
         lambda dry_run: ([outcome] for outcome in plan.run(dry_run)), change, question=question
     )
 
 
-def _question(plan: "Plan", subject: str) -> str | None:
-    kinds = {one.resource.kind for one in plan.changes if one.action == "delete"}
-    if not kinds:
+def _question(plan: "Plan", name: str, namespace: str) -> str | None:
+    deleted = [(one.resource.kind, one.name) for one in plan.changes if one.action == "delete"]
+    if not deleted:
         return None
-    data = {"PersistentVolumeClaim": "all its images", "Secret": "its users"}
-    lost = " and ".join(words for kind, words in data.items() if kind in kinds)
-    return f"delete {subject}{f' with {lost}' if lost else ' (its images and users are kept)'}?"
+    lost = ["all its images"] if "PersistentVolumeClaim" in dict(deleted) else []
+    # NAME-http is what its replicas share.
+    lost += [
+        f"its users in secret {secret}"
+        for kind, secret in deleted
+        if kind == "Secret" and secret != f"{name}-http"
+    ]
+    data = f" with {' and '.join(lost)}" if lost else " (its images and users are kept)"
+    return f"delete registry {name} in namespace {namespace}{data}?"
