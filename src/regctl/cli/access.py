@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from regctl.cli.app import App
 from regctl.cli.options import AccessFlags, ChangeFlags, NamespacedName, TargetFlags
 from regctl.cli.verification import try_credential
-from regctl.errors import InvalidInputError, PartlyDoneError
+from regctl.errors import InvalidInputError, NotPermittedError, PartlyDoneError, RegctlError
 from regctl.wording import some_of
 
 if TYPE_CHECKING:
     from regctl.authfile.htpasswd import HtpasswdFile
     from regctl.authsecret.push import Push
     from regctl.outcome import DryRun, Outcome
-    from regctl.workflows.access import Holders
+    from regctl.workflows.holders import Holder
 
 
 # Uploads
@@ -88,7 +88,7 @@ def remove_access(
     in_cluster = access.auth_secret is not None or targets != TargetFlags()
     if access.wait is not None and not in_cluster:
         raise InvalidInputError("--wait needs pull secrets", hint="pass --auth-secret or -A")
-    holders = _find_holders(app, removal, targets) if in_cluster else None
+    holders, unseen = _find_holders(app, removal, targets) if in_cluster else ([], [])
     plan, lost = None, list(removal.lost)
     if access.auth_secret is not None:
         plan = _plan_upload(app, removal, access.auth_secret, access.reader, adopt=change.adopt)
@@ -101,18 +101,32 @@ def remove_access(
             yield [outcome]
 
     app.carry_out(run, change, question=removal_question(lost))
-    if holders is not None:
-        _report(app, removal.names, holders, access.wait if change.dry_run is None else None)
+    for holder in holders:
+        app.output.note(f"{holder.subject} still has {holder.user}")
+    for error in unseen:
+        app.output.error(error)
+    if access.wait is not None and change.dry_run is None:
+        _prove(app, removal.names, holders, time.monotonic() + access.wait)
     if plan is not None:
         report_kept(plan)
-    if holders is not None and holders.unseen:
+    if unseen:
         raise PartlyDoneError("not all pull secrets could be read: others may have the users")
 
 
-def _find_holders(app: App, removal: Removal, targets: TargetFlags) -> "Holders":
-    from regctl.workflows.access import find_holders
+def _find_holders(
+    app: App, removal: Removal, targets: TargetFlags
+) -> "tuple[Sequence[Holder], Sequence[RegctlError]]":
+    """Return the pull secrets that have the users, everywhere unless *targets* select some."""
+    from regctl.workflows.holders import proven_holders, survey
 
-    return find_holders(app.cluster, app.targets(targets), removal.names, removal.before)
+    where = app.targets(targets)
+    try:
+        beyond = not (where.named or where.selector)
+        seen = survey(app.cluster, where.or_everywhere(), beyond=beyond)
+    except NotPermittedError as error:
+        return [], [error]
+    unseen = [seen.unseen] if seen.unseen is not None else []
+    return proven_holders(removal.names, seen, removal.before), [*unseen, *seen.unreadable]
 
 
 def _plan_upload(
@@ -138,24 +152,37 @@ def _plan_upload(
     return plan
 
 
-def _report(app: App, names: Sequence[str], holders: "Holders", wait: float | None) -> None:
-    """Name the pull secrets that have the users; with *wait* try these until they are rejected."""
-    from regctl.workflows.access import wait_until_rejected
+def _prove(app: App, names: Sequence[str], holders: "Sequence[Holder]", deadline: float) -> None:
+    """
+    Try the passwords of the pull secrets until a registry rejects each user; name it.
 
-    for holder in holders.found:
-        app.output.note(f"{holder.subject} still has {holder.credential.username}")
-    for error in holders.unseen:
-        app.output.error(error)
-    if wait is None:
-        return
-    deadline = time.monotonic() + wait
+    *deadline* is a time of `time.monotonic`. Raises PartlyDoneError if it passes.
+    """
+    from regctl.retry import Backoff, attempts
+    from regctl.workflows.access import rejected_by, wait_until
+
     for name in names:
-        logins = holders.logins(name)
+        logins = {
+            (holder.registry, holder.credential): None
+            for holder in holders
+            if holder.registry is not None and holder.user == name
+        }
         if not logins:
             app.output.note(
                 f"it cannot be proven that the registry rejects {name}: no pull secret has its "
                 "password"
             )
             continue
-        for registry in wait_until_rejected(logins, partial(try_credential, app), deadline):
+        tries = attempts(Backoff(tries=None, cap=2.0), time.sleep, deadline=deadline)
+        answers = wait_until(logins, partial(try_credential, app), tries, accepted=False)
+        if not (registries := rejected_by(answers)):
+            (registry, _), failure = min(answers.items(), key=lambda one: one[1] is not None)
+            raise PartlyDoneError(
+                f"{registry} still accepts the password of {name}"
+                if failure is None
+                else f"it is not known whether {registry} rejects {name}: {failure.message}",
+                hint="check that the registry reads this auth file or auth Secret; it may take a "
+                "minute",
+            )
+        for registry in registries:
             app.output.note(f"{registry} rejects {name}")

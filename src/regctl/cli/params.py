@@ -313,22 +313,6 @@ target_options = option_group(
     ),
 )
 
-# The places besides the auth file where a user loses access.
-access_options = option_group(
-    "access",
-    AccessFlags,
-    auth_secret_option,
-    reader_option,
-    option(
-        "--wait",
-        type=DURATION,
-        bare="5m",
-        metavar="[=DURATION]",
-        help="Try the passwords of pull secrets until the registry rejects them, for 5m at most.",
-    ),
-)
-
-
 # One namespace, of an object that the command is about.
 namespace_option = option(
     "-n",
@@ -405,6 +389,32 @@ registry_options = _all(
         help="Trust any certificate. Unsafe.",
     ),
 )
+
+# The places besides the auth file where users lose access, and how
+
+access_options = _all(
+    change_options("yes", "adopt"),
+    option_group(
+        "access",
+        AccessFlags,
+        auth_secret_option,
+        reader_option,
+        option(
+            "--wait",
+            type=DURATION,
+            bare="5m",
+            metavar="[=DURATION]",
+            help="Try the passwords of pull secrets until the registry rejects them, for 5m at "
+            "most.",
+        ),
+    ),
+    target_options,
+    workers_option,
+    registry_options,
+    cluster_options,
+    output_option("json", "yaml", "name"),
+)
+
 
 # The trial of credentials before they are written
 

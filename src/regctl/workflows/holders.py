@@ -23,31 +23,36 @@ class Survey:
     """
     The pull secrets of the cluster, and the *selected* namespaces, whose Secrets may be changed.
 
-    *unseen* is why pull secrets in other namespaces could not be read, or None.
+    *unseen* is why pull secrets in other namespaces could not be read, or None. *unreadable* are
+    the errors of selected namespaces.
     """
 
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
     selected: frozenset[str] = frozenset()
     unseen: RegctlError | None = None
+    unreadable: tuple[RegctlError, ...] = ()
 
 
-def survey(cluster: Cluster, targets: Targets) -> Survey:
+def survey(cluster: Cluster, targets: Targets, *, beyond: bool = True) -> Survey:
     """
-    Read all pull secrets of the cluster, or those of *targets* if the user may not.
+    Read the pull secrets of *targets*, and with *beyond* all others too, if the user may.
 
-    Raises the errors of `Targets.resolve`, and of a selected namespace that cannot be read.
+    Raises the errors of `Targets.resolve`.
     """
     spaces = targets.resolve(cluster)
     unseen: RegctlError | None = None
     try:
-        found = list_pull_secrets(cluster, None, everywhere=True)
+        wanted, everywhere = (None, True) if beyond else (spaces, targets.listed)
+        found = list_pull_secrets(cluster, wanted, everywhere=everywhere)
     except NotPermittedError as error:
-        unseen = error
+        unseen = error if beyond else None
         found = list_pull_secrets(cluster, spaces, everywhere=False)
-    if found.errors:
-        raise found.errors[min(found.errors)]
-    selected = frozenset(space.name for space in spaces)
-    return Survey(tuple(item.secret for item in found.items), selected, unseen)
+    return Survey(
+        tuple(item.secret for item in found.items),
+        frozenset(space.name for space in spaces),
+        unseen,
+        tuple(error for _, error in sorted(found.errors.items())),
+    )
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,24 @@ class Holder:
         return f"{self.secret.namespace}/secret/{self.secret.name}"
 
     @property
+    def registry(self) -> Registry | None:
+        """The registry that the key names, or None if it is not just one."""
+        return Registry.find(self.key)
+
+    @property
     def user(self) -> str:
         """The user's name."""
         return self.credential.username
 
 
 def holders_of(
-    names: Iterable[str], registry: Registry, seen: Survey, *, adopt: bool
+    names: Iterable[str], registry: Registry | None, seen: Survey, *, adopt: bool = False
 ) -> Iterator[Holder]:
-    """Yield the entries for *registry* that name one of the users, whatever their passwords."""
+    """
+    Yield the entries for *registry* that name one of the users, whatever their passwords.
+
+    None is any registry.
+    """
     wanted = set(names)
     for secret in seen.secrets:
         selected = secret.namespace in seen.selected
@@ -89,7 +103,7 @@ def holders_of(
                 hint=f"`-n {secret.namespace}` selects it",
             )
         for key, credential in credentials_for(secret, None).items():
-            if credential.username in wanted and serves(key, registry):
+            if credential.username in wanted and (registry is None or serves(key, registry)):
                 yield Holder(secret, key, credential, reason, selected)
 
 
@@ -133,3 +147,16 @@ class PasswordProofs:
             return hashes.verify(password, hash_)
         except UnreadableHashError:
             return self.accepts(Credential(name, password))
+
+
+def proven_holders(names: Iterable[str], seen: Survey, users: HtpasswdFile) -> list[Holder]:
+    """
+    Return the entries whose password opens the auth file for one of the users *names*.
+
+    A name alone proves nothing: it may be another registry's.
+    """
+    found = list(holders_of(names, None, seen))
+    # A hash that cannot be verified here cannot be ruled out.
+    proofs = PasswordProofs(lambda _credential: True)
+    proven = proofs.of({one.credential.login for one in found}, users)
+    return [one for one in found if one.credential.login in proven]

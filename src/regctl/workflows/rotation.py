@@ -111,6 +111,8 @@ class Rotation(ABC):
         return self._state(seen, users, self.choose(users))
 
     def _state(self, seen: Survey, users: HtpasswdFile, chosen: Sequence[str]) -> RotationState:
+        if seen.unreadable:
+            raise seen.unreadable[0]
         steps = self.steps
         old, *between, new = chosen
         entries = list(holders_of(chosen, steps.registry, seen, adopt=steps.adopt))

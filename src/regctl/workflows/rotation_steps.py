@@ -26,6 +26,7 @@ from regctl.pullsecrets.update import update_credentials
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.retry import Backoff, attempts
+from regctl.workflows.access import rejected_by, wait_until
 from regctl.workflows.holders import Holder, PasswordProofs, Survey
 
 Failure = tuple[Holder, RegctlError]
@@ -89,13 +90,17 @@ class RotationSteps:
     def _proves(self, credential: Credential) -> bool:
         """Whether the registry accepts the credential; it proves nothing if it accepts any."""
         made_up = Credential(credential.username, generate_password())
-        return self._answer(credential) is None and self._answer(made_up) is not None
+        answers = [self._answer(one) for one in (credential, made_up)]
+        for answer in answers:
+            if answer is not None and not isinstance(answer, AccessError):
+                raise answer
+        return answers[0] is None and answers[1] is not None
 
-    def _answer(self, credential: Credential) -> AccessError | None:
-        """Return None if the registry accepts the credential, else the error that rejects it."""
+    def _answer(self, credential: Credential) -> RegctlError | None:
+        """Return None if the registry accepts the credential, else its error."""
         try:
             self.connect(credential).ping()
-        except AccessError as error:
+        except RegctlError as error:
             return error
         return None
 
@@ -148,18 +153,17 @@ class RotationSteps:
 
     def _wait_until(self, credential: Credential, *, accepted: bool) -> RegctlError | None:
         """Ask until the registry accepts or rejects the credential; return the last failure."""
-        failure: RegctlError | None = None
-        backoff, deadline = Backoff(tries=None, cap=2.0), self.clock() + self.timeout
-        for _ in attempts(backoff, self.sleep, deadline=deadline, clock=self.clock):
-            try:
-                failure = self._answer(credential)
-            except RegctlError as error:
-                failure = error
-            else:
-                if (failure is None) == accepted:
-                    return None
-                failure = failure or ConflictError(f"{self.registry} still accepts its password")
-        return failure
+        login, deadline = (self.registry, credential), self.clock() + self.timeout
+        tries = attempts(
+            Backoff(tries=None, cap=2.0), self.sleep, deadline=deadline, clock=self.clock
+        )
+        answers = wait_until(
+            [login], lambda _registry, one: self._answer(one), tries, accepted=accepted
+        )
+        if accepted:
+            return answers[login]
+        still = ConflictError(f"{self.registry} still accepts its password")
+        return None if rejected_by(answers) else answers[login] or still
 
     def update_pull_secrets(
         self, holders: Sequence[Holder], credential: Credential

@@ -22,15 +22,11 @@ from regctl.cli.options import (
 from regctl.cli.params import (
     access_options,
     change_options,
-    cluster_options,
     file_option,
     hashing_options,
     new_password_options,
     output_option,
     password_options,
-    registry_options,
-    target_options,
-    workers_option,
     writing_options,
 )
 from regctl.errors import LockedUserError
@@ -157,13 +153,7 @@ def _warn_if_expired(app: App, file: "Path", name: str) -> None:
 @file_option
 @option("--ignore-not-found", is_flag=True, help="Ignore users that do not exist.")
 @writing_options
-@change_options("yes", "adopt")
 @access_options
-@target_options
-@workers_option
-@registry_options
-@cluster_options
-@output_option("json", "yaml", "name")
 @pass_app
 def deluser(
     app: App,

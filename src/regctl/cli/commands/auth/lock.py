@@ -12,12 +12,8 @@ from regctl.cli.options import AccessFlags, ChangeFlags, TargetFlags, WritingFla
 from regctl.cli.params import (
     access_options,
     change_options,
-    cluster_options,
     file_option,
     output_option,
-    registry_options,
-    target_options,
-    workers_option,
     writing_options,
 )
 from regctl.errors import InvalidInputError
@@ -40,13 +36,7 @@ if TYPE_CHECKING:
 @option("--expired", is_flag=True, help="Lock the users whose day has come (UTC).")
 @file_option
 @writing_options
-@change_options("yes", "adopt")
 @access_options
-@target_options
-@workers_option
-@registry_options
-@cluster_options
-@output_option("json", "yaml", "name")
 @pass_app
 def lock(
     app: App,
