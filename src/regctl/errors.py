@@ -162,8 +162,8 @@ class ConnectionLostError(RegistryUnreachableError):
     """The connection ended before the answer did; a retry may help."""
 
 
-class UntrustedRealmError(RegistryError):
-    """The registry names a token server that must not get the password."""
+class UntrustedUrlError(RegistryError):
+    """A server names a URL, or has an address, that must not get a request."""
 
 
 class NotARegistryError(RegistryError):

@@ -128,7 +128,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     ),
     "a redirect to nowhere": (
         Answer(302, headers={"Location": "gopher://x"}),
-        (errors.RegistryError, "redirects to an invalid URL"),
+        (errors.RegistryError, "the redirect is not a valid URL"),
     ),
     "a redirect to itself": (
         Answer(307, headers={"Location": "/v2/_catalog"}),
@@ -268,7 +268,6 @@ ASKS: dict[str, Callable[[RegistryClient], object]] = {
     "list": lambda c: list(c.repositories()),
     "tags": lambda c: c.tags("team/app"),
     "manifest": lambda c: c.manifest("team/app", "1.0"),
-    "ping": lambda c: c.ping(),
 }
 
 
@@ -321,7 +320,7 @@ def test_an_untrusted_token_server_gets_no_password(
     proxy = serve(standin_registry(StandinRegistry(script=lambda _r: challenge(REFUSED, header))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     with pytest.raises(
-        errors.UntrustedRealmError, match="which is on this machine: no password was sent"
+        errors.UntrustedUrlError, match=r"no password is sent, because .* is on this machine"
     ):
         connect("registry.example", CI).ping()
     assert foreign.requests == []
@@ -373,7 +372,9 @@ def test_a_public_registry_cannot_redirect_to_this_machine(
 ) -> None:
     proxy = serve(standin_registry(StandinRegistry(script=redirect_away(foreign.url))))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    with pytest.raises(errors.RegistryError, match="is not followed: that host is on this machine"):
+    with pytest.raises(
+        errors.RegistryError, match=r"the redirect 127\.0\.0\.1:.* is on this machine"
+    ):
         connect("registry.example", CI).manifest("team/app", "1.0")
     assert foreign.requests == []
 

@@ -56,7 +56,7 @@ def test_no_link_leads_to_another_origin(link: str) -> None:
 
 
 def test_a_link_that_is_not_a_url_is_an_error_not_the_end_of_the_list() -> None:
-    with pytest.raises(RegistryError, match=r"cannot list x: .* not a URL"):
+    with pytest.raises(RegistryError, match=r"cannot list x: .* not a valid URL"):
         next_page(linking('<//[>; rel="next"'), TARGET, "cannot list x")
 
 

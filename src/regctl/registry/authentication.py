@@ -23,13 +23,12 @@ from regctl.errors import (
     NotPermittedError,
     RegctlError,
     RegistryError,
-    UntrustedRealmError,
 )
-from regctl.redaction import redact
 from regctl.registry.challenges import Challenge, parse_challenges
 from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.urls import deny_realm_reason, host_of, join
+from regctl.registry.transport import HttpTransport
+from regctl.registry.urls import host_of
 from regctl.retry import parse_http_date
 
 _CLIENT_ID = "regctl"
@@ -59,25 +58,23 @@ class _CachedToken:
 
 class Authenticator:
     """
-    Decides the `Authorization` header for each request to the registry *name* at *origin*.
+    Decides the `Authorization` header for each request to the registry that *transport* is for.
 
-    *send* is `HttpTransport.send`. Tokens are kept until shortly before they expire. Threads that
+    Tokens are kept until shortly before they expire. Threads that
     want the same token wait for the first one, which requests it. *clock* is in seconds.
     """
 
     def __init__(
         self,
-        origin: str,
-        name: str,
+        transport: HttpTransport,
         credential: Credential | None,
-        send: Callable[[Request], Response],
         clock: Callable[[], float],
     ) -> None:
-        self._origin = origin
-        self._name = name
+        self._origin = transport.origin
+        self._gate = transport.gate
+        self._send = transport.send
         self._is_anonymous = credential is None
         self._credential = credential or Credential("", "")
-        self._send = send
         self._clock = clock
         self._lock = threading.Lock()
         self._servers: dict[str, TokenServer] = {}
@@ -103,7 +100,7 @@ class Authenticator:
         """
         Return the header that the challenges of a 401 ask for, or None if no other is left to try.
 
-        A header that was *tried* for this request is not returned again. Raises UntrustedRealmError
+        A header that was *tried* for this request is not returned again. Raises UntrustedUrlError
         for a token server that must not get the password, and what the request for a token raises.
         """
         challenges = parse_challenges(reply.challenges)
@@ -147,14 +144,7 @@ class Authenticator:
 
     def _token_server(self, challenge: Challenge, url: str, attempt: str) -> TokenServer:
         """Return the token server of a challenge, if a password may be sent to it."""
-        realm = join(url, challenge.parameters["realm"])
-        reason = deny_realm_reason(self._origin, realm)
-        if reason is not None:
-            shown = redact(realm, self._credential.sensitive_values)
-            raise UntrustedRealmError(
-                f"{attempt}: {self._name} names the token server {shown}, which {reason}: "
-                "no password was sent to it"
-            )
+        realm = self._gate.realm(challenge.parameters["realm"], url, attempt)
         return TokenServer(realm, challenge.parameters.get("service", ""))
 
     # Tokens

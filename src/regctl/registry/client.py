@@ -30,6 +30,7 @@ from regctl.registry.pagination import ListQuery, each_once, fetch_pages
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.session import Session
+from regctl.registry.urls import host_of, same_origin
 
 # Without these types in `Accept`, distribution 2.8 converts what it has.
 MANIFEST_TYPES = (
@@ -86,9 +87,18 @@ class RegistryClient(Session):
     # Access and lists
 
     def ping(self) -> None:
-        """Return if the registry answers and accepts the credential."""
+        """
+        Return if the registry answers and accepts the credential.
+
+        A server that the registry redirects to proves nothing: it does not get the credential.
+        """
         attempt = f"cannot reach the registry {self.registry}"
-        require_registry(self.send(Request("GET", "/v2/", attempt, expect=_OK)), attempt)
+        reply = self.send(Request("GET", "/v2/", attempt, expect=_OK))
+        require_registry(reply, attempt)
+        if self.credential is not None and not same_origin(reply.url, self.origin):
+            raise RegistryError(
+                f"{attempt}: it redirects to {host_of(reply.url)}, which checks no password for it"
+            )
 
     def error_for(self, reply: Response, attempt: str) -> RegctlError:
         """

@@ -25,7 +25,7 @@ from regctl.registry.authentication import Authenticator
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.transport import ConnectionSettings, HttpTransport
-from regctl.registry.urls import host_of, resolve_redirect, same_origin
+from regctl.registry.urls import host_of, same_origin
 from regctl.retry import (
     OnRequest,
     RequestTrace,
@@ -60,7 +60,7 @@ class Session:
     Sends requests to one registry, with one credential or anonymously.
 
     Each method raises RegistryUnreachableError, CertificateError, NotARegistryError,
-    NotAuthenticatedError, NotPermittedError, UntrustedRealmError or RegistryError. Several threads
+    NotAuthenticatedError, NotPermittedError, UntrustedUrlError or RegistryError. Several threads
     may use one session. *clock* is in seconds.
     """
 
@@ -81,9 +81,7 @@ class Session:
         self._transport = HttpTransport(
             self.origin, settings, name=str(registry), on_request=self._trace
         )
-        self._authenticator = Authenticator(
-            self.origin, str(registry), credential, self._transport.send, clock
-        )
+        self._authenticator = Authenticator(self._transport, credential, clock)
         self._callbacks = callbacks
         self._noticed: set[str] = set()
         self._closed = threading.Event()
@@ -195,7 +193,7 @@ class Session:
             location = reply.headers.get("Location")
             if not (location and request.is_read and reply.status in _REDIRECTS):
                 return reply
-            url = resolve_redirect(self.origin, url, location, request.attempt)
+            url = self._transport.gate.redirect(location, url, request.attempt)
         raise RegistryError(
             f"{request.attempt}: the registry redirects more than {_MAX_REDIRECTS} times"
         )

@@ -11,8 +11,9 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from regctl.errors import (
     RegctlError,
     RegistryError,
     RegistryUnreachableError,
+    UntrustedUrlError,
 )
 from regctl.parallel import MAX_WORKERS
 from regctl.registry.request import Request
 from regctl.registry.response import Response
-from regctl.registry.urls import host_of, origin_of, same_origin
+from regctl.registry.urls import AddressClass, UrlGate, host_of, origin_of, same_origin
 from regctl.retry import Backoff, OnRequest, RequestTrace
 
 _CHUNK_BYTES = 64 * 1024
@@ -74,6 +76,27 @@ class _TlsAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
 
 
+def _allowed_class(request: Request) -> AddressClass:
+    """Return the class of addresses that may get *request*; of a secret or a body, public ones."""
+    is_bare = request.body is None and "Authorization" not in request.headers
+    return AddressClass.PRIVATE if is_bare else AddressClass.PUBLIC
+
+
+def _check_peers(adapter: Any, check: Callable[[str], None]) -> None:
+    """Let *check* see the address of each direct connection, before anything is sent on it."""
+
+    def checked(pool: Any) -> type:
+        def connect(self: Any) -> None:
+            pool.ConnectionCls.connect(self)
+            check(self.sock.getpeername()[0])
+
+        connection = type("CheckedConnection", (pool.ConnectionCls,), {"connect": connect})
+        return type("CheckedPool", (pool,), {"ConnectionCls": connection})
+
+    pools = adapter.poolmanager.pool_classes_by_scheme
+    adapter.poolmanager.pool_classes_by_scheme = {name: checked(it) for name, it in pools.items()}
+
+
 def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
     """
     Return a context with the certificates to trust, and the client certificate if there is one.
@@ -107,8 +130,8 @@ class HttpTransport:
     """
     A pool of connections for one registry at *origin* (scheme, host and port).
 
-    Other origins do not get the client certificate. *name* is the registry in messages. Several
-    threads may use one transport.
+    Other origins do not get the client certificate. *gate* checks the addresses of direct
+    connections. *name* is the registry in messages. Several threads may use one transport.
     """
 
     def __init__(
@@ -120,11 +143,12 @@ class HttpTransport:
         on_request: OnRequest,
     ) -> None:
         self.origin = origin
+        self.gate = UrlGate(origin)
         self._settings = settings
         self._name = name
         self._on_request = on_request
         self._lock = threading.Lock()
-        self._sessions: dict[str, requests.Session] = {}
+        self._sessions: dict[tuple[str, AddressClass], requests.Session] = {}
 
     def send(self, request: Request) -> Response:
         """
@@ -142,7 +166,7 @@ class HttpTransport:
         started = time.monotonic()
         status: int | None = None
         try:
-            with self._session(url).request(
+            with self._session(url, _allowed_class(request)).request(
                 request.method,
                 url,
                 headers=dict(request.headers),
@@ -158,6 +182,8 @@ class HttpTransport:
             raise RegistryError(
                 f"{request.attempt}: a value to send is not allowed in a header"
             ) from None
+        except UntrustedUrlError as error:
+            raise UntrustedUrlError(f"{request.attempt}: {error.message}") from None
         except (OSError, HTTPError, http.client.HTTPException, zlib.error) as error:
             raise self._error_for(error, url, request.attempt) from error
         finally:
@@ -170,12 +196,14 @@ class HttpTransport:
         challenges = tuple(response.raw.headers.getlist("WWW-Authenticate"))
         return Response(request.method, url, status, response.headers, content, challenges)
 
-    def _session(self, url: str) -> requests.Session:
-        origin = origin_of(url)
+    def _session(self, url: str, allowed: AddressClass) -> requests.Session:
+        key = origin_of(url), AddressClass.PUBLIC if same_origin(url, self.origin) else allowed
         with self._lock:
-            if origin not in self._sessions:
-                self._sessions[origin] = self._make_session(url)
-            return self._sessions[origin]
+            if key not in self._sessions:
+                session = self._sessions[key] = self._make_session(url)
+                check = partial(self.gate.check_peer, url, allowed=allowed)
+                _check_peers(session.get_adapter(url), check)
+            return self._sessions[key]
 
     def _make_session(self, url: str) -> requests.Session:
         session = requests.Session()

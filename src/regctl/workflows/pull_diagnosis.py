@@ -27,7 +27,7 @@ from regctl.errors import (
     NotInRegistryError,
     RegctlError,
     RegistryUnreachableError,
-    UntrustedRealmError,
+    UntrustedUrlError,
 )
 from regctl.images.manifests import INDEX_TYPES
 from regctl.images.reader import Image, ImageReader
@@ -41,7 +41,7 @@ from regctl.workflows.pull_repair import AuthFile, Repair
 
 _SHOWN_TAGS = 5
 # Another credential gets no other answer.
-_NO_ANSWER = (RegistryUnreachableError, CertificateError, UntrustedRealmError)
+_NO_ANSWER = (RegistryUnreachableError, CertificateError, UntrustedUrlError)
 
 Connect = Callable[[Registry, Credential | None], RegistryClient]
 

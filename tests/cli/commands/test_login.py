@@ -15,6 +15,7 @@ from tests.cli import run
 from tests.conftest import Servers
 from tests.servers.docker_registry import DockerRegistry, docker_registry
 from tests.servers.kubernetes import ApiServer
+from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
 
 USER, PASSWORD = "robot$ci", "correct: horse"
 
@@ -119,10 +120,27 @@ def test_logout_deletes_the_credential_and_then_reports_unchanged(
     assert run("catalog", guarded.host, "--plain-http").exit_code == 4
 
 
-def test_a_registry_without_authentication_is_a_warning(registry: DockerRegistry) -> None:
+def test_a_registry_without_authentication_is_a_warning(
+    registry: DockerRegistry, isolated_home: Path
+) -> None:
     result = login(registry.host)
     assert result.exit_code == 0
+    path = config_of(isolated_home)
+    assert result.stdout == f"login/{registry.host} configured ({USER}, not checked, in {path})\n"
     assert "it did not check this one" in result.stderr
+
+
+def test_a_registry_that_leaves_the_answer_to_another_server_checks_no_password(
+    serve: Servers, isolated_home: Path
+) -> None:
+    there = serve(standin_registry())
+    away = Answer(307, headers={"Location": f"{there.url}/v2/"})
+    host = serve(standin_registry(StandinRegistry(script=lambda _: away))).host
+    result = login(host)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"it redirects to {there.host}, which checks no password for it" in result.stderr
+    assert not config_of(isolated_home).exists()
 
 
 def test_a_credential_helper_stores_the_password(

@@ -77,7 +77,8 @@ def login(
         who = app.require_credential(credential, where)
     client = app.registry_as(where, who)
     client.ping()
-    if client.ping_anonymously().status == HTTPStatus.OK:
+    is_open = client.ping_anonymously().status == HTTPStatus.OK
+    if is_open:
         app.output.warning(f"{where} needs no password: it did not check this one")
     config = app.docker_config()
     kept = config.store(where, who)
@@ -87,7 +88,8 @@ def login(
         )
     if app.environ.get("DOCKER_AUTH_CONFIG"):
         app.output.warning("$DOCKER_AUTH_CONFIG is set, and docker reads that first")
-    note = f"{who.username or 'a token'}, in {_place(config, kept)}"
+    user = f"{who.username or 'a token'}{', not checked' if is_open else ''}"
+    note = f"{user}, in {_place(config, kept)}"
     result: Result = "configured" if kept.changed else "unchanged"
     app.output.results([Outcome("login", str(where), result, note=note)])
 
