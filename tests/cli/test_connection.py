@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -236,15 +235,15 @@ def test_an_unreadable_or_malformed_kubeconfig_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("proxy", ["http://me:s3cret@[::1", "ftp://me:s3cret@x", "socks9://x:1"])
 def test_a_proxy_that_is_no_url_is_an_error_without_its_password(
-    kubernetes: ApiServer, monkeypatch: pytest.MonkeyPatch, proxy: str
+    kubernetes: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     """In 1.0 the library's exception ended `ping` and every command for the cluster."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     commands = [["ping", "r.io"], ["catalog", "r.io"], ["doctor", "r.io"]]
     found = [run(*command) for command in commands]
-    # Before its release 34 the library does not read the variable.
-    if int(version("kubernetes").partition(".")[0]) >= 34:
-        found.append(run("secret", "list", "-A", "--kubeconfig", kubernetes.kubeconfig))
+    cluster = {"server": kubernetes.url, "proxy-url": proxy}
+    path = kubeconfig(tmp_path / "config", kubernetes, cluster=cluster)
+    found.append(run("secret", "list", "-A", "--kubeconfig", path))
     for result in found:
         assert result.exit_code == 1
         assert NO_PROXY_URL in result.stderr

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import urllib3
 
 from regctl import parallel
-from regctl.cluster.kubeconfig import Connection, Kubeconfig
+from regctl.cluster.connection import Connection
+from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.ownership import FIELD_MANAGER
 from regctl.cluster.request import Query, Request, cannot
 from regctl.cluster.resource import NAMESPACES, Namespace, Resource, read_namespace

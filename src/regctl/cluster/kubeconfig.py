@@ -1,55 +1,70 @@
 """
 The kubeconfig, or a Pod's service account: which cluster, and which user.
 
-Owns the kubernetes package. It provides configuration, authentication (tokens, certificates,
-plug-ins, OIDC) and the connection pool. Only what is the same in versions 29 to 37 is used.
+The rules are those of client-go, `tools/clientcmd`. Tokens and certificates are read here. Only for
+a user with a plug-in, an auth provider or a password is the kubernetes package loaded: its import
+takes longer than most commands.
 """
 
+import base64
 import contextlib
-import logging
-import re
-import sys
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config import ConfigException, kube_config
-from kubernetes.config import incluster_config as in_cluster
 from urllib3.exceptions import HTTPError
 
+from regctl.cluster.connection import Access, Connection, connect
+from regctl.cluster.proxies import environment_proxy
 from regctl.connection import NO_PROXY_URL, REMEDIES
-from regctl.documents import PARSE_ERROR, load
-from regctl.errors import KubeconfigError
-from regctl.parallel import MAX_WORKERS
+from regctl.documents import load
+from regctl.errors import KubeconfigError, MalformedError
 
-if TYPE_CHECKING:
-    import urllib3
+# Where a Pod has its token, its CA and its namespace.
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-_IMPERSONATION = re.compile(r"""\bas["']?\s*:""")
+_BY_PACKAGE = frozenset({"exec", "auth-provider", "username"})
 
 
-class Connection:
-    """A connection pool for one API server, and the headers that authenticate the user."""
+class _Entry(NamedTuple):
+    """A cluster, user or context, and the folder that its relative paths start from."""
 
-    def __init__(self, configuration: Configuration, name: str) -> None:
-        configuration.connection_pool_maxsize = MAX_WORKERS
-        self._configuration = configuration
-        self._name = name
-        self.host = str(configuration.host).rstrip("/")
-        self.pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    value: Mapping[str, Any]
+    folder: Path
 
-    def headers(self) -> dict[str, str]:
-        """
-        Return the headers for authentication, with a new token if the old one is expired.
+    def content(self, key: str) -> bytes | None:
+        """Return the content of KEY-data, else of the file that KEY names, or None."""
+        if data := self.value.get(f"{key}-data"):
+            return base64.b64decode(data)
+        path = self.value.get(key)
+        return (self.folder / path).read_bytes() if path else None
 
-        Not thread-safe. Raises KubeconfigError.
-        """
-        with _package_errors(self._name):
-            settings: Any = self._configuration.auth_settings()
-        return {s["key"]: s["value"] for s in settings.values() if s["value"]}
+
+@dataclass(frozen=True)
+class _Files:
+    """The documents of a kubeconfig, by path; of two entries with one name the first counts."""
+
+    documents: Mapping[Path, Mapping[str, Any]]
+
+    @property
+    def current_context(self) -> str | None:
+        return next((c for d in self.documents.values() if (c := d.get("current-context"))), None)
+
+    @property
+    def contexts(self) -> list[str]:
+        found = (item["name"] for d in self.documents.values() for item in d.get("contexts") or ())
+        return list(dict.fromkeys(map(str, found)))
+
+    def find(self, kind: str, name: object) -> _Entry:
+        """Return the entry of that *kind* (`user`). Raises LookupError without one."""
+        for path, document in self.documents.items():
+            for item in document.get(f"{kind}s") or ():
+                if item["name"] == name:
+                    return _Entry(item.get(kind) or {}, path.parent)
+        raise LookupError(f"it has no {kind} {name}")
 
 
 @dataclass(frozen=True)
@@ -67,114 +82,156 @@ class Kubeconfig:
 
     def connect(self) -> Connection:
         """Read the configuration and run its plug-in, if any. Raises KubeconfigError."""
-        # The class shares one default configuration; this call creates a separate one.
-        configuration = type.__call__(Configuration)
-        files = self._files()
-        name = self._name(files)
-        with _package_errors(name):
-            if files is not None:
-                self._refuse_impersonation(files)
-                self._load(files, configuration)
-            elif self.environ.get(in_cluster.SERVICE_HOST_ENV_NAME):
-                in_cluster.InClusterConfigLoader(
-                    in_cluster.SERVICE_TOKEN_FILENAME,
-                    in_cluster.SERVICE_CERT_FILENAME,
-                    environ=self.environ,
-                ).load_and_set(configuration)
-            else:
-                raise KubeconfigError(
-                    "no kubeconfig found",
-                    hint="pass --kubeconfig, set $KUBECONFIG, or create ~/.kube/config",
-                )
-            return Connection(configuration, name)
+        with self._errors():
+            if self._paths is None:
+                return connect(self._service_account(), self._name)
+            files = _read(self._paths)
+            context = self._chosen(files)
+            if not self._user(files, context).value.keys() & _BY_PACKAGE:
+                return connect(self._access(files, context), self._name)
+            from regctl.cluster import plugins  # noqa: PLC0415 - slow
 
-    def _load(self, files: str, configuration: Configuration) -> None:
-        try:
-            kube_config.load_kube_config(
-                config_file=files, context=self.context, client_configuration=configuration
-            )
-        except ConfigException:
-            documents = [load(Path(path).read_text(), source=path) for path in files.split(":")]
-            current = (one["current-context"] for one in documents if one.get("current-context"))
-            names = [str(it["name"]) for one in documents for it in one.get("contexts") or ()]
-            if (wanted := self.context or next(current, None)) in names:
-                raise
-            problem = f"has no context {wanted}" if wanted else "has no current context"
+            return plugins.connect(":".join(map(str, self._paths)), context, self._name)
+
+    def access(self) -> Access:
+        """
+        Return what the configuration says about the cluster and the user, apart from plug-ins.
+
+        Raises KubeconfigError.
+        """
+        with self._errors():
+            if self._paths is None:
+                return self._service_account()
+            files = _read(self._paths)
+            return self._access(files, self._chosen(files))
+
+    def _access(self, files: _Files, context: str) -> Access:
+        name = files.find("context", context).value.get("cluster")
+        cluster, user = files.find("cluster", name), self._user(files, context)
+        server = str(cluster.value["server"]).rstrip("/")
+        token_file = user.value.get("tokenFile")
+        return Access(
+            server,
+            ca=cluster.content("certificate-authority"),
+            certificate=user.content("client-certificate"),
+            key=user.content("client-key"),
+            server_name=cluster.value.get("tls-server-name"),
+            insecure=bool(cluster.value.get("insecure-skip-tls-verify")),
+            proxy=cluster.value.get("proxy-url") or environment_proxy(server, self.environ),
+            token=user.value.get("token"),
+            token_file=user.folder / token_file if token_file else None,
+        )
+
+    def _user(self, files: _Files, context: str) -> _Entry:
+        """Return the user of a context; nobody is one without settings."""
+        name = files.find("context", context).value.get("user")
+        if not name:
+            return _Entry({}, Path())
+        user = files.find("user", name)
+        if "as" in user.value:
+            # Without it the requests would have more rights than meant.
             raise KubeconfigError(
-                f"the kubeconfig {files} {problem}",
-                hint=REMEDIES["context"].cluster.format(", ".join(names)) if names else None,
-            ) from None
+                f"cannot use {self._name}: user {name} impersonates another, "
+                "and regctl does not support it",
+                hint="choose another --context",
+            )
+        return user
+
+    def _service_account(self) -> Access:
+        host = self.environ.get("KUBERNETES_SERVICE_HOST")
+        if not host:
+            raise KubeconfigError(
+                "no kubeconfig found",
+                hint="pass --kubeconfig, set $KUBECONFIG, or create ~/.kube/config",
+            )
+        host = f"[{host}]" if ":" in host else host
+        server = f"https://{host}:{self.environ.get('KUBERNETES_SERVICE_PORT') or 443}"
+        return Access(
+            server,
+            ca=(SERVICE_ACCOUNT / "ca.crt").read_bytes(),
+            proxy=environment_proxy(server, self.environ),
+            token_file=SERVICE_ACCOUNT / "token",
+        )
 
     def contexts(self) -> list[str]:
         """Return the names of all contexts, which are none without a kubeconfig."""
-        files = self._files()
-        if files is None:
-            return []
-        with _package_errors(self._name(files)):
-            entries, _current = kube_config.list_kube_config_contexts(files)
-            return [str(entry["name"]) for entry in entries]
+        with self._errors():
+            return _read(self._paths).contexts if self._paths is not None else []
 
     def namespace(self) -> str:
         """Return the namespace of the context, or `default`."""
-        files = self._files()
-        if files is None:
+        if self._paths is None:
             with contextlib.suppress(OSError):
-                text = Path(in_cluster.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text()
-                return text.strip() or "default"
+                return (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
             return "default"
-        with _package_errors(self._name(files)):
-            return str(self._context(files).get("namespace") or "default")
+        with self._errors():
+            files = _read(self._paths)
+            context = files.find("context", self._chosen(files)).value
+            return str(context.get("namespace") or "default")
 
-    def _context(self, files: str) -> Mapping[str, Any]:
-        """Return the context in use, empty if no context has its name."""
-        entries, current = kube_config.list_kube_config_contexts(files)
-        wanted = self.context or current["name"]
-        return next((e.get("context") or {} for e in entries if e["name"] == wanted), {})
+    def _chosen(self, files: _Files) -> str:
+        """Return the name of the context. Raises KubeconfigError if there is no such context."""
+        wanted, names = self.context or files.current_context, files.contexts
+        if wanted and str(wanted) in names:
+            return str(wanted)
+        problem = f"has no context {wanted}" if wanted else "has no current context"
+        raise KubeconfigError(
+            f"the kubeconfig {':'.join(map(str, files.documents))} {problem}",
+            hint=REMEDIES["context"].cluster.format(", ".join(names)) if names else None,
+        )
 
-    def _refuse_impersonation(self, files: str) -> None:
-        """
-        Raise KubeconfigError if the user impersonates another.
+    @cached_property
+    def _paths(self) -> list[Path] | None:
+        """The files that exist, or None if none is named."""
+        if self.file is not None:
+            named, listed = [self.file], str(self.file)
+        elif listed := self.environ.get("KUBECONFIG", ""):
+            named = [Path(path) for path in listed.split(":") if path]
+        else:
+            path = Path(self.environ.get("HOME") or "/nonexistent", ".kube", "config")
+            return [path] if _exists(path) else None
+        if present := [path for path in named if _exists(path)]:
+            return present
+        raise KubeconfigError(
+            f"cannot read the kubeconfig {listed}: no such file",
+            hint=None if self.file else "pass --kubeconfig or correct $KUBECONFIG",
+        )
 
-        The package ignores `as`, so requests would have more rights than intended.
-        """
-        texts = {path: Path(path).read_text(encoding="utf-8") for path in files.split(":")}
-        suspects = {path: text for path, text in texts.items() if _IMPERSONATION.search(text)}
-        if not suspects:
-            return
-        name = self._context(files).get("user")
-        for path, text in suspects.items():
-            for user in load(text, source=path).get("users") or ():
-                if user.get("name") == name and "as" in (user.get("user") or {}):
-                    raise KubeconfigError(
-                        f"cannot use {self._name(files)}: user {name} impersonates another, "
-                        "and regctl does not support it",
-                        hint="choose another --context",
-                    )
-
-    def _name(self, files: str | None) -> str:
-        """Return what the errors call the configuration."""
-        if files is None:
+    @property
+    def _name(self) -> str:
+        """What the errors call the configuration."""
+        if self._paths is None:
             return "the service account of this Pod"
         context = f"context {self.context}" if self.context else "current context"
-        return f"the {context} of the kubeconfig {files}"
+        return f"the {context} of the kubeconfig {':'.join(map(str, self._paths))}"
 
-    def _files(self) -> str | None:
-        """Return the files, joined as in `$KUBECONFIG`, or None if there is no file."""
-        if self.file is not None:
-            if not _exists(self.file):
-                raise KubeconfigError(f"cannot read the kubeconfig {self.file}: no such file")
-            return str(self.file)
-        if listed := self.environ.get("KUBECONFIG"):
-            present = [path for path in listed.split(":") if path and _exists(Path(path))]
-            if not present:
-                raise KubeconfigError(
-                    f"cannot read the kubeconfig {listed}: no such file",
-                    hint="pass --kubeconfig or correct $KUBECONFIG",
-                )
-            return ":".join(present)
-        home = self.environ.get("HOME")
-        path = Path(home or "/nonexistent", ".kube", "config")
-        return str(path) if _exists(path) else None
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise what a wrong file causes as KubeconfigError."""
+        hint = REMEDIES["kubeconfig"].cluster
+        try:
+            yield
+        except KubeconfigError:
+            raise
+        except (HTTPError, ImportError):
+            # Not chained: it quotes the proxy's URL. A module is missing for SOCKS.
+            raise KubeconfigError(
+                f"cannot use {self._name}: {NO_PROXY_URL}", hint=REMEDIES["proxy"].cluster
+            ) from None
+        except ssl.SSLError as error:
+            raise KubeconfigError(
+                f"cannot use {self._name}: a certificate or key is not valid PEM",
+                hint=REMEDIES["own file"].cluster,
+            ) from error
+        except OSError as error:
+            reason = f"cannot read {error.filename}: {error.strerror}"
+            raise KubeconfigError(f"cannot use {self._name}: {reason}") from error
+        except (MalformedError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise KubeconfigError(f"cannot use {self._name}: it is malformed", hint=hint) from error
+
+
+def _read(paths: list[Path]) -> _Files:
+    return _Files({path: load(path.read_text("utf-8"), source=str(path)) or {} for path in paths})
 
 
 def _exists(path: Path) -> bool:
@@ -183,54 +240,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True
-
-
-class _Failures(logging.Handler):
-    """Keeps what is logged as an error, and the exception that is being handled then."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-        self.causes: list[BaseException | None] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-        self.causes.append(sys.exc_info()[1])
-
-
-@contextlib.contextmanager
-def _package_errors(name: str) -> Iterator[None]:
-    """
-    Raise the package's errors as KubeconfigError.
-
-    The package only logs that a plug-in for credentials failed, to the root logger. Without this
-    the next request would be anonymous.
-    """
-    log = _Failures()
-    root = logging.getLogger()
-    root.addHandler(log)
-    try:
-        yield
-    except ConfigException as error:
-        hint = REMEDIES["kubeconfig"].cluster
-        raise KubeconfigError(f"cannot use {name}: {error}", hint=hint) from error
-    except (HTTPError, ImportError):
-        # Not chained: it quotes the proxy's URL. A module is missing for SOCKS.
-        hint = REMEDIES["proxy"].cluster
-        raise KubeconfigError(f"cannot use {name}: {NO_PROXY_URL}", hint=hint) from None
-    except OSError as error:
-        reason = f"cannot read {error.filename}: {error.strerror}"
-        raise KubeconfigError(f"cannot use {name}: {reason}") from error
-    except (PARSE_ERROR, ValueError, LookupError, TypeError, AttributeError) as error:
-        # The errors that the package raises for a file that is not a kubeconfig.
-        hint = REMEDIES["kubeconfig"].cluster
-        raise KubeconfigError(f"cannot use {name}: it is malformed", hint=hint) from error
-    finally:
-        root.removeHandler(log)
-    if log.messages:
-        reason, cause = " ".join(log.messages[0].split())[:300], "login"
-        if isinstance(failure := log.causes[0], FileNotFoundError):
-            reason, cause = f"the plug-in {failure.filename} is not installed", "plug-in"
-        raise KubeconfigError(
-            f"cannot get the credentials of {name}: {reason}", hint=REMEDIES[cause].cluster
-        )
