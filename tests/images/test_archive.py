@@ -14,7 +14,14 @@ from regctl.errors import (
 from regctl.images.archive import SavedImage, open_archive, select_images
 from regctl.images.layers import Blob
 from regctl.images.manifests import Platform
-from tests.saved_images import OCI_MANIFEST, Layout, digest_of, docker_archive, tar_of
+from tests.saved_images import (
+    OCI_MANIFEST,
+    Layout,
+    config_of,
+    digest_of,
+    docker_archive,
+    tar_of,
+)
 
 LAYERS = (b"first layer" * 100, b"second layer" * 200)
 IMAGE = json.dumps(
@@ -223,6 +230,18 @@ def test_indexes_nested_too_deeply_are_an_error(tmp_path: Path) -> None:
         read(layout.write(tmp_path))
 
 
+def test_a_manifest_that_several_indexes_list_is_read_once(tmp_path: Path) -> None:
+    layout = Layout()
+    nested = layout.image(LAYERS)
+    for _ in range(4):
+        nested = layout.index(nested, nested)
+    layout.name(nested, "1.0")
+    (found,) = read(layout.write(tmp_path))
+    levels = [one.digest for one in found.manifest.walk()]
+    assert len(levels) == 5, "an index before what it lists, each once"
+    assert levels[0] == nested["digest"]
+
+
 def test_a_wrong_manifest_is_found_when_it_is_read(tmp_path: Path) -> None:
     layout = Layout()
     image = layout.image(LAYERS)
@@ -254,7 +273,15 @@ def test_a_blob_of_the_wrong_size_is_found_when_it_is_read(tmp_path: Path) -> No
         ({"manifest.json": b"[]"}, "it has no image"),
         ({"manifest.json": b'[{"Config": "c", "Layers": []}]'}, "c is missing"),
         (
-            {"manifest.json": b'[{"Config": "c", "Layers": ["a"]}]', "c": b"{}"},
+            {"manifest.json": b'[{"Config": "c", "Layers": []}]', "c": b'{"auths": {}}'},
+            "it is not the configuration of an image",
+        ),
+        (
+            {"manifest.json": b'[{"Config": "c", "Layers": [], "RepoTags": "app:1"}]'},
+            "not written by `docker save`",
+        ),
+        (
+            {"manifest.json": b'[{"Config": "c", "Layers": ["a"]}]', "c": config_of([])},
             "does not list the digests of the 1 layers",
         ),
         ({"manifest.json": b" " * 5_000_000}, "has 5000000 bytes, more than 4 MiB"),

@@ -151,3 +151,61 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         open_files(path),
     ):
         pass
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder with a file, beside one that is not to be read."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "config.json").write_bytes(b"secret")
+    inside = tmp_path / "image"
+    inside.mkdir()
+    (inside / "file").write_bytes(b"content")
+    return inside
+
+
+@pytest.mark.parametrize("name", ["../outside/config.json", "a/../../outside/config.json", ".."])
+def test_a_name_that_leaves_the_folder_is_refused(hostile: Path, name: str) -> None:
+    with open_files(hostile) as files, pytest.raises(MalformedError, match="outside of the folder"):
+        files.find(name)
+
+
+@pytest.mark.parametrize("link", ["link", "folder/config.json"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_symbolic_link_in_a_folder_is_refused(
+    hostile: Path, link: str, *, relative: bool
+) -> None:
+    target = Path("..") / "outside" if relative else hostile.parent / "outside"
+    (hostile / "link").symlink_to(target / "config.json")
+    (hostile / "folder").symlink_to(target, target_is_directory=True)
+    with (
+        open_files(hostile) as files,
+        pytest.raises(MalformedError, match="symbolic link") as error,
+    ):
+        files.find(link)
+    assert error.value.hint == "`cp -RL FOLDER COPY` replaces the links by what they refer to"
+
+
+def test_a_file_that_becomes_a_link_after_it_was_found_is_refused(hostile: Path) -> None:
+    with open_files(hostile) as files:
+        found = files.find("file")
+        (hostile / "file").unlink()
+        (hostile / "file").symlink_to(hostile.parent / "outside" / "config.json")
+        assert found is not None
+        with pytest.raises(MalformedError, match="symbolic link"):
+            found.open()
+
+
+def test_only_regular_files_of_a_folder_are_read(hostile: Path) -> None:
+    os.mkfifo(hostile / "fifo")
+    (hostile / "folder").mkdir()
+    (hostile / "hard").hardlink_to(hostile / "file")
+    with open_files(hostile) as files:
+        for name in ("fifo", "folder"):
+            with pytest.raises(MalformedError, match="not a regular file"):
+                files.find(name)
+        for name in ("file", "hard", "./folder/../file"):
+            assert content(files, name) == b"content"
+        absolute = str(hostile.parent / "outside" / "config.json")
+        for name in (absolute, "nothing", "file/below", "a\0b", "\ud800"):
+            assert files.find(name) is None

@@ -9,11 +9,16 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from regctl.errors import InvalidInputError, MalformedError, NotInRegistryError
+from regctl.errors import (
+    InvalidInputError,
+    InvalidReferenceError,
+    MalformedError,
+    NotInRegistryError,
+)
 from regctl.images.files import ImageFiles, Source, StoredFile, open_files
 from regctl.images.layers import Blob, DockerLayer, algorithm_of, check_digest
 from regctl.images.manifests import (
@@ -29,10 +34,16 @@ from regctl.images.manifests import (
     parse_configuration,
     parse_manifest,
     parse_references,
+    require_configuration,
 )
 from regctl.jsontext import parse_json
+from regctl.reference import ImageReference
+from regctl.wording import some_of
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+# As if all manifests and configurations together had 8192 of this size, or fewer larger ones.
+_MIN_DOCUMENT_BYTES = 4 * 1024
+_MAX_DOCUMENTS = 8192
 _MAX_DEPTH = 4
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})")
 _CONFIG_NAME = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")
@@ -71,7 +82,7 @@ class SavedManifest:
         Raises MalformedError for an index with missing children.
         """
         if self.missing:
-            raise MalformedError(f"the saved index lacks {', '.join(self.missing)}")
+            raise MalformedError(f"the saved index lacks {some_of(self.missing)}")
         if self.body is not None:
             return self.body
         config, *layers = (
@@ -83,10 +94,11 @@ class SavedManifest:
         return json.dumps(document, separators=(",", ":")).encode()
 
     def walk(self) -> Iterator["SavedManifest"]:
-        """Yield this manifest, its children, and theirs."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        """Yield this manifest, its children, and theirs, level by level and each once."""
+        level = {id(self): self}
+        while level:
+            yield from level.values()
+            level = {id(child): child for one in level.values() for child in one.children}
 
     @property
     def unique_parts(self) -> tuple[Blob, ...]:
@@ -149,7 +161,7 @@ class SavedImage:
             for one in self.manifest.walk()
             if one.parts and one.platform not in {None, unknown} and one.subject is None
         ]
-        lacks = f"{source} lacks a part of the image: {', '.join(missing)}"
+        lacks = f"{source} lacks a part of the image: {some_of(missing)}"
         if not found:
             hint = "`skopeo copy --all` saves an image for all its platforms"
             raise MalformedError(f"cannot read {lacks}", hint=hint)
@@ -165,15 +177,17 @@ def _tag_of(name: str) -> str:
 
 
 def _about(
-    manifest: SavedManifest, candidates: Sequence[SavedManifest]
+    manifest: SavedManifest, candidates: Iterable[SavedManifest]
 ) -> tuple[SavedManifest, ...]:
     """Return the *candidates* that are about a manifest, its children, or each other."""
-    digests = {one.digest for one in manifest.walk()}
-    found: list[SavedManifest] = []
-    while more := [c for c in candidates if c not in found and c.subject in digests]:
-        found += more
-        digests |= {one.digest for referrer in more for one in referrer.walk()}
-    return tuple(found)
+    by_subject: dict[str | None, list[SavedManifest]] = {}
+    for one in candidates:
+        by_subject.setdefault(one.subject, []).append(one)
+    found = [manifest]
+    for one in found:
+        for part in one.walk():
+            found += by_subject.pop(part.digest, ())
+    return tuple(found[1:])
 
 
 def select_images(
@@ -217,196 +231,214 @@ def open_archive(source: Source) -> Iterator[tuple[SavedImage, ...]]:
     DigestMismatchError if a manifest does not have the digest it is listed with.
     """
     with open_files(source) as files:
-        yield _images(files)
+        yield _Archive(files).images()
 
 
-def _images(files: ImageFiles) -> tuple[SavedImage, ...]:
-    # docker 25 and later write both formats. The layout has the manifests unchanged.
-    if files.find("index.json") is not None:
-        found = _layout_images(files)
-    elif files.find("manifest.json") is not None:
-        found = _docker_images(files)
-    else:
-        raise MalformedError(
-            f"cannot read {files.source}: it is not a saved image: "
-            "it has neither manifest.json nor index.json",
-            hint="`docker save -o app.tar IMAGE` or `skopeo copy … oci:FOLDER` saves an image",
-        )
-    if not found:
-        raise MalformedError(f"cannot read {files.source}: it has no image")
-    return found
+class _NotSavedError(MalformedError):
+    """A file that the archive refers to does not exist in it."""
 
 
-def _find(files: ImageFiles, name: str) -> StoredFile:
-    found = files.find(name)
-    if found is None:
-        raise MalformedError(f"cannot read {files.source}: {name} is missing")
-    return found
+class _Archive:
+    """The images in the files of an archive. What it reads into memory is limited."""
 
+    def __init__(self, files: ImageFiles) -> None:
+        self._files, self._attempt = files, f"cannot read {files.source}"
+        self._rest = _MAX_DOCUMENTS * _MIN_DOCUMENT_BYTES
+        self._manifests: dict[tuple[Descriptor, int], SavedManifest] = {}
 
-def _read(files: ImageFiles, name: str) -> bytes:
-    file = _find(files, name)
-    if file.size > _MAX_DOCUMENT_BYTES:
-        raise MalformedError(
-            f"cannot read {files.source}: {name} has {file.size} bytes, more than 4 MiB"
-        )
-    with file.open() as stream:
-        return stream.read()
-
-
-# docker's archive
-
-
-def _docker_images(files: ImageFiles) -> tuple[SavedImage, ...]:
-    source = f"manifest.json in {files.source}"
-    entries = parse_json(_read(files, "manifest.json"), source=source)
-    try:
-        return tuple(
-            SavedImage(
-                tuple(str(name) for name in entry.get("RepoTags") or ()),
-                _docker_manifest(files, str(entry["Config"]), [str(n) for n in entry["Layers"]]),
+    def images(self) -> tuple[SavedImage, ...]:
+        # docker 25 and later write both formats. The layout has the manifests unchanged.
+        if self._files.find("index.json") is not None:
+            found = self._layout_images()
+        elif self._files.find("manifest.json") is not None:
+            found = self._docker_images()
+        else:
+            raise MalformedError(
+                f"{self._attempt}: it is not a saved image: "
+                "it has neither manifest.json nor index.json",
+                hint="`docker save -o app.tar IMAGE` or `skopeo copy … oci:FOLDER` saves an image",
             )
-            for entry in entries
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise MalformedError(
-            f"cannot read {files.source}: its manifest.json was not written by `docker save`"
-        ) from error
+        if not found:
+            raise MalformedError(f"{self._attempt}: it has no image")
+        return found
 
+    def _find(self, name: str) -> StoredFile:
+        found = self._files.find(name)
+        if found is None:
+            raise _NotSavedError(f"{self._attempt}: {name} is missing")
+        return found
 
-def _docker_manifest(files: ImageFiles, config: str, layers: Sequence[str]) -> SavedManifest:
-    body = _read(files, config)
-    source = f"{config} in {files.source}"
-    configuration = parse_configuration(body, source)
-    diff_ids = configuration.diff_ids
-    if len(diff_ids) != len(layers) or not all(_DIGEST.fullmatch(one) for one in diff_ids):
-        raise MalformedError(
-            f"cannot read {source}: it does not list the digests of the {len(layers)} layers"
-        )
-    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    if named := _CONFIG_NAME.search(config):
-        check_digest(f"sha256:{named[1]}", digest.partition(":")[2], source)
-    parts = [Blob(digest, len(body), DOCKER_CONFIG_TYPE, lambda: io.BytesIO(body))]
-    for name, diff_id in zip(layers, diff_ids, strict=True):
-        file = _find(files, name)
-        parts.append(DockerLayer(diff_id, file.size, DOCKER_LAYER_TYPE, file.open, name))
-    return SavedManifest(DOCKER_MANIFEST_TYPE, tuple(parts), platform=configuration.platform)
+    def _read(self, name: str) -> bytes:
+        file = self._find(name)
+        if file.size > _MAX_DOCUMENT_BYTES:
+            raise MalformedError(f"{self._attempt}: {name} has {file.size} bytes, more than 4 MiB")
+        self._rest -= max(file.size, _MIN_DOCUMENT_BYTES)
+        if self._rest < 0:
+            raise MalformedError(f"{self._attempt}: it has too many manifests")
+        with file.open() as stream:
+            return stream.read(file.size)
 
+    def _verified(self, name: str, digest: str, source: str) -> bytes:
+        """Return the document *name*; raise DigestMismatchError if it has another digest."""
+        body = self._read(name)
+        check_digest(digest, hashlib.new(algorithm_of(digest), body).hexdigest(), source)
+        return body
 
-# The OCI image layout
+    # docker's archive
 
-
-def _layout_images(files: ImageFiles) -> tuple[SavedImage, ...]:
-    source = f"index.json in {files.source}"
-    index = parse_manifest(_read(files, "index.json"), INDEX_TYPES[0], source)
-    if not isinstance(index, Index):
-        raise MalformedError(f"cannot read {source}: it is not an index")
-    # An image with several names is listed several times.
-    by_digest: dict[str, list[Descriptor]] = {}
-    for descriptor in index.manifests:
-        by_digest.setdefault(descriptor.digest, []).append(descriptor)
-    return _with_referrers(
-        [
-            SavedImage(
-                tuple(filter(None, map(_saved_name, listed))), _layout_manifest(files, listed[0])
+    def _docker_images(self) -> tuple[SavedImage, ...]:
+        source = f"manifest.json in {self._files.source}"
+        entries = parse_json(self._read("manifest.json"), source=source)
+        try:
+            return tuple(
+                SavedImage(
+                    self._names(_texts(entry.get("RepoTags") or [])),
+                    self._docker_manifest(str(entry["Config"]), _texts(entry["Layers"] or [])),
+                )
+                for entry in entries
             )
-            for listed in by_digest.values()
-        ]
-    )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise MalformedError(
+                f"{self._attempt}: its manifest.json was not written by `docker save`"
+            ) from error
+
+    def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            with suppress(InvalidReferenceError):
+                if ImageReference.parse(name).tag:
+                    continue
+            raise MalformedError(f"{self._attempt}: its manifest.json has a wrong name: {name!r}")
+        return names
+
+    def _docker_manifest(self, config: str, layers: Sequence[str]) -> SavedManifest:
+        body = self._read(config)
+        source = f"{config} in {self._files.source}"
+        # Another file, such as docker's config.json, is not to be uploaded.
+        require_configuration(body, source)
+        configuration = parse_configuration(body, source)
+        diff_ids = configuration.diff_ids
+        if len(diff_ids) != len(layers) or not all(_DIGEST.fullmatch(one) for one in diff_ids):
+            raise MalformedError(
+                f"cannot read {source}: it does not list the digests of the {len(layers)} layers"
+            )
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        if named := _CONFIG_NAME.search(config):
+            check_digest(f"sha256:{named[1]}", digest.partition(":")[2], source)
+        parts = [Blob(digest, len(body), DOCKER_CONFIG_TYPE, lambda: io.BytesIO(body))]
+        for name, diff_id in zip(layers, diff_ids, strict=True):
+            file = self._find(name)
+            parts.append(DockerLayer(diff_id, file.size, DOCKER_LAYER_TYPE, file.open, name))
+        return SavedManifest(DOCKER_MANIFEST_TYPE, tuple(parts), platform=configuration.platform)
+
+    # The OCI image layout
+
+    def _layout_images(self) -> tuple[SavedImage, ...]:
+        source = f"index.json in {self._files.source}"
+        index = parse_manifest(self._read("index.json"), INDEX_TYPES[0], source)
+        if not isinstance(index, Index):
+            raise MalformedError(f"cannot read {source}: it is not an index")
+        # An image with several names is listed several times.
+        by_digest: dict[str, list[Descriptor]] = {}
+        for descriptor in index.manifests:
+            by_digest.setdefault(descriptor.digest, []).append(descriptor)
+        return _with_referrers(
+            [
+                SavedImage(tuple(filter(None, map(_saved_name, listed))), self._manifest(listed[0]))
+                for listed in by_digest.values()
+            ]
+        )
+
+    def _manifest(self, descriptor: Descriptor, depth: int = 0) -> SavedManifest:
+        """Return a manifest; what several indexes list at one depth is read once."""
+        key = (descriptor, depth)
+        if key not in self._manifests:
+            self._manifests[key] = self._layout_manifest(descriptor, depth)
+        return self._manifests[key]
+
+    def _layout_manifest(self, descriptor: Descriptor, depth: int) -> SavedManifest:
+        source = f"the manifest {descriptor.digest} in {self._files.source}"
+        body = self._verified(self._blob_name(descriptor.digest), descriptor.digest, source)
+        parsed = parse_manifest(body, descriptor.media_type, source)
+        about = parse_references(body, parsed.media_type, source).subject
+        parts: list[Blob] = []
+        children: list[SavedManifest] = []
+        missing: list[str] = []
+        platform = None
+        if isinstance(parsed, ImageManifest):
+            parts += (
+                self._blob(o) for o in parsed.blobs if not _FOREIGN_LAYER.search(o.media_type)
+            )
+            platform = descriptor.platform or self._platform(parsed.config)
+        elif depth > _MAX_DEPTH:
+            raise MalformedError(f"cannot read {source}: indexes are nested too deeply")
+        else:
+            for one in parsed.manifests:
+                try:
+                    children.append(self._manifest(one, depth + 1))
+                except _NotSavedError:
+                    missing.append(str(one.platform or one.digest))
+        return SavedManifest(
+            parsed.media_type,
+            tuple(parts),
+            tuple(children),
+            platform,
+            body,
+            descriptor.digest,
+            about.digest if about is not None else None,
+            tuple(missing),
+        )
+
+    def _platform(self, config: Descriptor) -> Platform | None:
+        source = f"the configuration in {self._files.source}"
+        body = self._verified(self._blob_name(config.digest), config.digest, source)
+        try:
+            return parse_configuration(body, config.digest).platform
+        except MalformedError:
+            return None
+
+    def _blob(self, descriptor: Descriptor) -> Blob:
+        name = self._blob_name(descriptor.digest)
+        file = self._find(name)
+        if file.size != descriptor.size:
+            raise MalformedError(
+                f"{self._attempt}: {name} has {file.size} bytes, not {descriptor.size}",
+                hint="the saved image is damaged: save it again",
+            )
+        return Blob(descriptor.digest, file.size, descriptor.media_type, file.open)
+
+    def _blob_name(self, digest: str) -> str:
+        if not _DIGEST.fullmatch(digest):
+            raise MalformedError(f"{self._attempt}: not a digest: {digest!r}")
+        return f"blobs/{digest.replace(':', '/')}"
+
+
+def _texts(values: list[object]) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError
+    return tuple(map(str, values))
 
 
 def _with_referrers(listed: Sequence[SavedImage]) -> tuple[SavedImage, ...]:
     """Return the images, each with what is about it: that is listed beside it, or under a tag."""
-    tagged = [one for one in listed if any(map(_REFERRERS_TAG.fullmatch, one.names))]
-    candidates = [
-        manifest
-        for one in listed
-        for manifest in (one.manifest.children if one in tagged else (one.manifest,))
-        if manifest.subject is not None
-    ]
-    images = [one for one in listed if one not in tagged and one.manifest not in candidates]
+    images: list[SavedImage] = []
+    found: list[SavedManifest] = []
+    for one in listed:
+        if any(map(_REFERRERS_TAG.fullmatch, one.names)):
+            found += (child for child in one.manifest.children if child.subject is not None)
+        elif one.manifest.subject is not None:
+            found.append(one.manifest)
+        else:
+            images.append(one)
     if not images:
         return tuple(listed)
-    images = [replace(one, referrers=_about(one.manifest, candidates)) for one in images]
-    attached = [referrer for one in images for referrer in one.referrers]
+    candidates = {one.digest: one for one in found}
+    images = [replace(one, referrers=_about(one.manifest, candidates.values())) for one in images]
+    attached = {referrer.digest for one in images for referrer in one.referrers}
     # What is about something that is not in the archive is an image of its own.
-    return (*images, *(SavedImage((), one) for one in candidates if one not in attached))
+    alone = (SavedImage((), one) for one in candidates.values() if one.digest not in attached)
+    return (*images, *alone)
 
 
 def _saved_name(descriptor: Descriptor) -> str | None:
     annotations = descriptor.annotations
     return annotations.get(_NAME_ANNOTATION) or annotations.get(_TAG_ANNOTATION)
-
-
-def _layout_manifest(files: ImageFiles, descriptor: Descriptor, depth: int = 0) -> SavedManifest:
-    source = f"the manifest {descriptor.digest} in {files.source}"
-    body = _read(files, _blob_name(files, descriptor.digest))
-    found = hashlib.new(algorithm_of(descriptor.digest), body).hexdigest()
-    check_digest(descriptor.digest, found, source)
-    parsed = parse_manifest(body, descriptor.media_type, source)
-    about = parse_references(body, parsed.media_type, source).subject
-    subject = about.digest if about is not None else None
-    if isinstance(parsed, ImageManifest):
-        parts = tuple(
-            _blob(files, one) for one in parsed.blobs if not _FOREIGN_LAYER.search(one.media_type)
-        )
-        platform = descriptor.platform or _platform(files, parsed.config)
-        return SavedManifest(
-            parsed.media_type,
-            parts,
-            platform=platform,
-            body=body,
-            digest=descriptor.digest,
-            subject=subject,
-        )
-    if depth > _MAX_DEPTH:
-        raise MalformedError(f"cannot read {source}: indexes are nested too deeply")
-    saved = [one for one in parsed.manifests if _is_saved(files, one)]
-    return SavedManifest(
-        parsed.media_type,
-        children=tuple(_layout_manifest(files, child, depth + 1) for child in saved),
-        body=body,
-        digest=descriptor.digest,
-        subject=subject,
-        missing=tuple(
-            str(one.platform or one.digest) for one in parsed.manifests if one not in saved
-        ),
-    )
-
-
-def _is_saved(files: ImageFiles, descriptor: Descriptor) -> bool:
-    """Return whether the files of a manifest and of its blobs exist."""
-    name = _blob_name(files, descriptor.digest)
-    if files.find(name) is None:
-        return False
-    parsed = parse_manifest(_read(files, name), descriptor.media_type, f"{name} in {files.source}")
-    blobs = parsed.blobs if isinstance(parsed, ImageManifest) else ()
-    needed = (one.digest for one in blobs if not _FOREIGN_LAYER.search(one.media_type))
-    return all(files.find(_blob_name(files, digest)) is not None for digest in needed)
-
-
-def _platform(files: ImageFiles, config: Descriptor) -> Platform | None:
-    try:
-        body = _read(files, _blob_name(files, config.digest))
-        found = hashlib.new(algorithm_of(config.digest), body).hexdigest()
-        check_digest(config.digest, found, f"the configuration in {files.source}")
-        return parse_configuration(body, config.digest).platform
-    except MalformedError:
-        return None
-
-
-def _blob(files: ImageFiles, descriptor: Descriptor) -> Blob:
-    name = _blob_name(files, descriptor.digest)
-    file = _find(files, name)
-    if file.size != descriptor.size:
-        raise MalformedError(
-            f"cannot read {files.source}: {name} has {file.size} bytes, not {descriptor.size}",
-            hint="the saved image is damaged: save it again",
-        )
-    return Blob(descriptor.digest, file.size, descriptor.media_type, file.open)
-
-
-def _blob_name(files: ImageFiles, digest: str) -> str:
-    if not _DIGEST.fullmatch(digest):
-        raise MalformedError(f"cannot read {files.source}: not a digest: {digest!r}")
-    return f"blobs/{digest.replace(':', '/')}"

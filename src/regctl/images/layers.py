@@ -4,7 +4,6 @@ The parts of a saved image: blobs that are stored as they are, and docker's laye
 `docker save` stores layers uncompressed. They are compressed before they are uploaded.
 """
 
-import gzip
 import hashlib
 import struct
 import zlib
@@ -15,7 +14,14 @@ from pathlib import Path
 from typing import IO
 
 from regctl.errors import DigestMismatchError, MalformedError
-from regctl.images.files import GZIP_MAGIC, PIECE_BYTES, Opener
+from regctl.images.files import (
+    GZIP_MAGIC,
+    PIECE_BYTES,
+    Gunzip,
+    Opener,
+    write,
+    writing_temporary_files,
+)
 from regctl.images.manifests import Descriptor
 
 # As crane does: higher levels take twice the time for a few per cent.
@@ -75,10 +81,12 @@ class DockerLayer(Blob):
 
     def _compressed(self, path: Path) -> Blob:
         content, stored = hashlib.new(algorithm_of(self.digest)), hashlib.sha256()
-        with self.open() as stream, path.open("wb") as file:
+        with writing_temporary_files():
+            file = path.open("wb", buffering=0)
+        with self.open() as stream, file:
             for piece in _gzip(stream, content.update):
                 stored.update(piece)
-                file.write(piece)
+                write(file, piece)
             size = file.tell()
         self._check(content.hexdigest())
         digest = f"sha256:{stored.hexdigest()}"
@@ -87,13 +95,12 @@ class DockerLayer(Blob):
     def _verified(self) -> Blob:
         with self.open() as stream:
             digest = f"sha256:{_hash(stream, 'sha256')}"
+        attempt = f"cannot read the layer {self.name}"
         try:
-            with self.open() as stream, gzip.GzipFile(fileobj=stream) as content:
+            with self.open() as stream, Gunzip(stream, self.size, attempt) as content:
                 self._check(_hash(content, algorithm_of(self.digest)))
         except (OSError, EOFError, zlib.error) as error:
-            raise MalformedError(
-                f"cannot read the layer {self.name}: its gzip data is damaged"
-            ) from error
+            raise MalformedError(f"{attempt}: its gzip data is damaged") from error
         return Blob(digest, self.size, self.media_type, self.open)
 
     def _check(self, found: str) -> None:
@@ -119,7 +126,7 @@ def check_digest(expected: str, found: str, subject: str) -> None:
         )
 
 
-def _hash(stream: IO[bytes] | gzip.GzipFile, algorithm: str) -> str:
+def _hash(stream: IO[bytes] | Gunzip, algorithm: str) -> str:
     digest = hashlib.new(algorithm)
     while piece := stream.read(PIECE_BYTES):
         digest.update(piece)

@@ -189,6 +189,18 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
     )
 
 
+def require_configuration(body: bytes, source: str) -> None:
+    """
+    Raise MalformedError unless *body* has what every configuration of an image has.
+
+    That is `architecture`, `os` and `rootfs` (OCI image specification, "Image Configuration").
+    """
+    document = parse_json_object(body, source=source)
+    names = (document.get("architecture"), document.get("os"))
+    if not all(isinstance(one, str) for one in names) or not _object(document, "rootfs"):
+        raise MalformedError(f"cannot read {source}: it is not the configuration of an image")
+
+
 def _descriptors(document: Mapping[str, Any], key: str, source: str) -> tuple[Descriptor, ...]:
     values = document.get(key)
     if not isinstance(values, list):

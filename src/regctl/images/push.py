@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 from regctl import parallel
 from regctl.errors import BodyTooLargeError, DiskFullError, RegctlError, RegistryUnreachableError
 from regctl.images.archive import SavedManifest
-from regctl.images.files import PIECE_BYTES
+from regctl.images.files import PIECE_BYTES, writing_temporary_files
 from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.images.referrers import add_to_referrers_tag
@@ -136,19 +136,22 @@ class ImagePusher:
         rejects even the smallest chunk, and what RegistryClient raises.
         """
         parts = image.unique_parts
-        with tempfile.TemporaryDirectory(prefix="regctl-") as folder:
+        with writing_temporary_files():
+            temporary = tempfile.TemporaryDirectory(prefix="regctl-")
+        with temporary as folder:
             ensure = partial(self._ensure_blob, Path(folder), on_progress)
             results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
             stored = {part.digest: one for part, one in results if isinstance(one, PushedBlob)}
-        digest = self._put_manifests(image, references, stored)
+        # An index after its children.
+        for child in tuple(image.walk())[:0:-1]:
+            self._put_manifest(child, (), stored)
+        digest = self._put_manifest(image, references, stored)
         return PushedImage(digest, image.media_type, tuple(stored[part.digest] for part in parts))
 
-    def _put_manifests(
+    def _put_manifest(
         self, image: SavedManifest, references: Sequence[str], stored: Mapping[str, PushedBlob]
     ) -> str:
-        """Upload the manifests, an index after its children; return the digest of *image*."""
-        for child in image.children:
-            self._put_manifests(child, (), stored)
+        """Upload the manifest of *image*; return its digest."""
         body = image.content([stored[part.digest].descriptor for part in image.parts])
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         for reference in () if self.dry_run else references or (image.digest or digest,):

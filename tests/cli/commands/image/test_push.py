@@ -9,6 +9,7 @@ import pytest
 
 from regctl.authfile import hashes
 from regctl.cli.app import App
+from tests import cli
 from tests.cli.commands.image import LAYERS, pushed_digest, run, tags
 from tests.conftest import Servers
 from tests.saved_images import OCI_INDEX, Layout, docker_archive, tar_of
@@ -273,3 +274,52 @@ def test_a_wrong_password_sends_nothing(archive: Path, serve: Servers, tmp_path:
     assert "the registry rejects the password of ci" in wrong.stderr
     secret.write_text("right\n")
     assert run("push", archive, f"{registry.host}/team/app:1", *who).exit_code == 0
+
+
+@pytest.mark.parametrize("config", ["../docker/config.json", "link.json", "copy.json"])
+def test_dockers_own_config_is_not_pushed_as_a_configuration(
+    app: str, tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "docker").mkdir()
+    secret = tmp_path / "docker" / "config.json"
+    secret.write_text('{"auths": {"registry.foo.com": {"auth": "c2VjcmV0"}}}')
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "link.json").symlink_to(secret)
+    (folder / "copy.json").write_bytes(secret.read_bytes())
+    listed = [{"Config": config, "RepoTags": ["app:1"], "Layers": []}]
+    (folder / "manifest.json").write_text(json.dumps(listed))
+    result = run("push", folder, app)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: cannot read {config} in {folder}: it is ")
+    assert "c2VjcmV0" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["app:../../x", "app:a b", "app:", "app", "\x1b[31m", {"a": 1}])
+@pytest.mark.parametrize("flags", [(), ("--all",)])
+def test_a_name_that_is_no_tag_is_refused_before_anything_is_sent(
+    app: str, tmp_path: Path, name: object, flags: tuple[str, ...]
+) -> None:
+    files = docker_archive((["app:fine"], LAYERS), (["NAME"], LAYERS[:1]))
+    listed = json.loads(files["manifest.json"])[0 if flags else 1 :]
+    listed[-1]["RepoTags"] = [name]
+    path = tmp_path / "app.tar"
+    path.write_bytes(tar_of({**files, "manifest.json": json.dumps(listed).encode()}))
+    result = run("push", path, app, *flags)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(
+        f"error: cannot read {path}: its manifest.json has a wrong name"
+    )
+    assert "not found" in cli.run("tags", app, "--plain-http").stderr
+
+
+def test_a_name_in_a_layout_that_is_no_tag_is_refused_before_anything_is_sent(
+    app: str, tmp_path: Path
+) -> None:
+    layout = Layout()
+    layout.name(layout.image(LAYERS), "fine")
+    layout.name(layout.image(LAYERS[:1]), "1.0+build")
+    result = run("push", layout.write(tmp_path), app, "--all")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: not a tag: '1.0+build'")
+    assert "not found" in cli.run("tags", app, "--plain-http").stderr

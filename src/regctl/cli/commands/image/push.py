@@ -12,7 +12,7 @@ from regctl.cli.images import parse_image, platform_option
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
-from regctl.wording import count
+from regctl.wording import count, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,19 @@ class ArchiveFlags(NamedTuple):
         return [image.for_platform(self.platform) for image in found]
 
     def tags(self, saved: "SavedImage", image: "ImageReference") -> tuple[str, ...]:
-        """Return the tags to push an image with; none if *image* has a digest."""
+        """
+        Return the tags to push an image with; none if *image* has a digest.
+
+        Raises InvalidReferenceError if the image was saved under something else.
+        """
+        from regctl.reference import check_tag
+
         if image.tag or image.digest:
             return (image.tag,) if image.tag else ()
-        if self.select is not None:
-            return saved.tags_of(self.select) or ("latest",)
-        return saved.tags if self.all_images or len(saved.tags) == 1 else ("latest",)
+        tags = saved.tags if self.select is None else saved.tags_of(self.select)
+        if self.select is None and not self.all_images and len(tags) != 1:
+            tags = ()
+        return tuple(map(check_tag, tags)) or ("latest",)
 
 
 archive_options = option_group(
@@ -124,10 +131,8 @@ def push(
         dry_run=change.dry_run is not None,
     )
     with open_archive(archive) as saved:
-        records = [
-            _push(app, pusher, one, reference, selected.tags(one, reference))
-            for one in selected.images(saved, source)
-        ]
+        found = [(one, selected.tags(one, reference)) for one in selected.images(saved, source)]
+        records = [_push(app, pusher, one, reference, tags) for one, tags in found]
     if app.output.structured:
         app.output.document({"images": records} if selected.all_images else records[0])
 
@@ -156,7 +161,7 @@ def _push(
         pushed = pusher.push(image.manifest, tags or (to.reference,), on_progress=advance)
     suffix = " (dry run)" if pusher.dry_run else ""
     if image.missing:
-        only, missing = image.manifest.platform, ", ".join(image.missing)
+        only, missing = image.manifest.platform, some_of(image.missing)
         app.output.note(f"only {only} is pushed: the saved image lacks {missing}{suffix}")
     if referrers:
         app.output.note(f"{count(len(referrers), 'referrer')} pushed with the image{suffix}")
