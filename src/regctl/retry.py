@@ -21,6 +21,11 @@ NOT_PROCESSED = frozenset({429})
 UNAVAILABLE = frozenset({502, 503, 504})
 RETRIED_STATUSES = NOT_PROCESSED | UNAVAILABLE
 
+MAX_WARNINGS = 20
+"""How many warnings of one server are shown."""
+
+_MAX_WARNING_CHARACTERS = 1000
+_MAX_DATE_CHARACTERS = 50
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
@@ -112,8 +117,8 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
     """
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    if (number := value.strip()).isdecimal():
+        return float(number)
     moment = parse_http_date(value)
     if moment is None:
         return None
@@ -121,14 +126,15 @@ def retry_after(value: str | None, *, now: datetime | None = None) -> float | No
 
 
 def parse_warnings(value: str) -> list[str]:
-    """Return the texts in a `Warning` header with code 299 (RFC 7234, section 5.5)."""
-    return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(value)]
+    """Return the texts in a `Warning` header with code 299 (RFC 7234, section 5.5), cut."""
+    texts = (re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(value))
+    return [text[:_MAX_WARNING_CHARACTERS] for text in texts]
 
 
 def parse_http_date(value: str) -> datetime | None:
     """Return the time in a header such as `Date` (RFC 9110, section 5.6.7), or None."""
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(value[:_MAX_DATE_CHARACTERS])
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

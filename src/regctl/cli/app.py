@@ -142,13 +142,13 @@ class App:
     @cached_property
     def cluster(self) -> "Cluster":
         """The cluster that the flags or the environment name; nothing is sent yet."""
-        from regctl.cluster.client import Cluster
+        from regctl.cluster.client import DEFAULT_TIMEOUT, Cluster
         from regctl.cluster.kubeconfig import Kubeconfig
 
         connections = self.connections
         return Cluster(
             Kubeconfig(self.environ, connections.kubeconfig, connections.context),
-            timeout=connections.timeout,
+            timeout=connections.timeout or DEFAULT_TIMEOUT,
             workers=connections.workers,
             on_request=self._trace,
             on_warning=self.output.note,
@@ -243,13 +243,15 @@ class App:
         """How to connect to registries, as the library takes it."""
         from regctl.registry.transport import ConnectionSettings
 
-        return ConnectionSettings(
-            self.connections.ca_file,
-            self.connections.client_cert,
-            self.connections.client_key,
-            plain_http=self.connections.plain_http,
-            insecure_skip_tls_verify=self.connections.insecure_skip_tls_verify,
+        connections = self.connections
+        settings = ConnectionSettings(
+            connections.ca_file,
+            connections.client_cert,
+            connections.client_key,
+            plain_http=connections.plain_http,
+            insecure_skip_tls_verify=connections.insecure_skip_tls_verify,
         )
+        return settings if (seconds := connections.timeout) is None else settings.within(seconds)
 
     def _trace(self, request: "RequestTrace") -> None:
         status = request.status or "no answer"

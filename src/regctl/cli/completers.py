@@ -241,12 +241,7 @@ def _registry(ctx: click.Context, host: str) -> "RegistryClient":
     return RegistryClient(
         registry,
         credential=app.docker_config().credential_for(registry),
-        settings=replace(
-            app.registry_settings,
-            connect_seconds=_SECONDS,
-            read_seconds=_SECONDS,
-            backoff=Backoff(tries=1),
-        ),
+        settings=replace(app.registry_settings.within(_SECONDS), backoff=Backoff(tries=1)),
     )
 
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 class Connections:
     """
-    How to connect to the cluster and to registries; options set it. *timeout* is in seconds.
+    How to connect to the cluster and to registries; options set it.
+
+    *timeout* is in seconds; None means the default of each client.
 
     A plain class: a dataclass would cost every start a millisecond.
     """
 
     kubeconfig: "Path | None" = None
     context: str | None = None
-    timeout: float = 30.0
+    timeout: float | None = None
     workers: int = 8
     ca_file: "Path | None" = None
     client_cert: "Path | None" = None

@@ -333,7 +333,14 @@ def _kept(*names: str, heading: str, **attributes: Any) -> Decorator:
         if value is not None:
             setattr(ctx.ensure_object(App).connections, str(param.name), value)
 
-    return option(*names, heading=heading, expose_value=False, callback=keep, **attributes)
+    add = option(*names, heading=heading, expose_value=False, callback=keep, **attributes)
+
+    def add_once(function: Callable[..., Any]) -> Callable[..., Any]:
+        present = getattr(function, "__click_params__", ())
+        is_there = any(names[-1] in param.opts for param in present)
+        return function if is_there else add(function)
+
+    return add_once
 
 
 def _all(*options: Decorator) -> Decorator:
@@ -353,6 +360,14 @@ workers_option = _kept(
     help="The number of parallel requests.  [default: 8]",
 )
 
+_timeout_option = _kept(
+    "--timeout",
+    heading="Connections",
+    type=Duration(minimum=0.1),
+    metavar="DURATION",
+    help="End a request after this time.  [default: 30s; registry: 60s, a page of a list 5m]",
+)
+
 cluster_options = _all(
     _kept("--kubeconfig", heading="Cluster", type=FilePath(), help="The kubeconfig file to use."),
     _kept(
@@ -361,13 +376,7 @@ cluster_options = _all(
         shell_complete=contexts,
         help="The context of the kubeconfig to use.",
     ),
-    _kept(
-        "--timeout",
-        heading="Cluster",
-        type=Duration(minimum=0.1),
-        metavar="DURATION",
-        help="Give up on a request to the API server after this time.  [default: 30s]",
-    ),
+    _timeout_option,
 )
 
 registry_argument = click.argument("registry", required=False, shell_complete=registries)
@@ -388,6 +397,7 @@ registry_options = _all(
         is_flag=True,
         help="Trust any certificate. Unsafe.",
     ),
+    _timeout_option,
 )
 
 # The places besides the auth file where users lose access, and how

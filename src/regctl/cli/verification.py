@@ -59,6 +59,6 @@ def _impatient(app: App) -> "ConnectionSettings":
     """Return settings for one request: a registry that does not answer is only a warning."""
     from regctl.retry import Backoff
 
-    return dataclasses.replace(
-        app.registry_settings, connect_seconds=_CONNECT_SECONDS, backoff=Backoff(tries=1)
-    )
+    settings = app.registry_settings
+    connect = min(settings.connect_seconds, _CONNECT_SECONDS)
+    return dataclasses.replace(settings, connect_seconds=connect, backoff=Backoff(tries=1))

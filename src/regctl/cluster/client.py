@@ -1,5 +1,5 @@
 """
-The client of the Kubernetes API server. Owns urllib3.
+The client of the Kubernetes API server.
 
 The kubernetes package provides configuration, authentication and a connection pool. Requests and
 responses are plain JSON, because the package's models cost more time than the API server. Every
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import urllib3
 
@@ -33,9 +33,11 @@ from regctl.errors import (
     ObjectNotFoundError,
     RegctlError,
 )
+from regctl.exchange import MAX_ERROR_BYTES, read_body, time_limit
 from regctl.jsontext import parse_json
 from regctl.redaction import redact
 from regctl.retry import (
+    MAX_WARNINGS,
     RETRIED_STATUSES,
     Backoff,
     OnRequest,
@@ -55,6 +57,21 @@ PAGE_SIZE = 2000
 # Twenty writers of one object need twenty rounds at worst: each round has one winner.
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
+# What a page of a list and its values take of memory is many times this.
+_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_MAX_PAGES = 10_000
+
+
+class _TooLongError(ClusterError):
+    """A response is over the limit: a page of a list may have fewer objects."""
+
+
+class _Reply(NamedTuple):
+    """A response that was read to its end; *data* is not compressed."""
+
+    status: int
+    headers: urllib3.HTTPHeaderDict
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -156,7 +173,11 @@ class Cluster:
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield all objects of *namespace* or of the whole cluster, page by page."""
+        """
+        Yield all objects of *namespace* or of the whole cluster, page by page.
+
+        A page that is too long, because its objects are large, is requested with fewer of them.
+        """
         attempt = f"cannot list {resource.plural}"
         if namespace:
             attempt += f" in namespace {namespace}"
@@ -164,18 +185,26 @@ class Cluster:
             attempt += " in all namespaces"
         if label_selector:
             attempt += f" that match {label_selector!r}"
-        query: Query = {"limit": str(PAGE_SIZE)}
-        query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
-        seen: set[str] = set()
+        query: Query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        size, seen = PAGE_SIZE, set[int]()
         while True:
-            page = self._read(Request("GET", resource.path(namespace), attempt, query))
+            query |= {"limit": str(size)}
+            try:
+                page = self._read(Request("GET", resource.path(namespace), attempt, query))
+            except _TooLongError:
+                if size == 1:
+                    raise
+                size = max(1, size // 8)
+                continue
             yield from page.get("items") or []
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return
-            if token in seen:
-                raise ClusterError(f"{attempt}: the API server repeats a page")
-            seen.add(token)
+            if hash(token) in seen or len(seen) == _MAX_PAGES:
+                raise ClusterError(
+                    f"{attempt}: the API server repeats a page, or sends no last one"
+                )
+            seen.add(hash(token))
             query |= {"continue": token}
 
     def namespaces(self, label_selector: str | None = None) -> Iterator[Namespace]:
@@ -310,16 +339,16 @@ class Cluster:
                 raise failure
         raise ClusterUnreachableError(f"{request.attempt}: interrupted before another try")
 
-    def _pass_warnings_on(self, response: urllib3.BaseHTTPResponse, request: Request) -> None:
+    def _pass_warnings_on(self, response: _Reply, request: Request) -> None:
         for text in parse_warnings(", ".join(response.headers.getlist("Warning"))):
             shown = redact(text, request.secrets)
             with self._lock:
-                is_new = shown not in self._warnings
-                self._warnings.add(shown)
+                is_new = shown not in self._warnings and len(self._warnings) < MAX_WARNINGS
+                self._warnings |= {shown} if is_new else set()
             if is_new:
                 self.on_warning(shown)
 
-    def _send_authorized(self, request: Request, deadline: float) -> urllib3.BaseHTTPResponse:
+    def _send_authorized(self, request: Request, deadline: float) -> _Reply:
         """Send once; after a 401 connect again and send once more: the token may be expired."""
         connection = self._connection
         response = self._send(connection, request, deadline)
@@ -332,9 +361,7 @@ class Cluster:
             connection = self._connection
         return self._send(connection, request, deadline)
 
-    def _send(
-        self, connection: Connection, request: Request, deadline: float
-    ) -> urllib3.BaseHTTPResponse:
+    def _send(self, connection: Connection, request: Request, deadline: float) -> _Reply:
         """Send once and read the response to its end."""
         with self._lock:
             # The kubernetes package reads expired tokens again, but not in two threads at once.
@@ -344,17 +371,26 @@ class Cluster:
         url = connection.host + request.target
         status: int | None = None
         try:
-            response = connection.pool.request(
-                request.method,
-                url,
-                body=request.data,
-                headers={**request.headers, **authorization},
-                retries=False,
-                redirect=False,
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
-            )
-            status = response.status
-            return response
+            with (
+                time_limit(left),
+                connection.pool.request(
+                    request.method,
+                    url,
+                    body=request.data,
+                    headers={**request.headers, **authorization},
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
+                ) as response,
+            ):
+                status, is_error = response.status, response.status >= HTTPStatus.MULTIPLE_CHOICES
+                limit = MAX_ERROR_BYTES if is_error else _MAX_RESPONSE_BYTES
+                data = read_body(response, limit, cut=is_error)
+            if data is None:
+                limit //= 1024 * 1024
+                raise _TooLongError(f"{request.attempt}: the response is longer than {limit} MiB")
+            return _Reply(status, response.headers, data)
         finally:
             self.on_request(RequestTrace(request.method, url, status, self.clock() - began))
 
@@ -363,7 +399,7 @@ def _change_query(dry_run: bool) -> Query:
     return {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else None}
 
 
-def _api_response(request: Request, response: urllib3.BaseHTTPResponse) -> ApiResponse:
+def _api_response(request: Request, response: _Reply) -> ApiResponse:
     """Return a good response; raise the error of any other."""
     if response.status == HTTPStatus.BAD_REQUEST and wants_tls(response.data):
         hint = REMEDIES["speaks HTTPS"].cluster

@@ -12,6 +12,7 @@ import urllib3
 from urllib3.util import create_urllib3_context, parse_url
 
 from regctl.errors import KubeconfigError
+from regctl.exchange import limit_connections
 from regctl.parallel import MAX_WORKERS
 
 
@@ -51,6 +52,9 @@ class Connection:
     host: str
     pool: urllib3.PoolManager = field(repr=False)
     headers: Callable[[], dict[str, str]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        limit_connections(self.pool)
 
 
 def connect(access: Access, name: str) -> Connection:

@@ -28,7 +28,7 @@ from regctl.images.manifests import Descriptor
 from regctl.images.referrers import add_to_referrers_tag
 from regctl.registry.client import RegistryClient
 from regctl.registry.request import BUSY, Request
-from regctl.registry.response import Response
+from regctl.registry.response import Response, whole_number
 from regctl.registry.urls import resolve_location
 from regctl.retry import Backoff
 
@@ -386,8 +386,8 @@ class _BlobUpload:
 
 def _received_bytes(reply: Response, *, default: int) -> int:
     """Return how many bytes the registry received: `Range` is `0-LAST`, without a unit."""
-    _, dash, last = reply.headers.get("Range", "").rpartition("-")
-    if not dash or not last.isdecimal():
+    _, dash, text = reply.headers.get("Range", "").rpartition("-")
+    if not dash or (last := whole_number(text)) is None:
         return default
     # distribution answers 0-0 for one byte and for none.
-    return int(last) + 1 if int(last) else 0
+    return last + 1 if last else 0

@@ -189,7 +189,9 @@ class Authenticator:
         if not isinstance(text, str) or not text or not all("!" <= c <= "~" for c in text):
             raise RegistryError(f"{attempt}: the token server {host_of(reply.url)} sends no token")
         expires_in = document.get("expires_in")
-        seconds = expires_in if isinstance(expires_in, int | float) and expires_in < 1e9 else 0.0
+        seconds = 0.0
+        if isinstance(expires_in, int | float) and 0 < expires_in < 1e9:
+            seconds = float(expires_in)
         seconds -= max(0.0, _age(document.get("issued_at"), reply.headers.get("Date", "")))
         return f"Bearer {text}", started + max(seconds - _MARGIN, _MIN_LIFETIME)
 

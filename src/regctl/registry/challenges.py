@@ -18,6 +18,7 @@ _SCHEME = rf"({_TOKEN})(?=[\s,]|$)(?:{_TOKEN68})?"
 # What is neither a parameter nor a scheme is skipped up to the next comma.
 _ITEM = re.compile(rf"{_PARAMETER}|{_SCHEME}|[^\s,][^,]*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_MAX_CHARACTERS, _MAX_CHALLENGES = 64 * 1024, 32
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """
     Return the challenges of all *headers* in their order.
 
-    One header may hold several challenges. If a parameter is given twice, the first one counts.
-    Never raises an error.
+    One header may hold several challenges. If a parameter is given twice, the first one counts. At
+    most 64 KiB are read, and 32 challenges. Never raises an error.
     """
-    return tuple(challenge for header in headers for challenge in _parse(header))
+    found: list[Challenge] = []
+    left = _MAX_CHARACTERS
+    for header in headers:
+        found += _parse(header[:left])
+        left = max(0, left - len(header))
+    return tuple(found[:_MAX_CHALLENGES])
 
 
 def _parse(header: str) -> list[Challenge]:

@@ -28,7 +28,7 @@ from regctl.registry import products
 from regctl.registry.error_responses import deletion_error, require_registry
 from regctl.registry.pagination import ListQuery, each_once, fetch_pages
 from regctl.registry.request import Request
-from regctl.registry.response import Response
+from regctl.registry.response import Response, whole_number
 from regctl.registry.session import Session
 from regctl.registry.urls import host_of, same_origin
 
@@ -221,13 +221,13 @@ class RegistryClient(Session):
         headers = {"Accept": ", ".join(MANIFEST_TYPES)}
         reply = self.send(Request("HEAD", path, attempt, headers, expect=_OK))
         digest = reply.headers.get("Docker-Content-Digest", "")
-        size = reply.headers.get("Content-Length", "")
-        if ":" not in digest or not size.isdecimal():
+        size = whole_number(reply.headers.get("Content-Length", ""))
+        if ":" not in digest or size is None:
             whole = self.manifest(repository, reference)
             return ManifestHead(whole.digest, whole.media_type, len(whole.body))
         if ":" in reference and digest != reference:
             raise DigestMismatchError(f"{attempt}: its content has the digest {digest}")
-        return ManifestHead(digest, _media_type(reply), int(size))
+        return ManifestHead(digest, _media_type(reply), size)
 
     def blob(self, repository: str, digest: str, *, limit: int = MAX_MANIFEST_BYTES) -> bytes:
         """

@@ -20,6 +20,11 @@ from regctl.registry.urls import host_of, resolve_location
 PAGE_SIZE = 1000
 """How many names to request at once: the most that distribution sends."""
 
+_MAX_PAGE_BYTES = 4 * 1024 * 1024
+# All names of a list are kept in memory, to name each once.
+_MAX_NAMES = 1_000_000
+_MAX_CHARACTERS = 64 * 1024 * 1024
+_MAX_PAGES = 10_000
 _MAX_PAGES_WITHOUT_A_NEW_NAME = 100
 # The statuses of registries that reject a page of that size.
 _PAGE_SIZE_REJECTED = frozenset({400, 405, 422})
@@ -58,20 +63,20 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
     last = {"last": query.last} if query.last else {}
     size = PAGE_SIZE if query.limit is None else max(1, min(query.limit, PAGE_SIZE))
     target = f"{query.path}?{urlencode({'n': size, **last})}"
-    requested = set[str]()
+    requested = set[int]()  # not the URLs, which a server may make long
     for page in itertools.count(1):
         attempt = query.attempt_on(page)
-        if target in requested:
+        if hash(target) in requested:
             raise RegistryError(
                 f"{attempt}: the registry's pages link in a circle back to "
                 f"{session.redacted(target)}"
             )
-        requested.add(target)
-        reply = session.send(Request("GET", target, attempt))
+        requested.add(hash(target))
+        reply = session.send(page_request(target, attempt))
         if page == 1 and reply.status in _PAGE_SIZE_REJECTED and reply.body:
             # Some registries reject a large page instead of sending a smaller one.
             target = f"{query.path}?{urlencode(last)}" if last else query.path
-            reply = session.send(Request("GET", target, attempt))
+            reply = session.send(page_request(target, attempt))
         if reply.status != HTTPStatus.OK:
             raise session.error_for(reply, attempt)
         yield list(_names(reply, query, attempt))
@@ -79,6 +84,11 @@ def fetch_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
         if following is None:
             return
         target = following
+
+
+def page_request(target: str, attempt: str) -> Request:
+    """Return the request for a page of a list, which may have 4 MiB of JSON."""
+    return Request("GET", target, attempt, limit=_MAX_PAGE_BYTES, is_list=True)
 
 
 def next_page(reply: Response, target: str, attempt: str) -> str | None:
@@ -121,17 +131,21 @@ def each_once(pages: Iterable[list[str]], query: ListQuery) -> Iterator[str]:
     """
     Yield the names of all *pages*, each once, those after `query.last`, at most `query.limit`.
 
-    Raises IncompleteListError for an error after the first name, and if a hundred pages in a row
-    bring no new name.
+    Raises IncompleteListError for an error after the first name, if a hundred pages in a row bring
+    no new name, and for more than a million names or 64 MiB of them.
     """
     seen = set[str]()
-    newest, stale_pages = "", 0
+    newest, stale_pages, characters = "", 0, 0
     last = query.last
     # A registry that ignores `last` sends the whole list.
     before_last = last is not None
     try:
         for number, page in enumerate(pages, 1):
             known = len(seen)
+            if number > _MAX_PAGES or known >= _MAX_NAMES or characters > _MAX_CHARACTERS:
+                raise RegistryError(
+                    f"{query.attempt}: more than {known} names on {number - 1} pages"
+                )
             for name in page:
                 before_last = before_last and last is not None and newest < name <= last
                 if before_last:
@@ -139,6 +153,7 @@ def each_once(pages: Iterable[list[str]], query: ListQuery) -> Iterator[str]:
                 elif name not in seen:
                     seen.add(name)
                     newest = name
+                    characters += len(name)
                     yield name
                     if len(seen) == query.limit:
                         return

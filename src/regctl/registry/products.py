@@ -17,9 +17,9 @@ from regctl.errors import (
     RegistryError,
 )
 from regctl.reference import DOCKER_HUB, Registry
-from regctl.registry.pagination import ListQuery
+from regctl.registry.pagination import ListQuery, page_request
 from regctl.registry.request import Request
-from regctl.registry.response import Response
+from regctl.registry.response import Response, whole_number
 from regctl.registry.session import Session
 
 
@@ -98,12 +98,12 @@ def harbor_pages(session: Session, query: ListQuery) -> Iterator[list[str]]:
     for page in itertools.count(1):
         target = f"/api/v2.0/repositories?page={page}&page_size={_HARBOR_PAGE_SIZE}&sort=name"
         attempt = query.attempt_on(page)
-        reply = session.send(Request("GET", target, attempt))
+        reply = session.send(page_request(target, attempt))
         names = _harbor_names(reply, attempt)
         yield names
         received += len(names)
-        total = reply.headers.get("X-Total-Count", "")
-        if not names or (total.isdecimal() and received >= int(total)):
+        total = whole_number(reply.headers.get("X-Total-Count", ""))
+        if not names or (total is not None and received >= total):
             return
 
 

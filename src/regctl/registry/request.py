@@ -11,9 +11,6 @@ from regctl.retry import NOT_PROCESSED, UNAVAILABLE
 # distribution answers 500 if its storage fails for a moment.
 BUSY = UNAVAILABLE | {500}
 
-MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""How long a list may be; counted after decompression."""
-
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _REPOSITORY_PATH = re.compile(r"/v2/(?P<name>.+)/(?:manifests|blobs|tags|referrers)/")
 _ACTIONS = {"GET": "pull", "HEAD": "pull", "DELETE": "pull,delete"}
@@ -38,10 +35,11 @@ class Request:
     A request for *target*: a path with its query at the registry, or the URL of another server.
 
     *attempt* begins the message of every error: "cannot list …". A *body* that is a file is sent
-    from its current position. The response may have *limit* bytes. *actions* ("pull,push") are the
-    rights to ask a token server for; by default the method decides. *repeatable* allows retries of
-    a method other than GET and HEAD. A status that is not in *expect* is an error, unless *expect*
-    is empty.
+    from its current position. A response with more than *limit* bytes is an error; without a limit
+    only the words at its beginning are read. *is_list* gives the response the time of a page of a
+    list. *actions* ("pull,push") are the rights to ask a token server for; by default the method
+    decides. *repeatable* allows retries of a method other than GET and HEAD. A status that is not
+    in *expect* is an error, unless *expect* is empty.
     """
 
     method: str
@@ -49,7 +47,8 @@ class Request:
     attempt: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | SeekableBody | None = field(default=None, repr=False)
-    limit: int = MAX_RESPONSE_BYTES
+    limit: int | None = None
+    is_list: bool = False
     actions: str | None = None
     repeatable: bool = False
     expect: Collection[int] = ()
@@ -62,6 +61,12 @@ class Request:
     def may_repeat(self) -> bool:
         """Whether the request can be sent twice."""
         return self.repeatable or self.is_read
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether it carries a blob, which takes as long as its size needs."""
+        is_upload = self.body is not None and not isinstance(self.body, bytes)
+        return is_upload or (self.method == "GET" and "/blobs/sha" in self.target)
 
     @property
     def is_read(self) -> bool:

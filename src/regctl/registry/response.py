@@ -11,6 +11,11 @@ from typing import Any
 _TEXTS = ("message", "code", "detail", "details", "error")
 
 
+def whole_number(text: str) -> int | None:
+    """Return the number in a header, or None if it is not one of at most 18 digits."""
+    return int(text) if len(text) <= 18 and text.isdecimal() else None
+
+
 @dataclass(frozen=True)
 class Response:
     """

@@ -27,6 +27,7 @@ from regctl.registry.response import Response
 from regctl.registry.transport import ConnectionSettings, HttpTransport
 from regctl.registry.urls import host_of, same_origin
 from regctl.retry import (
+    MAX_WARNINGS,
     OnRequest,
     RequestTrace,
     attempts,
@@ -35,7 +36,6 @@ from regctl.retry import (
     retry_after,
 )
 
-_MAX_NOTICES = 20
 _MAX_REDIRECTS = 5
 _MAX_PAUSE = 120.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -100,7 +100,7 @@ class Session:
 
     def note_once(self, text: str) -> None:
         """Call `on_notice` with a text, unless it was called with it before."""
-        if text not in self._noticed and len(self._noticed) < _MAX_NOTICES:
+        if text not in self._noticed and len(self._noticed) < MAX_WARNINGS:
             self._noticed.add(text)
             self._callbacks.on_notice(text)
 
@@ -142,7 +142,8 @@ class Session:
     def _send_with_retries(self, request: Request) -> Response:
         for attempt in attempts(self.settings.backoff, self._closed.wait):
             try:
-                reply = self._send_authenticated(request)
+                with self.settings.time_limit(request):
+                    reply = self._send_authenticated(request)
             except ConnectionLostError:
                 if attempt.last or not request.may_repeat:
                     raise

@@ -11,9 +11,11 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,12 @@ from regctl.errors import (
     RegistryUnreachableError,
     UntrustedUrlError,
 )
+from regctl.exchange import MAX_ERROR_BYTES, limit_connections, read_body, time_limit
 from regctl.parallel import MAX_WORKERS
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.urls import AddressClass, UrlGate, host_of, origin_of, same_origin
 from regctl.retry import Backoff, OnRequest, RequestTrace
-
-_CHUNK_BYTES = 64 * 1024
-_ANY_FORMAT = 32 + zlib.MAX_WBITS  # zlib's number for gzip or deflate, as the header says
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class ConnectionSettings:
     How to connect to a registry. The default is HTTPS with a trusted certificate.
 
     The certificates of the system are trusted, or those in *ca_file* alone. The time limits are in
-    seconds: to connect, and between two pieces of a response. *backoff* is for retries.
+    seconds: to connect, to get a response to its end, and the same for a page of a list. A transfer
+    of a blob ends if it carries less than 1 KiB/s in *read_seconds*. *backoff* is for retries.
     """
 
     ca_file: Path | None = None
@@ -59,21 +60,35 @@ class ConnectionSettings:
     insecure_skip_tls_verify: bool = False
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
+    list_seconds: float = 300.0
     backoff: Backoff = Backoff(tries=4)  # noqa: RUF009 - it is frozen
 
+    def within(self, seconds: float) -> "ConnectionSettings":
+        """Return the same settings, with one limit for all responses and to connect."""
+        connect = min(self.connect_seconds, seconds)
+        return replace(self, connect_seconds=connect, read_seconds=seconds, list_seconds=seconds)
 
-class _TlsAdapter(HTTPAdapter):
-    """Connections with one TLS context, direct or through a proxy."""
+    def time_limit(self, request: Request) -> AbstractContextManager[None]:
+        """Return the time limit for *request* and all that one try of it needs."""
+        seconds = self.list_seconds if request.is_list else self.read_seconds
+        return time_limit(seconds, is_transfer=request.is_transfer)
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+
+class _Adapter(HTTPAdapter):
+    """Connections with one TLS context and with time limits, direct or through a proxy."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         super().__init__(pool_maxsize=MAX_WORKERS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        limit_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        limit_connections(manager)
+        return manager
 
 
 def _allowed_class(request: Request) -> AddressClass:
@@ -154,7 +169,8 @@ class HttpTransport:
         """
         Send one request and read its response to the end. Redirects are not followed.
 
-        A body that is a file has its position again afterwards, so that it can be sent again.
+        A body that is a file has its position again afterwards, so that it can be sent again. A
+        response is read up to the limit of the request; of an error only the first 64 KiB.
         Raises RegistryUnreachableError, ConnectionLostError if the response had begun,
         CertificateError, NotARegistryError if one end speaks TLS and the other does not, and
         RegistryError for a response that is too long.
@@ -166,15 +182,18 @@ class HttpTransport:
         started = time.monotonic()
         status: int | None = None
         try:
-            with self._session(url, _allowed_class(request)).request(
-                request.method,
-                url,
-                headers=dict(request.headers),
-                data=body,
-                timeout=(settings.connect_seconds, settings.read_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                settings.time_limit(request),
+                self._session(url, _allowed_class(request)).request(
+                    request.method,
+                    url,
+                    headers=dict(request.headers),
+                    data=body,
+                    timeout=(settings.connect_seconds, settings.read_seconds),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 status = response.status_code
                 content = _read(response, request)
         except requests.exceptions.InvalidHeader:
@@ -211,11 +230,11 @@ class HttpTransport:
         if not same_origin(url, self.origin):
             settings = replace(settings, client_cert=None)
         if url.startswith("http:"):
-            session.mount("http://", HTTPAdapter(pool_maxsize=MAX_WORKERS))
+            session.mount("http://", _Adapter(None))
         else:
             context = tls_context(settings)
             context.check_hostname = not settings.insecure_skip_tls_verify
-            session.mount("https://", _TlsAdapter(context))
+            session.mount("https://", _Adapter(context))
         if settings.insecure_skip_tls_verify:
             session.verify = False
             urllib3.disable_warnings(InsecureRequestWarning)  # the user asked for it
@@ -254,34 +273,16 @@ class HttpTransport:
 
 
 def _read(response: requests.Response, request: Request) -> bytes:
-    """Return the whole body, decompressed. Raises RegistryError if it is over the limit."""
-    pieces = response.raw.stream(_CHUNK_BYTES, decode_content=False)
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in {"gzip", "x-gzip", "deflate"}:
-        pieces = _decompress(pieces)
-    body = bytearray()
-    for piece in pieces:
-        body += piece
-        if len(body) > request.limit:
-            limit = request.limit // 1024 // 1024
-            raise RegistryError(f"{request.attempt}: the response is longer than {limit} MiB")
-    return bytes(body)
-
-
-def _decompress(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress in pieces of at most 64 KiB: a few bytes never become gigabytes in memory."""
-    decoder, is_empty = zlib.decompressobj(_ANY_FORMAT), True
-    for piece in pieces:
-        data = piece
-        while data:
-            if decoder.eof:
-                # RFC 1952, section 2.2: another member may follow.
-                decoder = zlib.decompressobj(_ANY_FORMAT)
-            is_empty = False
-            yield decoder.decompress(data, _CHUNK_BYTES)
-            data = decoder.unconsumed_tail or decoder.unused_data
-    if not is_empty and not decoder.eof:
-        raise zlib.error("the end is missing")
+    """Return the body, or its beginning. Raises RegistryError if it is over the limit."""
+    limit, is_error = request.limit, response.status_code >= HTTPStatus.MULTIPLE_CHOICES
+    if limit is None or is_error:
+        return read_body(response.raw, MAX_ERROR_BYTES, cut=True) or b""
+    body = read_body(response.raw, limit)
+    if body is None:
+        what = f"the response is longer than {limit // 1024 // 1024} MiB"
+        hint = "regctl asks for 1000 names a page, which the registry must honour"
+        raise RegistryError(f"{request.attempt}: {what}", hint=hint if request.is_list else None)
+    return body
 
 
 _SILENT = "no response in time"
