@@ -1,13 +1,34 @@
 import itertools
+import math
 import threading
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regctl.retry import Backoff, attempts, retry_after
 from tests.clock import Clock
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+WORDS = [
+    "Mon",
+    ",",
+    "06",
+    "Nov",
+    "1994",
+    "08:49:37",
+    "GMT",
+    "-1",
+    "0",
+    "99999999999999999999",
+    "+9999",
+    "-2359",
+    "23:59:60",
+    "\x1f",
+    "1e9",
+]
 
 
 def highest(_low: float, high: float) -> float:
@@ -74,3 +95,24 @@ def test_attempts_end_when_the_wait_is_stopped() -> None:
         tried += 1
         stopped.set()
     assert tried == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1e999", None),
+        ("0\x1f\x1f", 0.0),
+        ("9" * 60_000, math.inf),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999999999999", None),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", None),
+        (f"Sun, 06 Nov {'9' * 5000} 08:49:37 GMT", None),
+    ],
+)
+def test_any_text_may_be_in_retry_after(value: str, seconds: float | None) -> None:
+    assert retry_after(value, now=NOW) == seconds
+
+
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=5)), max_size=9))
+def test_no_date_raises_an_error(words: list[str]) -> None:
+    for text in (" ".join(words), "".join(words)):
+        retry_after(text)

@@ -1,11 +1,12 @@
 """Servers that never end: each exchange has a deadline, and each body a size."""
 
-import gzip
 import itertools
-import json
+import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -15,7 +16,7 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import SECRETS
 from regctl.registry import pagination
-from regctl.registry.request import Request
+from regctl.registry.session import Callbacks
 from tests.cli import COMMAND, run
 from tests.conftest import Servers
 from tests.registry import CI, PLAIN, connect
@@ -113,3 +114,164 @@ def test_a_blob_that_drips_is_given_up(serve: Servers) -> None:
     with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
         client.blob("a", f"sha256:{'0' * 64}")
     assert len(server.requests) == 1
+
+
+def bomb(piece: bytes, size: int) -> bytes:
+    """Return *piece* again and again up to *size* bytes, compressed."""
+    packer = zlib.compressobj(wbits=31)
+    many = piece * (MIB // len(piece))
+    rounds = size // len(many)
+    return b"".join([*(packer.compress(many) for _ in range(rounds)), packer.flush()])
+
+
+@pytest.fixture(scope="module")
+def blanks() -> bytes:
+    """A response of 300 KiB, which are 300 MiB of blanks."""
+    return whole(bomb(b" ", 300 * MIB), b"Content-Encoding: gzip\r\n")
+
+
+def run_in_little_memory(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `regctl WORDS` with 400 MiB of address space; Python and its modules take 150."""
+    limit = ("sh", "-c", f'ulimit -v {400 * 1024}; exec "$@"', "sh")
+    line = [*limit, *COMMAND, *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, stdin=DEVNULL)
+
+
+@pytest.mark.parametrize("command", ["catalog", "tags"])
+def test_a_page_of_a_list_has_four_mebibytes_of_json(
+    serve: Servers, blanks: bytes, command: str
+) -> None:
+    server = serve(hostile_server(lambda _head: [blanks]))
+    result = run_in_little_memory(command, f"{server.host}/a", "--plain-http")
+    assert result.returncode == 1
+    assert "the response is longer than 4 MiB" in result.stderr
+    assert "1000 names a page" in result.stderr
+    assert len(server.requests) == 1
+
+
+def test_a_page_of_small_values_fits_in_little_memory(serve: Servers) -> None:
+    """An object of seven bytes takes two hundred in memory."""
+    body = b'{"repositories":[%s""]}' % (b'{"":0},' * (4 * MIB // 7 - 10))
+    server = serve(hostile_server(lambda _head: [whole(body)]))
+    result = run_in_little_memory("catalog", server.host, "--plain-http")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (b"HTTP/1.1 500 Error", "answers 500"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html", "it sends a web page"),
+    ],
+)
+def test_of_an_endless_text_the_beginning_is_read(
+    serve: Servers, status: bytes, message: str
+) -> None:
+    begin = status + b"\r\nConnection: close\r\n\r\n"
+    server = serve(
+        hostile_server(lambda _head: itertools.chain([begin], itertools.repeat(b"<p>" * 9999)))
+    )
+    with pytest.raises(errors.RegctlError, match=message):
+        connect(server.host, CI).ping()
+    assert len(server.requests) == (3 if b"500" in status else 1)
+
+
+def test_a_page_of_the_api_server_that_is_too_long_is_requested_with_fewer_objects(
+    serve: Servers, tmp_path: Path
+) -> None:
+    """Large Secrets of one tenant do not end the list of all others."""
+    total, large = 40, "x" * MIB
+
+    def respond(head: bytes) -> list[bytes]:
+        query = dict(parse_qsl(urlsplit(head.split()[1].decode()).query))
+        first = int(query.get("continue", 0))
+        last = min(total, first + int(query["limit"]))
+        items = [{"metadata": {"name": str(n)}, "data": large} for n in range(first, last)]
+        more = {"continue": str(last)} if last < total else {}
+        return [document({"items": items, "metadata": more})]
+
+    server = serve(hostile_server(respond))
+    found = Cluster(Kubeconfig({}, server.kubeconfig(tmp_path))).list(SECRETS)
+    assert [item["metadata"]["name"] for item in found] == [str(n) for n in range(total)]
+    limits = [head.split(b"limit=")[1].split()[0].split(b"&")[0] for head in server.requests]
+    assert limits == [b"2000", b"250", b"31", *[b"3"] * 14]
+
+
+def test_a_page_of_the_api_server_that_is_always_too_long_is_an_error(
+    serve: Servers, blanks: bytes, tmp_path: Path
+) -> None:
+    server = serve(hostile_server(lambda _head: [blanks]))
+    kubeconfig = server.kubeconfig(tmp_path)
+    result = run_in_little_memory("secret", "list", "-n", "a", "--kubeconfig", kubeconfig)
+    assert result.returncode == 1
+    assert "cannot list secrets in namespace a" in result.stderr
+    assert "longer than 16 MiB" in result.stderr
+    assert len(server.requests) == 5
+
+
+def test_of_an_endless_error_of_the_api_server_the_beginning_is_read(
+    serve: Servers, tmp_path: Path
+) -> None:
+    begin = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n"
+    server = serve(
+        hostile_server(lambda _head: itertools.chain([begin], itertools.repeat(b"<p>" * 9999)))
+    )
+    with pytest.raises(errors.NotPermittedError, match="forbidden"):
+        Cluster(Kubeconfig({}, server.kubeconfig(tmp_path))).get(SECRETS, "a", "b")
+    assert len(server.requests) == 1
+
+
+def test_pages_without_end_end(serve: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page has a new name, and a link to the next."""
+    monkeypatch.setattr(pagination, "_MAX_PAGES", 20)
+
+    def respond(_head: bytes) -> list[bytes]:
+        number = len(server.requests)
+        link = b'Link: </v2/_catalog?page=%d>; rel="next"\r\n' % number
+        return [document({"repositories": [f"name-{number}"]}, link)]
+
+    server = serve(hostile_server(respond))
+    result = run("catalog", server.host, "--plain-http")
+    assert result.exit_code == 3
+    assert result.stdout.split() == [f"name-{n}" for n in range(1, 21)]
+    assert "more than 20 names on 20 pages" in result.stderr
+    assert "--last name-20" in result.stderr
+    assert len(server.requests) == 21
+
+
+@pytest.mark.parametrize("limit", ["_MAX_NAMES", "_MAX_CHARACTERS"])
+def test_a_list_has_a_size(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(pagination, limit, 10)
+    pages = ([f"{n}{m}" for m in range(5)] for n in itertools.count(1))
+    names: list[str] = []
+    with pytest.raises(errors.IncompleteListError, match=r"more than 10 names on 2 pages"):
+        names.extend(pagination.each_once(pages, pagination.ListQuery("", "", "x")))
+
+
+def test_pages_of_the_api_server_without_end_end(
+    serve: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cluster_client, "_MAX_PAGES", 20)
+    server = serve(
+        hostile_server(
+            lambda _head: [document({"metadata": {"continue": str(len(server.requests))}})]
+        )
+    )
+    with pytest.raises(errors.ClusterError, match="sends no last one"):
+        list(Cluster(Kubeconfig({}, server.kubeconfig(tmp_path))).list(SECRETS))
+    assert len(server.requests) == 21
+
+
+def test_warnings_are_cut_in_length_and_number(serve: Servers, tmp_path: Path) -> None:
+    def respond(_head: bytes) -> list[bytes]:
+        texts = (b'Warning: 299 - "%d%s"\r\n' % (n, b"x" * 5000) for n in range(50))
+        return [document({"items": []}, b"".join(texts))]
+
+    server = serve(hostile_server(respond))
+    warnings: list[str] = []
+    cluster = Cluster(Kubeconfig({}, server.kubeconfig(tmp_path)), on_warning=warnings.append)
+    assert list(cluster.list(SECRETS)) == []
+    client = connect(server.host, CI, callbacks=Callbacks(on_notice=warnings.append))
+    client.ping()
+    assert len(warnings) == 40
+    assert max(map(len, warnings)) < 1100

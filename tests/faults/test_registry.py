@@ -81,7 +81,7 @@ LISTS: dict[str, tuple[Answer, list[str] | tuple[type[errors.RegctlError], str]]
     ),
     "a bomb": (
         Answer(200, bomb(), {"Content-Encoding": "gzip"}),
-        (errors.RegistryError, "longer than 32 MiB"),
+        (errors.RegistryError, "longer than 4 MiB"),
     ),
     "HTML": (Answer(200, b"<html>hi</html>"), (errors.NotARegistryError, "not a JSON object")),
     "nothing at all": (Answer(200, b""), (errors.NotARegistryError, "not a JSON object")),

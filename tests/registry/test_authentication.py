@@ -72,7 +72,11 @@ def test_a_token_is_for_its_scope(serve: Servers) -> None:
     assert {request.query["account"] for request in asked(product)} == {USER}
 
 
-@pytest.mark.parametrize(("expires_in", "life"), [(300, 300), (None, 60), (5, 60)])
+@pytest.mark.parametrize(
+    ("expires_in", "life"),
+    [(300, 300), (None, 60), (5, 60), (10**400, 60), (-(10**400), 60)],
+    ids=["300", "none", "5", "huge", "huge and negative"],
+)
 def test_a_token_is_requested_again_when_it_expires(
     serve: Servers, expires_in: int | None, life: int
 ) -> None:

@@ -76,3 +76,10 @@ def test_quoted_values_survive_parsing(
 @given(st.text())
 def test_no_header_raises_an_error(header: str) -> None:
     parse_challenges([header])
+
+
+def test_at_most_32_challenges_of_64_kib_are_read() -> None:
+    assert len(parse_challenges(["Basic"] * 99)) == 32
+    assert parse_challenges([f'Digest realm="{"x" * 70_000}"', "Basic"]) == (Challenge("digest"),)
+    assert parse_challenges(["Bearer", "x" * 70_000, "Basic"])[:1] == (Challenge("bearer"),)
+    assert all(c.scheme != "basic" for c in parse_challenges(["x" * 70_000, "Basic"]))

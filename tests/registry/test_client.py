@@ -316,3 +316,16 @@ def test_a_head_without_a_digest_reads_the_manifest(serve: Servers) -> None:
     assert (
         connect(serve(standin_registry(state)).host, CI).manifest_head("a", "1.0").digest == digest
     )
+
+
+def test_a_size_that_is_no_number_is_that_of_the_content(serve: Servers) -> None:
+    state = StandinRegistry()
+    digest = state.put_image("a", "1.0", b"layer")
+    named = {"Docker-Content-Digest": digest, "Content-Length": "9" * 5000}
+
+    def script(request: Request) -> Answer | None:
+        return Answer(200, headers=named) if request.method == "HEAD" else None
+
+    state.script = script
+    head = connect(serve(standin_registry(state)).host, CI).manifest_head("a", "1.0")
+    assert (head.digest, head.size) == (digest, len(state.manifests["a"]["1.0"].body))

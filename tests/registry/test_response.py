@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from regctl.registry.response import Response
+from regctl.registry.response import Response, whole_number
 
 
 def response(body: bytes) -> Response:
@@ -35,3 +35,21 @@ def test_errors_are_read_in_every_form(document: object, codes: set[str], texts:
 def test_a_body_that_is_not_json_names_no_error(body: bytes) -> None:
     assert response(body).document is None
     assert response(body).errors == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("1048576", 1048576),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, None),
+        ("9" * 5000, None),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+    ],
+)
+def test_a_number_in_a_header_is_bounded(text: str, number: int | None) -> None:
+    assert whole_number(text) == number
