@@ -30,7 +30,7 @@ def transfer(clock: Clock, sizes: list[int], *, is_transfer: bool = True) -> int
     return len(sizes)
 
 
-def test_a_transfer_goes_on_at_one_kibibyte_a_second(clock: Clock) -> None:
+def test_a_transfer_has_no_end_at_one_kibibyte_a_second(clock: Clock) -> None:
     assert transfer(clock, [5 * 1024] * 1000) == 1000
 
 

@@ -12,23 +12,9 @@ from tests.clock import Clock
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 
-WORDS = [
-    "Mon",
-    ",",
-    "06",
-    "Nov",
-    "1994",
-    "08:49:37",
-    "GMT",
-    "-1",
-    "0",
-    "99999999999999999999",
-    "+9999",
-    "-2359",
-    "23:59:60",
-    "\x1f",
-    "1e9",
-]
+_ZONES = ["GMT", "+9999", "-2359", "-9959", "+99999999999999999999"]
+_TIMES = ["08:49:37", "23:59:60", "99:99:99"]
+WORDS = ["Mon", ",", "06", "Nov", "1994", "0", "-1", "9999", "\x1f", "1e9", *_ZONES, *_TIMES]
 
 
 def highest(_low: float, high: float) -> float:
