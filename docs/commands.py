@@ -22,7 +22,7 @@ VARIABLES = {
     "REGCTL_AUTH_FILE": "The auth file, without -f.",
     "REGCTL_REGISTRY": "The registry, if none is named; also that of an image without a host.",
     "REGCTL_USERNAME": "The user at a registry, without --username.",
-    "REGCTL_PASSWORD": "The password, without a flag that names one.",
+    "REGCTL_PASSWORD": "The password, without a flag that names one; `rotate` ignores it.",
     "DOCKER_CONFIG": "The folder of docker's config.json.",
     "DOCKER_AUTH_CONFIG": "Credentials in the format of config.json; they are used first.",
     "REGISTRY_AUTH_FILE": "The logins of podman, skopeo and buildah, read after docker's.",

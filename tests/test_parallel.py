@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -50,3 +51,17 @@ def test_interrupted_every_item_is_yielded_once() -> None:
         collect()
     assert sorted(number for number, _ in answered) == list(range(20))
     assert sum(result is parallel.INTERRUPTED for _, result in answered) >= 16
+
+
+def test_answers_are_put_in_order_as_soon_as_those_before_them_are_there() -> None:
+    taken: list[str] = []
+
+    def answers() -> Iterator[tuple[str, int]]:
+        for item in "badc":
+            taken.append(item)
+            yield item, ord(item)
+
+    ordered = parallel.in_order("abcd", answers())
+    assert next(ordered) == ("a", ord("a"))
+    assert taken == ["b", "a"]
+    assert [item for item, _ in ordered] == ["b", "c", "d"]

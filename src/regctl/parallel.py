@@ -1,6 +1,6 @@
 """Run one function for many items in parallel: bounded, no item lost, with a clean stop."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
@@ -55,3 +55,14 @@ def run(
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def in_order(items: Sequence[T], answers: Iterable[tuple[T, R]]) -> Iterator[tuple[T, R]]:
+    """Yield the *answers* of `run` in the order of *items*, each once those before it are there."""
+    rest, found = iter(items), dict[T, R]()
+    item = next(rest, None)
+    for done, answer in answers:
+        found[done] = answer
+        while item is not None and item in found:
+            yield item, found.pop(item)
+            item = next(rest, None)

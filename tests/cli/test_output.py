@@ -14,6 +14,7 @@ from regctl.cli.listings import Column, Listing
 from regctl.cli.output import Format, Output
 from regctl.cli.rendering import escape_controls
 from regctl.outcome import Outcome
+from regctl.workflows.rotation_steps import StepResult
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,16 @@ def test_color_is_for_terminals_and_can_be_turned_off(monkeypatch: pytest.Monkey
     terminal.truncate(0)
     Output(color=False).warning("mind")
     assert "\x1b[" not in terminal.getvalue()
+
+
+def test_the_steps_of_a_rotation_have_the_colors_of_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    step = StepResult("remove", "user/ci", "deleted", "\x1b[2J")
+    Output(color=True).outcome_line(step, "client")
+    assert terminal.getvalue() == "user/ci \x1b[33mdeleted\x1b[0m (\\x1b[2J) (dry run)\n"
 
 
 def test_no_color_in_the_environment_turns_color_off() -> None:

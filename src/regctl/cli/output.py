@@ -28,6 +28,7 @@ from regctl.wording import count
 if TYPE_CHECKING:
     from regctl.cli.listings import Column, Listing
     from regctl.outcome import DryRun, Outcome
+    from regctl.workflows.rotation_steps import StepResult
 
 T = TypeVar("T")
 
@@ -310,15 +311,20 @@ class Output:
             elif self.format == "name" and not to_stderr:
                 self.line(escape_controls(outcome.reference))
             elif not self.structured and not self.quiet:
-                self._outcome_line(outcome, dry_run, to_stderr=to_stderr)
+                self.outcome_line(outcome, dry_run, to_stderr=to_stderr)
         from regctl.outcome import failure_of
 
         if (failure := failure_of(listed)) is not None:
             raise failure
 
-    def _outcome_line(
-        self, outcome: "Outcome", dry_run: "DryRun | None", *, to_stderr: bool
+    def outcome_line(
+        self,
+        outcome: "Outcome | StepResult",
+        dry_run: "DryRun | None",
+        *,
+        to_stderr: bool = False,
     ) -> None:
+        """Print what became of one object."""
         stream = sys.stderr if to_stderr else self.stdout
         suffix = f" ({outcome.note})" if outcome.note else ""
         if dry_run is not None:
@@ -336,7 +342,7 @@ class Output:
         """List on stderr which objects would change."""
         for outcome in outcomes:
             if outcome.result not in {"unchanged", "skipped", "failed"}:
-                self._outcome_line(outcome, "client", to_stderr=True)
+                self.outcome_line(outcome, "client", to_stderr=True)
 
     def differences(self, outcomes: "Sequence[Outcome]") -> None:
         """

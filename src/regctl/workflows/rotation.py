@@ -87,11 +87,9 @@ class RotationState:
         return [(one, one.obstacle) for one in self.old_holders if one.obstacle is not None]
 
     @property
-    def needing_old(self) -> list[Failure]:
-        """The entries that work only with the old user, and what to do about them."""
-        update = RegctlError("not updated", hint="run the same command without --finish to update")
-        holders = [one for one in self.old_holders if one.user in self.replaced]
-        return [(one, one.obstacle or update) for one in holders]
+    def needing_old(self) -> list[Holder]:
+        """The entries that work only with a user that is replaced."""
+        return [one for one in self.old_holders if one.user in self.replaced]
 
 
 @dataclass(frozen=True)
@@ -230,14 +228,17 @@ class Rotation(ABC):
 
 
 def _check_kept(stays: str, kept: Sequence[Failure], unseen: RegctlError | None) -> None:
-    """Raise PartlyDoneError that says what *stays*, if some pull secret has it, or may."""
+    """
+    Raise PartlyDoneError that says what *stays*, if some pull secret has it, or may.
+
+    The reason for each pull secret is a result of `RotationSteps.keep`.
+    """
     if kept:
         subjects = list(dict.fromkeys(holder.subject for holder, _ in kept))
         error = kept[0][1]
         have = "has" if len(subjects) == 1 else "have"
         raise PartlyDoneError(
-            f"{stays}: {count(len(subjects), 'pull secret')} still {have} it: "
-            f"{some_of(subjects)}; {error.message}",
+            f"{stays}: {count(len(subjects), 'pull secret')} still {have} it: {some_of(subjects)}",
             hint=error.hint,
         )
     if unseen is not None:
@@ -350,8 +351,7 @@ class UserRotation(Rotation):
     def carry_out(self, state: RotationState, credential: Credential) -> Iterator[StepResult]:
         """Add the new user, update and verify the pull secrets, then remove the old user."""
         if self.finish:
-            yield from self.steps.keep(state.needing_old)
-            _check_kept(_stay(state), state.needing_old, self._unseen(state))
+            yield from self._keep(state, self._unseen(state))
         else:
             yield from self._add(state, credential)
             kept = yield from self._update_and_verify(state, credential, wait=False)
@@ -395,8 +395,18 @@ class UserRotation(Rotation):
             return
         seen, users = self.steps.find(), self.steps.store.read()
         again = self._state(seen, users, (*state.replaced, state.new))
-        yield from self.steps.keep(again.needing_old)
-        _check_kept(_stay(state), again.needing_old, again.unseen)
+        yield from self._keep(again, again.unseen)
+
+    def _keep(self, state: RotationState, unseen: RegctlError | None) -> Iterator[StepResult]:
+        """Keep the old user if a pull secret needs it, or may; say what updates that one."""
+        kept: list[Failure] = []
+        for holder in state.needing_old:
+            error, hint = holder.obstacle or RegctlError("not updated"), "run the same command"
+            hint = f"{hint} without --finish" if self.finish else f"{hint} again"
+            hint = f"{error.hint}; {hint}" if error.hint else hint
+            kept.append((holder, RegctlError(error.message, hint=hint)))
+        yield from self.steps.keep(kept)
+        _check_kept(_stay(state), kept, unseen)
 
 
 def _stay(state: RotationState) -> str:

@@ -21,6 +21,7 @@ from regctl.errors import (
     RegistryUnreachableError,
     WrongPasswordError,
 )
+from regctl.parallel import in_order
 from regctl.pullsecrets.content import credentials_of
 from regctl.pullsecrets.update import update_credentials
 from regctl.reference import Registry
@@ -194,7 +195,8 @@ class RotationSteps:
             return ConflictError("somebody else changed it at the same time", hint=again)
 
         failed: list[Failure] = []
-        for subject, error in self.cluster.run_parallel(update, sorted(groups)):
+        subjects = list(groups)
+        for subject, error in in_order(subjects, self.cluster.run_parallel(update, subjects)):
             if isinstance(error, RegctlError):
                 failed += [(holder, error) for holder in groups[subject]]
             elif error is None:

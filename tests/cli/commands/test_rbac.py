@@ -111,6 +111,13 @@ def test_an_impossible_command_line_is_a_usage_error(args: list[str], message: s
     assert message in result.stderr
 
 
+def test_a_role_for_rotate_in_some_namespaces_says_that_the_old_user_stays() -> None:
+    words = "it keeps the old user and exits with 3"
+    assert words in run_ok("rbac", "rotate", "-n", "team-a").stderr
+    assert words not in run_ok("rbac", "rotate").stderr
+    assert words not in run_ok("rbac", "secret", "sync", "-n", "team-a").stderr
+
+
 def test_without_a_command_the_role_is_for_all_commands() -> None:
     (whole,) = yaml.safe_load_all(run_ok("rbac", "-n", "team-a").stdout)
     verbs = {rule["resources"][0]: set(rule["verbs"]) for rule in whole["rules"]}

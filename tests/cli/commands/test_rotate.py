@@ -102,11 +102,10 @@ def test_a_new_user_replaces_the_old_one_everywhere(site: Site) -> None:
     host = site.registry.host
     lines = result.stdout.splitlines()
     assert lines[:2] == ["user/ci-2 created", f"registry/{host} works (accepts ci-2)"]
-    # Several at once: in the order in which they were done.
-    assert set(lines[2:4]) == {
+    assert lines[2:4] == [
         f"{namespace}/secret/{NAME} configured (ci replaced by ci-2)"
         for namespace in site.namespaces
-    }
+    ]
     assert lines[4:] == [
         *(f"{namespace}/secret/{NAME} works" for namespace in site.namespaces),
         "regctl waited (0 s, so that kubelets stop using the old password)",
@@ -233,6 +232,10 @@ def test_a_holder_in_another_namespace_keeps_the_old_user(site: Site, prefix: st
     assert site.registry.allows("ci", "old")
     early = site.rotate("ci", "--finish")
     assert (early.exit_code, site.users()) == (3, ["ci", "ci-2"])
+    assert f"hint: `-n {where}` selects it; run the same command without --finish" in early.stderr
+    reason = f"secret theirs in namespace {where} is not in the selected namespaces"
+    assert early.stdout == f"{theirs} skipped (still has ci: {reason})\n"
+    assert reason not in early.stderr
     done = site.rotate("ci", "-n", where)
     assert done.exit_code == 0, done.stderr
     assert f"{theirs} configured (ci replaced by ci-2)" in done.stdout
@@ -402,7 +405,7 @@ def test_only_who_knows_the_password_blocks_a_rotation(site: Site, fields: dict[
     before = site.kubernetes.secret(site.namespaces[0], "b")
     result = site.rotate("ci")
     assert result.exit_code == 3
-    assert f"ci stays: 1 pull secret still has it: {holder};" in result.stderr
+    assert f"ci stays: 1 pull secret still has it: {holder}\n" in result.stderr
     assert planted not in result.stderr
     assert site.kubernetes.secret(site.namespaces[0], "b") == before
     in_place = site.rotate("ci", "--same-name")
@@ -475,7 +478,7 @@ def test_a_secret_that_cannot_be_updated_keeps_the_old_user(
     theirs = site.create(site.namespaces[1], **fields)
     result = site.rotate("ci")
     assert result.exit_code == 3
-    assert reason in result.stderr
+    assert reason in result.stdout
     assert f"ci stays: 1 pull secret still has it: {theirs}" in result.stderr
     assert site.users() == ["ci", "ci-2"]
     assert site.registry.allows("ci", "old")
@@ -688,6 +691,25 @@ def test_a_rotation_in_place_changes_all_pull_secrets_or_none(site: Site) -> Non
     assert (result.exit_code, result.stdout) == (3, "")
     assert f"the old password of ci stays: 1 pull secret still has it: {theirs}" in result.stderr
     assert site.auth.read_bytes() == before
+
+
+def test_the_password_in_the_environment_is_not_the_new_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be exported for another command, and be the one that is to be rotated."""
+    monkeypatch.setenv("REGCTL_PASSWORD", "exported")
+    assert site.rotate("ci").exit_code == 0
+    assert not site.registry.allows("ci-2", "exported")
+    assert site.rotate("ci-2", "--password-stdin", password="given").exit_code == 0
+    assert site.registry.allows("ci-3", "given")
+
+
+def test_pull_secrets_are_updated_in_order(site: Site) -> None:
+    created = [site.create(site.namespaces[0], f"s{number:02}", labels=OURS) for number in range(9)]
+    lines = site.rotate("ci").stdout.splitlines()
+    updated = [line.partition(" ")[0] for line in lines if "replaced by" in line]
+    assert updated == sorted(updated, key=lambda subject: subject.split("/"))
+    assert set(created) < set(updated)
 
 
 def test_a_given_password_is_used_and_never_shown(site: Site) -> None:

@@ -93,7 +93,8 @@ def rbac(
 
     Without a command it is for all commands. Its name holds the command and the subject, so that
     a second one replaces nothing of the first. `rotate`, `deluser` and `auth lock` with
-    --auth-secret need the rights of `auth push` too.
+    --auth-secret need the rights of `auth push` too. `rotate` removes the old user only with rights
+    in all namespaces.
     """
     from regctl.cluster.resource import check_object_name
     from regctl.cluster.serviceaccounts import Accounts
@@ -117,5 +118,10 @@ def rbac(
         create_namespace=create_namespace,
         check=check,
     )
+    if typed == "rotate" and not permissions.everywhere:
+        app.output.note(
+            "with these rights `regctl rotate` cannot see all pull secrets: it keeps the old user "
+            "and exits with 3; a user who may list them all removes it with --finish"
+        )
     app.output.format = app.output.format or "yaml"
     app.output.manifests(permissions.manifests(to))

@@ -122,7 +122,8 @@ def rotate(
     Adds a new user beside the old one and waits until the registry accepts it. Then updates and
     verifies the pull secrets in the namespaces that have the old user with a password that works.
     After a grace period, which must exceed the longest pull, it removes the old user, and waits
-    until the registry rejects it.
+    until the registry rejects it. The new password is generated, unless --password-stdin or
+    --password-file gives one; $REGCTL_PASSWORD does not.
 
     Without namespaces it updates all of them, except kube-* and openshift-*. It always looks in
     all, and keeps the old user while a pull secret anywhere has it. A user who may not list all
@@ -143,7 +144,9 @@ def rotate(
     at_most_one({"--same-name": same_name, "--keep-old": keep_old, "--finish": finish})
     if unseen and not finish:
         raise InvalidInputError("--unseen needs --finish", hint="pass both")
-    registry, password = app.named_registry(server, source="--server"), app.password(password_flags)
+    registry = app.named_registry(server, source="--server")
+    # $REGCTL_PASSWORD may be one that is in use.
+    password = app.password(password_flags) if password_flags.given else None
     where = app.targets(targets).or_everywhere()
     steps = RotationSteps(
         _store(app, path, auth_secret, reader, adopt=change.adopt),
@@ -202,9 +205,7 @@ def _print_steps(app: App, results: "Iterator[StepResult]", *, dry_run: bool) ->
         for result in results:
             steps.append(vars(result) | {"dry_run": dry_run})
             if not app.output.structured and not app.output.quiet:
-                note = f" ({result.note})" if result.note else ""
-                suffix = " (dry run)" if dry_run else ""
-                app.output.line(f"{result.subject} {result.result}{note}{suffix}")
+                app.output.outcome_line(result, "client" if dry_run else None)
                 app.output.flush()
     except RegctlError as error:
         document["error"] = error_record(error)
