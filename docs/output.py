@@ -67,6 +67,7 @@ SCENE = (
     "regctl registry apply foo --host hub.foo.com -n {infra} --tls-secret foo-tls --dry-run",
     "regctl registry apply foo --host hub.foo.com -n {infra} --tls-secret foo-tls",
     "regctl registry list -n {infra}",
+    "regctl image used -n {infra}",
     "regctl registry delete foo -n {infra} --yes",
     "regctl rbac secret create --name regcred -n {a} --to user:ci",
 )

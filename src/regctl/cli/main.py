@@ -93,6 +93,7 @@ SECTIONS: dict[str, dict[str, str | CommandGroup]] = {
             tag="image.tag:tag",
             delete="image.delete:delete",
             prune="image.prune:prune",
+            used="image.used:used",
         ),
     },
     "Diagnostics and setup": {

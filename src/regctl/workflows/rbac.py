@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from regctl.authsecret import DEFAULT_NAME
+from regctl.cluster.resource import PODS
 from regctl.cluster.serviceaccounts import Accounts
+from regctl.cluster.workloads import TEMPLATES
 
 _API = "rbac.authorization.k8s.io"
 _API_GROUPS = {
     "deployments": "apps",
+    "statefulsets": "apps",
+    "daemonsets": "apps",
+    "jobs": "batch",
+    "cronjobs": "batch",
     "ingresses": "networking.k8s.io",
     "networkpolicies": "networking.k8s.io",
     "middlewares": "traefik.io",
@@ -201,6 +207,7 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _Right("services", "get"),
         _Right("networkpolicies", "list"),
     ),
+    "image used": (*(_Right(one.plural, "list") for one in (*TEMPLATES, PODS)),),
     "registry apply": (
         _Right("namespaces", "create", when=lambda p: p.create_namespace),
         *_registry_objects("get create patch", ways_in="get create patch delete"),
