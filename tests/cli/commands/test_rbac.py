@@ -126,6 +126,7 @@ def test_without_a_command_the_role_is_for_all_commands() -> None:
         "secrets": {"get", "list", "create", "patch", "delete"},
         "serviceaccounts": {"get", "list", "patch"},
         "pods": {"get", "list"},
+        **{kind: {"list"} for kind in ("statefulsets", "daemonsets", "jobs", "cronjobs")},
         "networkpolicies": {"list"},
         "deployments": {"get", "list", "create", "patch", "delete"},
         "persistentvolumeclaims": {"get", "list", "create", "patch", "delete"},
