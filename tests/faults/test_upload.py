@@ -1,10 +1,12 @@
 """Uploads that fail: lost connections, body limits, a full disk, damaged images."""
 
+import contextlib
 import hashlib
 import io
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from tests.servers.proxies import cutting_proxy
 from tests.servers.standin_registry import (
     Answer,
     Request,
+    Script,
     StandinRegistry,
     in_turn,
     standin_registry,
@@ -257,3 +260,98 @@ def test_an_upload_continues_or_starts_again_as_the_registry_answers(serve: Serv
         ("PATCH", "three", "0-9", content),
         ("PUT", "three-b", None, b""),
     ]
+
+
+def small_blob(content: bytes) -> SavedManifest:
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    blob = Blob(digest, len(content), "text/x", lambda: io.BytesIO(content))
+    return SavedManifest("application/x", (blob,), body=b"{}")
+
+
+def upload_to(host: str, image: SavedManifest, tries: int) -> None:
+    client = RegistryClient(Registry.parse(host), settings=ConnectionSettings(plain_http=True))
+    pusher = ImagePusher(client, "team/app", backoff=Backoff(tries=tries, base=0.001))
+    pusher.push(image, ["1.0"])
+
+
+def uploading(patch: Script, state: Script = lambda _: None) -> StandinRegistry:
+    """Return a registry without blobs: *patch* answers a chunk, *state* how much is there."""
+
+    def script(request: Request) -> Answer:
+        place = {"Location": "/v2/team/app/blobs/uploads/x"}
+        match request.method:
+            case "HEAD":
+                return Answer(404)
+            case "PATCH":
+                answer = patch(request) or Answer(500)
+                return replace(answer, headers={**place, **answer.headers})
+            case "GET":
+                return state(request) or Answer(404)
+            case "POST":
+                return Answer(202, headers=place)
+        return Answer(201 if request.method == "PUT" else 204)
+
+    return StandinRegistry(script=script)
+
+
+@pytest.mark.parametrize(
+    "received", ["0-0", "0-1", "", "0-" + "9" * 5000, "0-\xb2", "bytes"], ids=str.__len__
+)
+@pytest.mark.parametrize("status", [202, 503])
+def test_an_upload_whose_offset_does_not_grow_ends_after_the_usual_tries(
+    serve: Servers, received: str, status: int
+) -> None:
+    """However often the registry says that it received a chunk, or asks to go on."""
+    headers = {"Range": received} if received else {}
+    state = uploading(
+        lambda _: Answer(status, headers=headers), lambda _: Answer(204, headers=headers)
+    )
+    registry = serve(standin_registry(state))
+    with contextlib.suppress(RegistryUnreachableError):
+        upload_to(registry.host, small_blob(b"0123456789"), tries=5)
+    assert sum(request.method == "PATCH" for request in registry.requests) <= 5
+
+
+def test_an_upload_that_grows_by_a_byte_a_try_ends(serve: Servers) -> None:
+    """The rest of the blob is sent each time: the whole would be its size squared."""
+    grown: list[Request] = []
+
+    def grow(request: Request) -> Answer:
+        grown.append(request)
+        return Answer(202, headers={"Range": f"0-{len(grown)}"})
+
+    def say(_request: Request) -> Answer:
+        return Answer(204, headers={"Range": f"0-{len(grown)}"})
+
+    registry = serve(standin_registry(uploading(grow, say)))
+    with pytest.raises(RegistryUnreachableError, match="received 6 of 300 bytes"):
+        upload_to(registry.host, small_blob(b"x" * 300), tries=5)
+    assert [len(request.body) for request in grown] == [300, 298, 297, 296, 295]
+
+
+@pytest.mark.parametrize("content", [b"", b"x"])
+def test_the_smallest_blobs_are_uploaded(
+    serve: Servers, upstream: DockerRegistry, tmp_path: Path, content: bytes
+) -> None:
+    """distribution answers 0-0 whether it received one byte or none."""
+    layout = Layout()
+    layout.name(layout.image([content]), "1.0")
+    assert push(layout.write(tmp_path), upstream.host).count("uploaded") >= 1
+    registry = serve(standin_registry(uploading(lambda _: Answer(202, headers={"Range": "0-0"}))))
+    upload_to(registry.host, small_blob(content), tries=2)
+    assert [request.body for request in registry.requests if request.method == "PATCH"] == (
+        [content] if content else []
+    )
+
+
+def test_a_registry_that_claims_what_was_not_sent_is_not_believed(serve: Servers) -> None:
+    """A chunk that says more than it has ends where it ends; the rest is sent after it."""
+    state = uploading(lambda _: Answer(202, headers={"Range": "0-99"}))
+    registry = serve(standin_registry(state))
+    client = RegistryClient(
+        Registry.parse(registry.host), settings=ConnectionSettings(plain_http=True)
+    )
+    image = small_blob(b"0123456789")
+    ImagePusher(client, "team/app", chunk_size=ChunkSize(4)).push(image, ["1.0"])
+    bodies = [request.body for request in registry.requests if request.method == "PATCH"]
+    assert bodies == [b"0123", b"4567", b"89"]

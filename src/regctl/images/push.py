@@ -266,7 +266,7 @@ class _BlobUpload:
         self._interrupted = False
 
     def run(self) -> None:
-        """Upload the blob; try again as long as each try gets further than the one before."""
+        """Upload the blob; try again as long as the tries get further by the smallest chunk."""
         pauses = self._pusher.backoff.pauses()
         furthest = 0
         with self._blob.open() as stream:
@@ -276,7 +276,7 @@ class _BlobUpload:
                 except RegistryUnreachableError as error:
                     self._interrupted = True
                     self._pusher.chunk_size.reduce(_CHUNK_SIZE_AFTER_LOSS)
-                    if self._offset > furthest:
+                    if self._offset >= furthest + _CHUNK_SIZES[-1]:
                         furthest, pauses = self._offset, self._pusher.backoff.pauses()
                     pause = next(pauses, None)
                     if pause is None:
@@ -321,8 +321,14 @@ class _BlobUpload:
         except BodyTooLargeError as error:
             self._pusher.chunk_size.reduce_below(count, error)
         else:
-            self._offset = _received_bytes(reply, default=self._offset + count)
+            end = self._offset + count
+            # distribution answers 0-0 for one byte and for none.
+            self._offset = min(_received_bytes(reply, default=end), end) if end > 1 else end
             self._keep_location(reply)
+            if self._offset < end:
+                raise RegistryUnreachableError(
+                    f"{self._attempt}: the registry received {self._offset} of {end} bytes"
+                )
 
     def _hash_piece(self, start: int, piece: bytes) -> None:
         """Hash what is new in *piece*, which is at the offset *start*: some is sent repeatedly."""
@@ -350,7 +356,7 @@ class _BlobUpload:
                 return
             if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED, HTTPStatus.OK}:
                 rejected = self._offset if isinstance(error, _WrongOffsetError) else None
-                self._offset = min(_received_bytes(reply, default=0), self._blob.size)
+                self._offset = min(_received_bytes(reply, default=0), self._hashed_bytes)
                 self._keep_location(reply)
                 if self._offset != rejected:
                     return
