@@ -51,13 +51,14 @@ class Backoff:
     """
     Growing pauses with full jitter, for requests that are safe to repeat.
 
-    *base* and *cap* are seconds. *tries* is None if only a deadline ends them. Tests inject
-    *uniform*.
+    *base* and *cap* are seconds. *tries* is None if only a deadline ends them. *patience* is the
+    longest pause that a server may ask for, in seconds. Tests inject *uniform*.
     """
 
     tries: int | None = 5
     base: float = 0.1
     cap: float = 10.0
+    patience: float = 120.0
     uniform: Callable[[float, float], float] = random.uniform
 
     def pauses(self) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from regctl.cli.app import App
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from regctl.registry.transport import ConnectionSettings
 
 _CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 def try_credential(
@@ -48,17 +50,22 @@ def verification(
 
         tls_context(app.registry_settings)
     return Verifier(
-        lambda registry, credential: try_credential(app, registry, credential, _impatient(app)),
+        partial(_try_briefly, app),
         flags.wait,
         on_pause=app.output.note,
         on_unverified=app.output.warning,
     ).verify
 
 
-def _impatient(app: App) -> "ConnectionSettings":
-    """Return settings for one request: a registry that does not answer is only a warning."""
+def _try_briefly(app: App, registry: "Registry", credential: "Credential") -> RegctlError | None:
+    """Try a credential as `try_credential`: a registry that does not answer is only a warning."""
+    from regctl.exchange import time_limit
     from regctl.retry import Backoff
 
     settings = app.registry_settings
     connect = min(settings.connect_seconds, _CONNECT_SECONDS)
-    return dataclasses.replace(settings, connect_seconds=connect, backoff=Backoff(tries=1))
+    backoff = Backoff(tries=4, patience=_CONNECT_SECONDS)
+    settings = dataclasses.replace(settings, connect_seconds=connect, backoff=backoff)
+    # For all requests of the trial together.
+    with time_limit(min(settings.read_seconds, _ANSWER_SECONDS)):
+        return try_credential(app, registry, credential, settings)

@@ -37,7 +37,6 @@ from regctl.retry import (
 )
 
 _MAX_REDIRECTS = 5
-_MAX_PAUSE = 120.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -152,7 +151,7 @@ class Session:
                 return reply
             seconds = retry_after(reply.headers.get("Retry-After"))
             if seconds is not None:
-                if seconds > _MAX_PAUSE:
+                if seconds > self.settings.backoff.patience:
                     raise RegistryError(
                         f"{request.attempt}: the registry answers {reply.status} "
                         f"and asks to try again in {seconds:.0f} s"

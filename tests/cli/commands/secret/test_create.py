@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import pytest
 import yaml
 
 from tests.cli import run_process
-from tests.cli.commands.secret import PASSWORD, as_user, create, decoded, refused
+from tests.cli.commands.secret import KEY, PASSWORD, as_user, create, decoded, refused, run
 from tests.conftest import Servers
 from tests.servers.kubernetes import ApiServer
 from tests.servers.webhook import ask_webhook, until_denied, webhook
+
+FAULTS = Path(__file__).parents[3] / "faults"
 
 
 def test_a_secret_is_created_then_unchanged_then_configured(namespace: str) -> None:
@@ -444,3 +448,36 @@ def test_a_secret_whose_replacement_is_rejected_is_restored(
     hook.decide = lambda _secret: {"allowed": False, "status": {"message": "closed"}}
     lost = create("-n", namespace, "--username", "bob", "--replace")
     refused(lost, 1, "closed; it was deleted and is not restored: ", "closed")
+
+
+@pytest.mark.parametrize("reason", ["immutable", "type"])
+def test_a_replacement_that_was_killed_half_way_is_finished_by_the_same_command(
+    kubernetes: ApiServer, namespace: str, reason: str
+) -> None:
+    """What a Secret is to contain is in the command, not in the Secret that was deleted."""
+    kubernetes.create_service_account(namespace)
+    secret: dict[str, Any] = {"metadata": {"name": "pull"}, "data": {KEY: "e30="}}
+    if reason == "immutable":
+        secret |= {"type": "kubernetes.io/dockerconfigjson", "immutable": True}
+    kubernetes.create_secret(namespace, secret)
+    command = ["secret", "create", "pull", "--server", "registry.foo.com", "-n", namespace]
+    command += ["--username", "alice", "--password-stdin", "--no-verify"]
+    command += ["--replace", "--adopt", "--attach", "default"]
+    killed = subprocess.run(
+        [sys.executable, str(FAULTS / "killed_replacement.py"), *command],
+        input="secret",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    path = f"/api/v1/namespaces/{namespace}/secrets/pull"
+    assert kubernetes.request("GET", path)[0] == 404
+    again = run(*command, stdin="secret")
+    assert again.exit_code == 0, again.stderr
+    assert f"{namespace}/secret/pull created\n" in again.stdout
+    entry = decoded(kubernetes.secret(namespace, "pull"))["auths"]["registry.foo.com"]
+    assert entry["password"] == "secret"
+    account = kubernetes.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
+    assert account["imagePullSecrets"] == [{"name": "pull"}]
+    assert "unchanged" in run(*command, stdin="secret").stdout

@@ -1,6 +1,7 @@
 """The trial of a password before `secret create` and `secret sync` write it, on real servers."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,29 @@ def test_a_rejected_password_is_tried_again(
     assert result.stderr.startswith(
         f"note: {standin.host} rejects the password of alice; trying again for "
     )
+    assert exists(kubernetes, namespace)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_registry_that_fails_for_a_moment_is_tried_again(
+    kubernetes: ApiServer, standin: StandinRegistry, namespace: str, status: int
+) -> None:
+    """One answer of an overloaded registry decides nothing, neither for nor against a password."""
+    standin.script = in_turn(Answer(status, headers={"Retry-After": "0"}), Answer(status))
+    result = create(standin.host, "-n", namespace, "--wait=0")
+    assert result.exit_code == 4
+    assert "rejects the password of alice" in result.stderr
+    assert not exists(kubernetes, namespace)
+
+
+def test_a_registry_that_accepts_the_connection_and_never_answers_is_a_warning(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regctl.cli.verification._ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        result = create(f"127.0.0.1:{silent.getsockname()[1]}", "-n", namespace)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("warning: the password of alice was not verified: ") == 1
     assert exists(kubernetes, namespace)
 
 

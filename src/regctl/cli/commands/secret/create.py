@@ -119,7 +119,12 @@ def create(
     Create or update a pull secret in one, several or all namespaces.
 
     Without NAME the Secret gets the name of the registry's host. If something is to be written, the
-    registry must accept the password first. A registry that cannot be reached is a warning.
+    registry must accept the password first. A registry that cannot be reached, or that does not
+    answer within 10 seconds, is a warning.
+
+    With --replace pulls fail between deletion and creation. If regctl is killed there, the same
+    command creates the Secret. What the command itself reads from that Secret, by --merge or
+    --from-secret, is then lost.
     """
     from regctl.cluster.serviceaccounts import Accounts
     from regctl.pullsecrets.plan import TakeoverPolicy
