@@ -8,6 +8,7 @@ import pytest
 from regctl.errors import (
     DeletionByDigestOnlyError,
     DeletionRefusedError,
+    DigestMismatchError,
     NotInRegistryError,
     PartlyDoneError,
     RegistryError,
@@ -71,7 +72,8 @@ def registry(serve: Servers) -> Writable:
 @pytest.fixture
 def client(registry: Writable) -> RegistryClient:
     image = ImageReference.parse(f"{registry.host}/team/app")
-    return RegistryClient(image.registry, settings=ConnectionSettings(plain_http=True))
+    settings = ConnectionSettings(plain_http=True, backoff=Backoff(tries=2, base=0.0))
+    return RegistryClient(image.registry, settings=settings)
 
 
 def image(registry: StandinRegistry, reference: str) -> ImageReference:
@@ -131,10 +133,11 @@ def test_the_only_tag_of_an_image_is_deleted_alone(
 def test_one_of_several_tags_is_deleted_alone(registry: Writable, client: RegistryClient) -> None:
     registry.by_tag = True
     deletion = plan_deletion(client, image(registry, ":1.0"))
-    assert (deletion.tags, deletion.kept_tags) == (("1.0",), ("stable",))
     (outcome,) = deletion.run()
     assert registry.written == [("DELETE", "1.0")]
     assert outcome.subject == f"image/{registry.host}/team/app:1.0"
+    asked = [(one.method, one.path.rpartition("/")[2]) for one in registry.requests]
+    assert asked == [("HEAD", "1.0"), ("DELETE", "1.0"), ("HEAD", "1.0")], "no other tag is read"
 
 
 def test_a_registry_that_deletes_no_single_tag_deletes_nothing(
@@ -174,6 +177,49 @@ def test_a_digest_is_refused_if_an_index_cannot_be_read(
     with pytest.raises(PartlyDoneError, match="cannot tell whether an index needs"):
         plan_deletion(client, image(registry, f"@{digest}"))
     assert plan_deletion(client, image(registry, f"@{digest}"), force=True).reference == digest
+
+
+def test_the_digest_that_a_registry_claims_for_a_tag_is_not_believed(
+    registry: Writable, client: RegistryClient
+) -> None:
+    other = digest_of(registry, "2.0")
+
+    def script(request: Request) -> Answer | None:
+        if request.path.endswith("/1.0") and request.method in {"GET", "HEAD"}:
+            body = registry.manifests["team/app"]["1.0"].body
+            claimed = {"Docker-Content-Digest": other, "Content-Type": MANIFEST_TYPE}
+            return Answer(200, body, claimed)
+        return registry.write(request)
+
+    registry.script = script
+    with pytest.raises(DigestMismatchError):
+        plan_deletion(client, image(registry, ":1.0"), all_tags=True)
+    assert not registry.written
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_child_that_is_missing_protects_nothing_and_stops_nothing(
+    registry: Writable, client: RegistryClient, status: int
+) -> None:
+    missing = StandinRegistry().put_image("team/app", "any", b"never saved")
+    put_index(registry, "all", missing)
+    registry.script = lambda request: (
+        Answer(status) if request.path.endswith(missing) else registry.write(request)
+    )
+    digest = digest_of(registry, "1.0")
+    assert plan_deletion(client, image(registry, f"@{digest}")).tags == ("1.0", "stable")
+
+
+@pytest.mark.parametrize("path", ["/tags/list", "/manifests/2.0", "/manifests/stable"])
+def test_a_digest_is_kept_if_a_tag_cannot_be_read(
+    registry: Writable, client: RegistryClient, path: str
+) -> None:
+    registry.script = lambda request: (
+        Answer(500) if request.path.endswith(path) else registry.write(request)
+    )
+    with pytest.raises(RegistryError):
+        plan_deletion(client, image(registry, f"@{digest_of(registry, '1.0')}"))
+    assert not registry.written
 
 
 @pytest.mark.parametrize("reference", [":1.0", "@DIGEST"])

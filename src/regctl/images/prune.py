@@ -1,6 +1,6 @@
 """Delete old images from a repository, as the retention rules decide."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regctl import parallel
@@ -11,6 +11,9 @@ from regctl.images.tags import LOOKS, is_deleted, tag_digests, wait_until_delete
 from regctl.outcome import Outcome, Result
 from regctl.reference import ImageReference
 from regctl.registry.client import RegistryClient
+
+# How often all tags are read while as many are deleted. More often costs more requests.
+_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class PrunePlan:
         """
         Delete the images, and yield the outcomes of the tags: first the kept ones, then by digest.
 
-        All tags are read again before each deletion: somebody may have pushed an image or moved a
-        tag since the decision. If they cannot be read, nothing more is deleted.
+        Somebody may have pushed an image or moved a tag since the decision. So all tags are read
+        again at the beginning and after each tenth of them, and the tags of a digest right before
+        its deletion. If they cannot be read, nothing more is deleted. Registries have no deletion
+        with a condition: a tag that is moved to an old image within that tenth loses it.
         """
         yield [self._kept(one) for one in self.decisions if one.keep_reason is not None]
         if dry_run:
@@ -49,7 +54,7 @@ class PrunePlan:
             there: list[TagDecision] = []
             try:
                 if unseen is None:
-                    tags = look.deletable_tags(digest)
+                    tags = look.deletable_tags(digest, _tags(decisions))
                     there = [one for one in decisions if one.tagged.tag in tags]
             except RegctlError as error:
                 attempt = (
@@ -134,7 +139,7 @@ class PrunePlan:
 
 
 class _Look:
-    """The tags of a repository as they are now, and what they need."""
+    """What the tags of a repository need now, other than those that are to be deleted."""
 
     def __init__(self, plan: PrunePlan) -> None:
         self._plan, self._reader = plan, ImageReader(plan.client)
@@ -143,23 +148,40 @@ class _Look:
         # What a digest refers to does not change.
         images = (one.tagged for one in plan.decisions if one.tagged.unseen is None)
         self._needs = {one.image.digest: one.needs for one in images if one.image is not None}
+        self._kept: list[str] = []
+        self._needed: set[str] = set()
+        self._until_next = 0
 
     def keep(self, digest: str) -> None:
         """Count a digest as kept: it was not deleted, so it needs what it refers to."""
-        self._planned = {tag: one for tag, one in self._planned.items() if one != digest}
+        self._kept.append(digest)
 
-    def deletable_tags(self, digest: str) -> frozenset[str]:
+    def deletable_tags(self, digest: str, tags: Sequence[str]) -> Collection[str]:
         """
-        Read the tags; return those of *digest*, or none if another tag needs it now.
+        Return those of *tags* that refer to *digest* now, or none if another tag needs it.
 
         Raises what RegistryClient raises, and MalformedError.
         """
-        client, name = self._plan.client, self._plan.repository.repository
-        current = tag_digests(client, name, client.tags(name), workers=self._plan.workers)
-        for tag, found in current.items():
-            if self._planned.get(tag) != found and digest in self._needed_by(found):
-                return frozenset()
-        return frozenset(tag for tag, found in current.items() if found == digest)
+        if self._until_next == 0:
+            self._read_all()
+        self._until_next -= 1
+        for kept in self._kept:
+            self._needed |= self._needed_by(kept)
+        if digest in self._needed:
+            return ()
+        return [tag for tag, found in self._digests(tags).items() if found == digest]
+
+    def _read_all(self) -> None:
+        tags = self._plan.client.tags(self._plan.repository.repository)
+        digests = self._digests(tags)
+        self._needed = set().union(
+            *(self._needed_by(one) for tag, one in digests.items() if self._planned.get(tag) != one)
+        )
+        self._until_next = max(1, len(tags) // _LOOKS)
+
+    def _digests(self, tags: Sequence[str]) -> dict[str, str]:
+        name = self._plan.repository.repository
+        return tag_digests(self._plan.client, name, tags, workers=self._plan.workers)
 
     def _needed_by(self, digest: str) -> frozenset[str]:
         if digest not in self._needs:

@@ -68,7 +68,7 @@ class Deletion:
     The deletion of an image, or of one of its tags.
 
     *reference* is what the registry deletes: the *digest* with all its tags, or a tag. *tags* are
-    the tags that are deleted, *kept_tags* the other tags of the digest.
+    the tags that are deleted.
     """
 
     client: RegistryClient = field(repr=False)
@@ -76,7 +76,6 @@ class Deletion:
     digest: str
     reference: str
     tags: tuple[str, ...]
-    kept_tags: tuple[str, ...] = ()
 
     def run(self, *, dry_run: bool = False) -> list[Outcome]:
         """
@@ -107,15 +106,18 @@ def plan_deletion(
     *force* raises DeletionRefusedError if an index needs the digest, and PartlyDoneError if that
     is unknown.
     """
-    digest = client.manifest_head(image.repository, image.reference).digest
-    listed = tag_digests(client, image.repository, client.tags(image.repository))
-    tags = tuple(sorted(tag for tag, found in listed.items() if found == digest))
-    if image.digest or all_tags:
-        if not force:
-            _refuse_if_needed(client, image, digest, listed)
-        return Deletion(client, image, digest, digest, tags)
-    others = tuple(tag for tag in tags if tag != image.tag)
-    return Deletion(client, image, digest, image.reference, (image.reference,), others)
+    repository, reference = image.repository, image.reference
+    if not image.digest and not all_tags:
+        digest = client.manifest_head(repository, reference).digest
+        return Deletion(client, image, digest, reference, (reference,))
+    # A registry may claim the digest of another image for a tag: its content decides.
+    read = client.manifest_head if image.digest else client.manifest
+    digest = read(repository, reference).digest
+    listed = tag_digests(client, repository, client.tags(repository))
+    if not force:
+        _refuse_if_needed(client, image, digest, listed)
+    tags = sorted(tag for tag, found in listed.items() if found == digest)
+    return Deletion(client, image, digest, digest, tuple(tags))
 
 
 def _refuse_if_needed(

@@ -23,7 +23,13 @@ def two_tags(app: str, archive: Path) -> str:
 
 
 def test_without_a_terminal_it_needs_yes(two_tags: str) -> None:
-    result = run("delete", f"{two_tags}:1.0")
+    one = run("delete", f"{two_tags}:1.0")
+    assert one.exit_code == 1
+    assert one.stderr.splitlines() == [
+        f"error: not confirmed: Delete {two_tags}:1.0?",
+        "hint: pass --yes to confirm without a terminal",
+    ]
+    result = run("delete", f"{two_tags}:1.0", "--all-tags")
     assert result.exit_code == 1
     assert "note: tags of team/app@sha256:" in result.stderr
     assert ": 1.0, stable\n" in result.stderr

@@ -59,8 +59,9 @@ def delete(
     client = app.registry(reference.registry, credential, reference.repository)
     deletion = plan_deletion(client, reference, all_tags=all_tags, force=force)
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
-    tags = ", ".join(sorted((*deletion.tags, *deletion.kept_tags))) or "none"
-    app.output.note(f"tags of {reference.repository}@{deletion.digest}: {tags}")
+    if deletion.reference == deletion.digest:
+        tags = ", ".join(deletion.tags) or "none"
+        app.output.note(f"tags of {reference.repository}@{deletion.digest}: {tags}")
     question = f"Delete {planned}?"
     try:
         outcomes = _carry_out(app, deletion, change, question)

@@ -77,9 +77,9 @@ def prune(
 
     An image that a kept tag uses is never deleted: the platforms and attestations of an index, and
     what a signature is about. Neither is an image that cannot be read or has no build date. If an
-    index cannot be read, nothing is deleted from its repository. All tags are read again before
-    each deletion. The output names the rule that keeps a tag. The registry's garbage collection
-    frees the disk afterwards.
+    index cannot be read, nothing is deleted from its repository. The tags are read again during
+    the deletion: all of them after each tenth, and those of an image right before it. The output
+    names the rule that keeps a tag. The registry's garbage collection frees the disk afterwards.
     """
     if not rules.select_images:
         raise InvalidInputError(
