@@ -58,7 +58,8 @@ class Permissions:
     What *commands* need for the object *name*, or for any object if it is None.
 
     *name* is the pull secret for `secret`, the auth Secret for `auth`, and for `registry` the
-    registry, whose auth Secret then has its default name. Any other command with `--auth-secret`
+    registry, whose auth Secret then has its default name, and whose volume claim is *claim* if it
+    was adopted with that one. Any other command with `--auth-secret`
     needs `auth push` too. Without *namespaces* the commands run in all namespaces. *accounts*
     (`--attach`), *replace*, *create_namespace* and *check* are the commands' own flags; with
     *check* they only read.
@@ -71,6 +72,7 @@ class Permissions:
     replace: bool = False
     create_namespace: bool = False
     check: bool = False
+    claim: str | None = None
 
     @property
     def everywhere(self) -> bool:
@@ -111,7 +113,7 @@ class Permissions:
         words += [*(["check"] if self.check else []), *([str(subject)] if subject else [])]
         text = "-".join(["regctl", *words])
         name = re.sub(r"[^\w.:@-]", "-", text, flags=re.ASCII)[:200]
-        more = (self.name, self.accounts, self.replace, self.create_namespace)
+        more = (self.name, self.accounts, self.replace, self.create_namespace, self.claim)
         if name != text or any(more):
             asked = repr((text, *more, self.everywhere))
             name += f"-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
@@ -120,6 +122,10 @@ class Permissions:
 
 def _named(asked: Permissions) -> Sequence[str]:
     return (asked.name,) if asked.name else ()
+
+
+def _claims(asked: Permissions) -> Sequence[str]:
+    return [name for name in (asked.name, asked.claim) if name] if asked.name else ()
 
 
 def _accounts(asked: Permissions) -> Sequence[str]:
@@ -138,7 +144,7 @@ class _Right(NamedTuple):
 def _registry_objects(verbs: str, *, ways_in: str) -> tuple[_Right, ...]:
     """Return the rights on a registry's objects; another way in replaces the one before."""
     return (
-        _Right("persistentvolumeclaims", verbs, _named),
+        _Right("persistentvolumeclaims", verbs, _claims),
         # Finds the volume that a deleted registry left.
         _Right("persistentvolumeclaims", "list"),
         _Right("services", verbs, _named),

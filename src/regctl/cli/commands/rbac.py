@@ -74,6 +74,7 @@ class SubjectType(click.ParamType):  # type: ignore[type-arg] # not generic in c
     is_flag=True,
     help="The command's own --create-namespace: the rights are for all namespaces.",
 )
+@option("--claim", metavar="NAME", help="The volume claim of an adopted registry, with --name.")
 @output_option("json", "yaml")
 @pass_app
 def rbac(
@@ -87,6 +88,7 @@ def rbac(
     check: bool,
     replace: bool,
     create_namespace: bool,
+    claim: str | None,
 ) -> None:
     """
     Print a Role or ClusterRole with the least rights for a command, and its binding.
@@ -117,6 +119,7 @@ def rbac(
         replace=replace,
         create_namespace=create_namespace,
         check=check,
+        claim=claim,
     )
     if typed == "rotate" and not permissions.everywhere:
         app.output.note(

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from regctl.authfile import hashes
+from tests import cli
 from tests.cli.commands.registry.registries import HOST, live, refused, run
 from tests.provisioning.guide import DATA, LABELS, NAME, guide, manifest
 from tests.servers.kubernetes import ApiServer
@@ -131,6 +133,30 @@ def test_an_adopted_registry_is_managed_as_any_other(
     run(*delete)
     gone = run(*delete, "--with-data").stdout
     assert f"{namespace}/persistentvolumeclaim/registry-data deleted" in gone
+
+
+def test_the_rights_for_an_adopted_claim_of_another_name(
+    kubernetes: ApiServer, namespace: str, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(guide(namespace))
+    lines = {
+        "apply": ["apply", NAME, "-n", namespace, *FLAGS, "--adopt"],
+        "delete": ["delete", NAME, "-n", namespace, "--with-data", "--yes", "--adopt"],
+    }
+    for command, line in lines.items():
+        for number, claim in enumerate(([], ["--claim", "registry-data"])):
+            asked = ["registry", command, "--name", NAME, "-n", namespace, *claim]
+            (role,) = yaml.safe_load_all(cli.run("rbac", *asked).stdout)
+            user = f"clerk-{number + 2 * (command == 'delete')}"
+            kubernetes.grant(user, namespace, role["rules"])
+            with monkeypatch.context() as patched:
+                patched.setenv("KUBECONFIG", str(kubernetes.kubeconfig_for(user)))
+                result = run(*line)
+            if claim:
+                assert result.exit_code == 0, result.output
+            else:
+                assert "persistentvolumeclaim registry-data" in result.stderr
+                assert "forbidden" in result.stderr
 
 
 def test_a_network_policy_selects_the_running_pods(
