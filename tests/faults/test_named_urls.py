@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,9 @@ from tests.conftest import Servers
 from tests.registry import CI, PLAIN, connect
 from tests.servers.products import REFUSED, challenge
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
+
+# Linux's list of connections, and a state in it.
+TCP, ESTABLISHED = Path("/proc/net/tcp"), "01"
 
 # A server that is reached wrongly never answers.
 SETTINGS = replace(PLAIN, read_seconds=1.0)
@@ -85,6 +90,20 @@ def other() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Iterator[str]]:
+    """Names and their addresses: each question takes the next one."""
+    known: dict[str, Iterator[str]] = {}
+    resolve = socket.getaddrinfo
+
+    def answer(name: str, *args: object, **options: object) -> object:
+        address = next(known[name]) if name in known else name
+        return resolve(address, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    return known
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("disguised", DISGUISED)
 def test_a_url_in_disguise_is_not_followed(
@@ -112,9 +131,58 @@ def test_a_url_in_disguise_is_not_followed(
     assert sum(request.method != "HEAD" for request in state.requests) == 1
 
 
+@pytest.mark.parametrize("place", ["link", "upload"])
+@pytest.mark.parametrize("scheme", ["http:", "https:", ""])
+def test_the_host_of_a_link_or_an_upload_s_location_is_not_asked(
+    serve: Servers, other: socket.socket, place: str, scheme: str
+) -> None:
+    """Names, blob and password go to the path at the registry: a proxy may hide its name."""
+    answer, ask = PLACES[place]
+    named = answer(f"{scheme}//127.0.0.1:{other.getsockname()[1]}/v2/a/next?x=1")
+
+    def script(request: Request) -> Answer | None:
+        if request.path == "/v2/a/next":
+            return Answer.of({"repositories": ["b"]}, 201 if request.method == "PUT" else 202)
+        return Answer(404) if request.method == "HEAD" else named
+
+    registry = serve(standin_registry(StandinRegistry(script=script)))
+    with contextlib.suppress(errors.RegctlError):
+        ask(connect(registry.host, CI, SETTINGS))
+    with pytest.raises(BlockingIOError):
+        other.accept()
+    assert any(request.path == "/v2/a/next" for request in registry.requests)
+    if place == "upload":
+        assert [r.body for r in registry.requests if r.method == "PATCH"] == [CONTENT]
+
+
+@pytest.mark.skipif(not TCP.exists(), reason="needs Linux's list of connections")
+def test_redirects_to_ever_other_servers_leave_few_connections_open(
+    serve: Servers, names: dict[str, Iterator[str]]
+) -> None:
+    storage = serve(standin_registry())
+    storage.put_image("a", "1")
+    port = storage.host.partition(":")[2]
+    numbers = itertools.count(1)
+
+    def away(request: Request) -> Answer:
+        names[name := f"n{next(numbers)}.example"] = itertools.repeat("127.0.0.1")
+        return Answer(307, headers={"Location": f"http://{name}:{port}{request.path}"})
+
+    client = connect(serve(standin_registry(StandinRegistry(script=away))).host)
+    for _ in range(60):
+        client.manifest("a", "1")
+    rows = [line.split() for line in TCP.read_text().splitlines()[1:]]
+    there = [row for row in rows if row[2].endswith(f":{int(port):04X}") and row[3] == ESTABLISHED]
+    assert 1 <= len(there) <= 16
+
+
 @pytest.mark.parametrize("place", ["redirect", "realm"])
 def test_a_name_that_resolves_to_another_address_the_second_time(
-    serve: Servers, other: socket.socket, monkeypatch: pytest.MonkeyPatch, place: str
+    serve: Servers,
+    other: socket.socket,
+    names: dict[str, Iterator[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
     """The registry has a public name, and a proxy of the test answers for it."""
     port = other.getsockname()[1]
@@ -123,15 +191,7 @@ def test_a_name_that_resolves_to_another_address_the_second_time(
     proxy = serve(standin_registry(StandinRegistry(script=lambda _: named)))
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", "elsewhere.example")
-    addresses = iter(["8.8.8.8"])
-    resolve = socket.getaddrinfo
-
-    def rebind(name: str, *args: object, **options: object) -> object:
-        if name == "elsewhere.example":
-            name = next(addresses, "127.0.0.1")
-        return resolve(name, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "getaddrinfo", rebind)
+    names["elsewhere.example"] = itertools.chain(["8.8.8.8"], itertools.repeat("127.0.0.1"))
     with pytest.raises(
         errors.UntrustedUrlError,
         match=rf"elsewhere\.example:{port}, 127\.0\.0\.1, is on this machine",

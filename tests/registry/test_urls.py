@@ -308,6 +308,41 @@ def test_a_redirect_is_an_error(
         UrlGate(origin).redirect(location, f"{origin}/v2/a", "cannot try")
 
 
+# As registries in use send them.
+_DIGEST = "sha256:" + "ab" * 32
+STORAGE = [
+    f"https://production.cloudflare.docker.com/registry-v2/blobs/{_DIGEST}/data?verify=1-a%2Bb%3D",
+    f"https://prod-us-1.s3.dualstack.us-east-1.amazonaws.com/images/{_DIGEST}?X-Amz-Date=1&a=%2F",
+    f"https://my_bucket.s3.amazonaws.com/{_DIGEST}?X-Amz-Security-Token=IQoJb3%2F%2F%2F&x=~-._",
+    f"https://eusmanaged12.blob.core.windows.net/a//docker/{_DIGEST}?se=2026-12-01T00%3A00%3A00Z",
+    "https://storage.googleapis.com:443/b/o?GoogleAccessId=x@y.iam.gserviceaccount.com&Expires=1",
+    f"https://cdn02.quay.io/quayio-production-s3/sha256/ab/{_DIGEST}?cf_sign=a%3D&region=us-east-1",
+    "https://minio/registry/docker/data?X-Amz-Signature=0",
+]
+
+
+@pytest.mark.parametrize("url", STORAGE)
+def test_a_signed_url_is_requested_as_it_is(url: str) -> None:
+    assert UrlGate(ORIGIN).redirect(url, CATALOG, "cannot try") == url
+
+
+REALMS = [
+    ("https://registry-1.docker.io", "https://auth.docker.io/token"),
+    ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth"),
+    ("https://ghcr.io", "https://ghcr.io/token"),
+    ("https://harbor.foo.com", "https://harbor.foo.com/service/token"),
+    ("https://quay.io", "https://quay.io/v2/auth"),
+    ("https://foo.azurecr.io", "https://foo.azurecr.io/oauth2/token?x=y"),
+    ("http://10.1.2.3:5000", "http://10.1.2.4:8080/auth"),
+    ("https://inside.foo.com", "https://192.168.1.1:5001/auth"),
+]
+
+
+@pytest.mark.parametrize(("origin", "realm"), REALMS)
+def test_the_token_servers_of_registries_in_use_get_the_password(origin: str, realm: str) -> None:
+    assert UrlGate(origin).realm(realm, f"{origin}/v2/", "cannot try") == realm
+
+
 def test_a_redirect_back_to_http_is_an_error() -> None:
     """The registry has plain HTTP, and the server that it redirects to has TLS."""
     with pytest.raises(errors.UntrustedUrlError, match="is not HTTPS"):

@@ -42,6 +42,9 @@ from regctl.registry.response import Response
 from regctl.registry.urls import AddressClass, UrlGate, host_of, origin_of, same_origin
 from regctl.retry import Backoff, OnRequest, RequestTrace
 
+# A registry may redirect to another server each time; connections to few stay open.
+_MAX_ORIGINS = 16
+
 
 @dataclass(frozen=True)
 class ConnectionSettings:
@@ -218,11 +221,16 @@ class HttpTransport:
     def _session(self, url: str, allowed: AddressClass) -> requests.Session:
         key = origin_of(url), AddressClass.PUBLIC if same_origin(url, self.origin) else allowed
         with self._lock:
-            if key not in self._sessions:
-                session = self._sessions[key] = self._make_session(url)
+            session = self._sessions.pop(key, None)
+            if session is None:
+                session = self._make_session(url)
                 check = partial(self.gate.check_peer, url, allowed=allowed)
                 _check_peers(session.get_adapter(url), check)
-            return self._sessions[key]
+            self._sessions[key] = session
+            if len(self._sessions) > _MAX_ORIGINS:
+                # The one that was used least recently.
+                self._sessions.pop(next(iter(self._sessions))).close()
+            return session
 
     def _make_session(self, url: str) -> requests.Session:
         session = requests.Session()
