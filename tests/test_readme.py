@@ -23,7 +23,7 @@ LINES = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitline
 # What a line sets for those after it.
 SET = dict(re.findall(r'^(\w+)="(.*)"$', "\n".join(LINES), re.MULTILINE))
 # Read by the completion scripts only.
-INTERNAL = {"REGCTL_COMPLETE", "REGCTL_LINE"}
+INTERNAL = {"REGCTL_LINE"}
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def _options_before_command(args: Sequence[str]) -> int:
 
 def hint_for(error: click.UsageError, context: click.Context) -> str | None:
     """Return what to type in place of an unknown command or option, or None."""
-    command = " ".join(context.command_path.split()[1:])
+    command = context.command_path.removeprefix(f"{context.find_root().info_name}").strip()
     if isinstance(error, click.exceptions.NoSuchCommand):
         name = f"{command} {error.command_name}".strip()
         # Of a group that does not exist, the commands come as the words after it.

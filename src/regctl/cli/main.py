@@ -134,6 +134,7 @@ class Root(CommandGroup):
     ) -> Any:
         """Run a command line; in standalone mode end the process with its exit code."""
         app = extra.setdefault("obj", App())
+        prog_name = app.output.program = prog_name or _program_name(sys.argv[0])
         if LINE in app.environ:
             from regctl.cli.shell_completion import print_candidates
 
@@ -148,6 +149,18 @@ class Root(CommandGroup):
         warnings.filterwarnings("ignore", module="urllib3")
         line = sys.argv[1:] if args is None else args
         sys.exit(_exit_code(app, run, _document_format(line)))
+
+
+def _program_name(path: str) -> str:
+    """Return what a person typed to run the program at *path*; kubectl runs `kubectl-regctl`."""
+    return "kubectl regctl" if path.rpartition("/")[2].startswith("kubectl-regctl") else "regctl"
+
+
+def complete_for_kubectl() -> None:
+    """Print the candidates for Tab after `kubectl regctl`; kubectl passes the words."""
+    from regctl.cli.shell_completion import print_for_kubectl
+
+    print_for_kubectl(main, App(), sys.argv[1:])
 
 
 def _document_format(line: Sequence[str]) -> Format | None:
@@ -231,6 +244,6 @@ def _abandon_stdout() -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
 )
-@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+@click.version_option(__version__, "--version", message="regctl %(version)s")
 def main() -> None:
     """Run a private Docker registry on Kubernetes: its users, pull secrets and catalog."""

@@ -59,13 +59,15 @@ class Output:
     """
     Where a command's words go, and in which format.
 
-    `format` None means a table on a terminal and tab-separated lines in a pipe.
+    `format` None means a table on a terminal and tab-separated lines in a pipe. *program* is how
+    regctl was called; the commands in hints begin with it.
     """
 
     format: Format | None = None
     quiet: bool = False
     verbose: bool = False
     color: bool | None = None
+    program: str = "regctl"
     clock: Callable[[], float] = time.monotonic
     _passwords: dict[str, str] = field(default_factory=dict, repr=False)
     _document_written: bool = False
@@ -413,6 +415,7 @@ class Output:
 
     def _message(self, label: str, text: str, color: str, *, separator: str = ": ") -> None:
         head = click.style(label, fg=color, bold=True) if self._colored else label
+        text = text.replace("`regctl ", f"`{self.program} ")
         # A closed stderr must not turn one error into another.
         try:
             click.echo(f"{head}{separator}{escape_controls(text)}", err=True, color=self._colored)

@@ -17,34 +17,46 @@ from regctl.cli.app import App
 # Seconds. A plug-in of the kubeconfig or a name server may take longer, but a person waits.
 TIME_LIMIT = 5.0
 
+# Cobra's directives, to be added up: no space after the candidate, no names of files.
+_NO_SPACE, _NO_FILES = 2, 4
+
 # The kind of a candidate in click, and its word in the scripts.
 _KINDS = {"plain": "word", "file": "file", "dir": "folder", "more": "more"}
 
 
-class Lines(ShellComplete):
-    """Make a line of each candidate: its kind, value and help, separated by tabs."""
-
-    def __init__(self, command: click.Command, context: dict[str, object], line: str) -> None:
-        super().__init__(command, context, "regctl", "")
-        self._line = line
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the complete words of the line, and the beginning of the word at the cursor."""
-        words = split_arg_string(self._line)[1:]
-        if not words or self._line[-1:].isspace():
-            return words, ""
-        return words[:-1], words[-1]
-
-    def format_completion(self, item: "CompletionItem[str]") -> str:
-        """Return the line of one candidate, without tabs and line ends of its own."""
-        fields = (_KINDS.get(item.type, "word"), str(item.value) or "-", item.help or "")
-        return "\t".join(" ".join(field.split()) for field in fields)
-
-
 def print_candidates(command: click.Command, app: App, line: str) -> None:
-    """Print the candidates for the end of *line*; end the process after TIME_LIMIT."""
+    """Print the candidates for the end of *line*."""
+    words = split_arg_string(line)[1:]
+    typed = "" if not words or line[-1:].isspace() else words.pop()
+    # Without a candidate there is no line, not even an empty one: a shell would insert it.
+    for item in candidates(command, app, words, typed):
+        fields = (_KINDS.get(item.type, "word"), str(item.value) or "-", item.help or "")
+        # Without tabs and line ends of its own.
+        text = "\t".join(" ".join(field.split()) for field in fields)
+        click.echo(text.encode(errors="surrogateescape"))
+
+
+def print_for_kubectl(command: click.Command, app: App, words: list[str]) -> None:
+    """
+    Print the candidates for the last of *words* as `kubectl_complete-NAME` must.
+
+    It is a line for each candidate, and a directive after a colon, as cobra's `__complete` has it.
+    """
+    *before, typed = words or [""]
+    items = candidates(command, app, before, typed)
+    kinds = {item.type for item in items}
+    if kinds & {"file", "dir"}:
+        click.echo(":0")
+        return
+    for item in items:
+        click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
+    click.echo(f":{_NO_FILES + (_NO_SPACE if 'more' in kinds else 0)}")
+
+
+def candidates(
+    command: click.Command, app: App, words: list[str], typed: str
+) -> "list[CompletionItem[str]]":
+    """Return those for the word that is *typed* after *words*; end the process after TIME_LIMIT."""
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT)
-    # Without a candidate there is no line, not even an empty one: a shell would insert it.
-    if lines := Lines(command, {"obj": app}, line).complete():
-        click.echo(lines.encode(errors="surrogateescape"))
+    return ShellComplete(command, {"obj": app}, "regctl", "").get_completions(words, typed)
