@@ -205,7 +205,7 @@ def test_a_page_of_the_api_server_that_is_always_too_long_is_an_error(
     result = run_in_little_memory("secret", "list", "-n", "a", "--kubeconfig", kubeconfig)
     assert result.returncode == 1
     assert "cannot list secrets in namespace a" in result.stderr
-    assert "longer than 16 MiB" in result.stderr
+    assert "longer than 6 MiB" in result.stderr
     assert len(server.requests) == 5
 
 

@@ -58,7 +58,7 @@ PAGE_SIZE = 2000
 _CONFLICTS = Backoff(tries=40, base=0.02, cap=0.5)
 _CONNECT_SECONDS = 10.0
 # What a page of a list and its values take of memory is many times this.
-_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 6 * 1024 * 1024
 _MAX_PAGES = 10_000
 
 
