@@ -122,17 +122,18 @@ def auth_file(folder: Path) -> FileStore:
     return FileStore(path)
 
 
-def auth_secret(kubernetes: ApiServer, namespace: str) -> SecretStore:
+def auth_secret(kubernetes: ApiServer, namespace: str, file: FileStore | None) -> SecretStore:
     cluster = Cluster(Kubeconfig({}, kubernetes.kubeconfig))
     users = HtpasswdFile(f"ci:{hashes.make('old', cost=4)}\n".encode())
+    users = users if file is None else file.read()
     desired = AuthSecret.of(users, DEFAULT_READER, exclusive=True)
     [outcome] = prepare(cluster, desired, [(namespace, "users")]).run()
     assert outcome.error is None
-    return SecretStore(cluster, namespace, "users", DEFAULT_READER)
+    return SecretStore(cluster, namespace, "users", DEFAULT_READER, file)
 
 
 @pytest.mark.parametrize("ahead", range(STEPS))
-@pytest.mark.parametrize("place", ["file", "secret"])
+@pytest.mark.parametrize("place", ["file", "secret", "both"])
 def test_no_pull_fails_while_two_rotations_run(
     kubernetes: ApiServer,
     namespace: str,
@@ -141,8 +142,11 @@ def test_no_pull_fails_while_two_rotations_run(
     place: str,
 ) -> None:
     """The first takes some steps, then the second some, then the first ends, then the second."""
-    for behind in {"file": (0, 1, 3, 4), "secret": (1, 3)}[place]:
-        store = auth_file(tmp_path) if place == "file" else auth_secret(kubernetes, namespace)
+    for behind in (0, 1, 3, 4) if place == "file" else (1, 3):
+        file = auth_file(tmp_path)
+        store: UserStore = file
+        if place != "file":
+            store = auth_secret(kubernetes, namespace, file if place == "both" else None)
         site = prepared(kubernetes, namespace, store)
         first, second = site.run(), site.run()
         order = itertools.chain(

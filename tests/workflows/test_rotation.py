@@ -1,6 +1,6 @@
 """What is left to do in a rotation, whatever state it finds."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import encode_dockerconfigjson
 from regctl.errors import (
+    ClusterUnreachableError,
     ForeignObjectError,
     NotPermittedError,
     NotRotatedError,
@@ -28,10 +29,10 @@ from regctl.workflows.holders import Holder, Survey
 from regctl.workflows.rotation import (
     InPlaceRotation,
     Rotation,
-    RotationState,
     UserRotation,
 )
-from regctl.workflows.rotation_steps import LocalLogin, RotationSteps, StepResult
+from regctl.workflows.rotation_state import RotationState
+from regctl.workflows.rotation_steps import Failure, LocalLogin, RotationSteps, StepResult
 
 NOWHERE = cast("Any", None)
 HASH = hashes.make("old", cost=4)
@@ -313,6 +314,35 @@ def test_the_registry_decides_about_a_hash_that_cannot_be_verified_here(
     made = steps(auth, find=lambda: seen("old", "wrong"), connect=Client)
     found = UserRotation(made, "ci").observe()
     assert [one.secret.name for one in found.old_holders] == (["0"] if accepts == "old" else [])
+
+
+@pytest.mark.parametrize(
+    ("error", "restored"),
+    [(NotPermittedError("forbidden"), True), (ClusterUnreachableError("timed out"), False)],
+)
+def test_the_users_are_restored_only_if_surely_no_pull_secret_was_changed(
+    auth: Path, monkeypatch: pytest.MonkeyPatch, error: RegctlError, restored: bool
+) -> None:
+    def update(
+        _steps: RotationSteps, holders: Sequence[Holder], _credential: Credential
+    ) -> Generator[StepResult, None, list[Failure]]:
+        yield from ()
+        return [(one, error) for one in holders]
+
+    monkeypatch.setattr(RotationSteps, "update_pull_secrets", update)
+    before = auth.read_bytes()
+    made = steps(auth, find=lambda: seen("old", "old"), connect=lambda _: cast("Any", Accepting))
+    with pytest.raises(NotRotatedError if restored else PartlyDoneError):
+        list(UserRotation(made, "ci").run())
+    assert (auth.read_bytes() == before) == restored
+
+
+class Accepting:
+    """A registry that accepts everybody."""
+
+    @staticmethod
+    def ping() -> None:
+        """Accept the credential."""
 
 
 def test_a_dry_run_changes_nothing(auth: Path) -> None:

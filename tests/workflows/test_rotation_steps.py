@@ -102,7 +102,7 @@ def test_users_are_added_and_removed_in_the_store(tmp_path: Path) -> None:
     assert list(real.add_user(CI, ["old"], before)) == added
     store.read().verify("ci", "secret")
     assert store.read().previous("old") == before.hashes("old")
-    [restored] = real.restore_user("ci", before, replaces=["old"])
+    [restored] = real.restore_user("ci", before, ["old"], "rejected")
     assert (restored.result, store.read().content) == ("deleted", before.content)
     list(real.add_user(CI, ["old"], before))
     [removed] = real.remove_user("old", None)

@@ -12,84 +12,30 @@ write Secrets in some namespace can name a user there.
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
 from regctl.credentials.credential import Credential
 from regctl.errors import (
+    ForeignObjectError,
+    ImmutableError,
     InvalidInputError,
+    NotPermittedError,
     NotRotatedError,
+    ObjectNotFoundError,
     PartlyDoneError,
     RegctlError,
     RegistryUnreachableError,
 )
 from regctl.wording import count, some_of
-from regctl.workflows.holders import Holder, Survey, holders_of
-from regctl.workflows.rotation_steps import Failure, LocalLogin, RotationSteps, StepResult
+from regctl.workflows.holders import Survey, holders_of
+from regctl.workflows.rotation_state import RotationState
+from regctl.workflows.rotation_steps import Failure, RotationSteps, StepResult
 from regctl.workflows.successors import is_numbered, next_username, users_in_force
 
-
-@dataclass(frozen=True)
-class RotationState:
-    """
-    What exists when a rotation from *old* to *new* starts, or starts again.
-
-    *users* are those of the auth file. *old_holders* need an update, *new_holders* have the new
-    credential, *ignored* name a user with a password that does not work. *password* is the new
-    user's, if a pull secret has one that the auth file accepts. *in_sync* is whether auth file and
-    auth Secret have the same users, *local* are the logins on this machine with the old password.
-    *between* are users that earlier runs put in *old*'s place, and whose passwords no pull secret
-    has yet: another run may be about to write them. *unseen* is why some pull secrets could not be
-    read.
-    """
-
-    old: str
-    new: str
-    users: HtpasswdFile = field(repr=False)
-    old_holders: tuple[Holder, ...] = ()
-    new_holders: tuple[Holder, ...] = ()
-    ignored: tuple[Holder, ...] = ()
-    password: str | None = field(default=None, repr=False)
-    in_sync: bool = True
-    local: tuple[LocalLogin, ...] = ()
-    unseen: RegctlError | None = None
-    between: tuple[str, ...] = ()
-
-    @property
-    def replaced(self) -> tuple[str, ...]:
-        """The users that the new one replaces."""
-        return (self.old, *self.between)
-
-    @property
-    def old_exists(self) -> bool:
-        """Whether the auth file has a user that is replaced."""
-        return any(map(self.users.hashes, self.replaced))
-
-    @property
-    def new_exists(self) -> bool:
-        """Whether the auth file has the new user."""
-        return bool(self.users.hashes(self.new))
-
-    @property
-    def lost(self) -> bool:
-        """Whether the new user exists, and no pull secret that was read has its password."""
-        return self.new_exists and self.password is None
-
-    @property
-    def must_add(self) -> bool:
-        """Whether the new user must be added, or get a password."""
-        return self.password is None or not self.new_exists or not self.in_sync
-
-    @property
-    def blocked(self) -> list[Failure]:
-        """The holders that must not be updated, and why."""
-        return [(one, one.obstacle) for one in self.old_holders if one.obstacle is not None]
-
-    @property
-    def needing_old(self) -> list[Holder]:
-        """The entries that work only with a user that is replaced."""
-        return [one for one in self.old_holders if one.user in self.replaced]
+# With any other error an update may have been made.
+_REFUSALS = (ForeignObjectError, ImmutableError, NotPermittedError, ObjectNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -214,6 +160,8 @@ class Rotation(ABC):
         """Update and verify what may be updated; return what still has the old credential."""
         todo = [one for one in state.old_holders if one.obstacle is None]
         failed = yield from self.steps.update_pull_secrets(todo, credential)
+        if failed and len(failed) == len(todo) and state.must_add and not state.new_holders:
+            yield from self._undo(state, failed)
         if wait:
             yield from self.steps.wait_for_registry(credential)
         without = {holder.subject for holder, _ in failed}
@@ -225,6 +173,16 @@ class Rotation(ABC):
         kept = [*failed, *state.blocked]
         yield from self.steps.keep(kept)
         return kept
+
+    def _undo(self, state: RotationState, failed: Sequence[Failure]) -> Iterator[StepResult]:
+        """Restore the users and raise NotRotatedError, if surely no pull secret was changed."""
+        if all(isinstance(error, _REFUSALS) for _, error in failed):
+            why = "no pull secret could be updated"
+            yield from self.steps.restore_user(state.new, state.users, state.replaced, why)
+            error = failed[0][1]
+            raise NotRotatedError(
+                f"cannot rotate {state.old}: {why}: {error.message}", hint=error.hint
+            )
 
 
 def _check_kept(stays: str, kept: Sequence[Failure], unseen: RegctlError | None) -> None:
@@ -386,7 +344,8 @@ class UserRotation(Rotation):
         except RegistryUnreachableError as error:
             if state.password is not None:
                 raise PartlyDoneError(error.message, hint=error.hint) from error
-            yield from steps.restore_user(state.new, state.users, replaces=state.replaced)
+            why = "the registry did not accept it"
+            yield from steps.restore_user(state.new, state.users, state.replaced, why)
             raise NotRotatedError(error.message, hint=error.hint) from error
 
     def _look_again(self, state: RotationState) -> Iterator[StepResult]:

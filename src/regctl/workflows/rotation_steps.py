@@ -127,15 +127,14 @@ class RotationSteps:
         yield StepResult("add", f"user/{name}", result, note)
 
     def restore_user(
-        self, name: str, before: HtpasswdFile, *, replaces: Sequence[str]
+        self, name: str, before: HtpasswdFile, replaces: Sequence[str], why: str
     ) -> Iterator[StepResult]:
         """Undo `add_user`: the users are again as they were *before*."""
         self.store.restore(name, before, replaces=replaces)
         result: Literal["configured", "deleted"] = (
             "configured" if before.hashes(name) else "deleted"
         )
-        note = "as before: the registry did not accept it"
-        yield StepResult("remove", f"user/{name}", result, note)
+        yield StepResult("remove", f"user/{name}", result, f"as before: {why}")
 
     def wait_for_registry(self, credential: Credential) -> Iterator[StepResult]:
         """

@@ -413,6 +413,27 @@ def test_only_who_knows_the_password_blocks_a_rotation(site: Site, fields: dict[
     assert planted not in in_place.stderr
 
 
+@pytest.mark.parametrize("mode", [[], ["--same-name"]])
+def test_a_run_that_may_update_no_pull_secret_restores_the_users(
+    site: Site, monkeypatch: pytest.MonkeyPatch, mode: list[str]
+) -> None:
+    """A job without the right would else add a user each night, or stop the pulls."""
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}]
+    role = site.kubernetes.grant_cluster("alice", rules)
+    before = site.auth.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setenv("KUBECONFIG", str(site.kubernetes.kubeconfig_for("alice")))
+        result = site.rotate("ci", *mode)
+    site.kubernetes.revoke_cluster(role)
+    assert result.exit_code == 1
+    assert "as before: no pull secret could be updated" in result.stdout.splitlines()[-1]
+    assert "cannot rotate ci: no pull secret could be updated: cannot change" in result.stderr
+    assert "forbidden" in result.stderr
+    assert site.auth.read_bytes() == before
+    assert site.registry.allows("ci", "old")
+    assert site.rotate("ci", *mode).exit_code == 0
+
+
 def test_the_password_from_before_the_rotation_is_a_proof(site: Site) -> None:
     """Somebody sets another password of ci while the rotation is not finished."""
     where = site.elsewhere()
