@@ -18,6 +18,7 @@ GROUND = {
     "parallel",
     "retry",
     "atomicfile",
+    "filelock",
     "reference",
     "documents",
     "jsontext",

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,9 +169,25 @@ def test_writing_in_place_keeps_the_inode_and_shortens_the_file(file: Path) -> N
 
 def test_the_next_run_removes_the_files_of_a_killed_process(file: Path) -> None:
     file.with_name(".auth.regctl-new").write_bytes(b"half")
-    file.with_name("auth.lock").write_bytes(b"99999999\n")
+    file.with_name(".auth.regctl-lock").write_bytes(b"99999999\n")
     write(file, OLD)
     assert only(file)
+
+
+@pytest.mark.parametrize("stale", [Path.mkdir, Path.touch])
+def test_what_a_killed_process_left_never_blocks_a_write(
+    file: Path, stale: Callable[[Path], None]
+) -> None:
+    left = {file.with_name(name) for name in (".auth.regctl-new", ".auth.bak.regctl-new")}
+    for path in left:
+        stale(path)
+    write(file, options=WriteOptions(backup=True))
+    assert file.read_bytes() == NEW
+    assert file.with_name("auth.bak").read_bytes() == OLD
+    assert {path for path in file.parent.iterdir() if not path.is_dir()} == {
+        file,
+        file.with_name("auth.bak"),
+    }
 
 
 # Waiting
@@ -178,7 +195,7 @@ def test_the_next_run_removes_the_files_of_a_killed_process(file: Path) -> None:
 
 @contextmanager
 def lock_held(file: Path) -> Iterator[None]:
-    lock = file.with_name("auth.lock")
+    lock = file.with_name(".auth.regctl-lock")
     with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write(b"4711\n")
@@ -190,7 +207,9 @@ def lock_held(file: Path) -> Iterator[None]:
 def test_an_error_names_the_process_that_holds_the_lock(file: Path) -> None:
     with (
         lock_held(file),
-        pytest.raises(LockedError, match=r"process 4711 has held auth\.lock for 0 seconds"),
+        pytest.raises(
+            LockedError, match=r"process 4711 has held \.auth\.regctl-lock for 0 seconds"
+        ),
     ):
         write(file, options=WriteOptions(timeout=0))
     assert file.read_bytes() == OLD
@@ -198,11 +217,83 @@ def test_an_error_names_the_process_that_holds_the_lock(file: Path) -> None:
     assert file.read_bytes() == NEW
 
 
+def links(folder: Path) -> dict[str, Callable[[Path], None]]:
+    precious = folder / "precious"
+    return {
+        "a hard link": lambda lock: lock.hardlink_to(precious),
+        "a symlink": lambda lock: lock.symlink_to(precious),
+        "a file of somebody": lambda lock: lock.write_bytes(precious.read_bytes()),
+        "a folder": lambda lock: lock.mkdir(),
+        "a FIFO": os.mkfifo,
+    }
+
+
+@pytest.mark.parametrize("kind", links(Path()))
+def test_nothing_with_the_lock_s_name_is_touched_unless_it_is_a_lock(
+    file: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "precious").write_bytes(b"precious\n")
+    lock = file.with_name(".auth.regctl-lock")
+    links(tmp_path)[kind](lock)
+    before = lock.lstat()
+    same = ("st_ino", "st_size", "st_mtime_ns", "st_mode")
+    with pytest.raises(FileAccessError, match=r"\.auth\.regctl-lock .* is not a lock") as caught:
+        write(file)
+    assert caught.value.hint == f"rename {lock}"
+    assert all(getattr(lock.lstat(), name) == getattr(before, name) for name in same)
+    assert (tmp_path / "precious").read_bytes() == b"precious\n"
+    assert file.read_bytes() == OLD
+
+
+def test_a_file_named_lock_of_another_program_is_left_alone(file: Path) -> None:
+    other = file.with_name("auth.lock")
+    other.write_bytes(b"not ours\n")
+    write(file)
+    assert file.read_bytes() == NEW
+    assert other.read_bytes() == b"not ours\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("mode", [0o2770, 0o1777, 0o755])
+def test_whoever_may_write_to_the_folder_may_lock_and_nobody_else(file: Path, mode: int) -> None:
+    os.chown(file.parent, -1, 23456)
+    file.parent.chmod(mode)
+    with editing(file):
+        lock = file.with_name(".auth.regctl-lock").stat()
+    wanted = {0o2770: 0o660, 0o1777: 0o666, 0o755: 0o600}
+    assert stat.S_IMODE(lock.st_mode) == wanted[mode]
+    assert lock.st_gid == 23456
+
+
+def test_a_lock_that_another_user_holds_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file can be opened by nobody else; it is removed with the lock."""
+    lock = file.with_name(".auth.regctl-lock")
+    lock.touch()
+    opened, denied = os.open, list[str]()
+
+    def deny(path: Path, flags: int, mode: int = 0o777) -> int:
+        if path == lock and lock.exists():
+            denied.append(lock.name)
+            if len(denied) == 3:
+                lock.unlink()
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", deny)
+    with pytest.raises(LockedError, match="another process has held"):
+        write(file, options=WriteOptions(timeout=0))
+    write(file)
+    assert len(denied) == 3
+    assert file.read_bytes() == NEW
+
+
 def test_a_process_that_waited_for_a_removed_lock_takes_the_new_one(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between our open and our flock the holder may remove the lock, which then locks nothing."""
-    lock = file.with_name("auth.lock")
+    lock = file.with_name(".auth.regctl-lock")
     flock, opened = fcntl.flock, list[int]()
 
     def late(descriptor: int, operation: int) -> None:
@@ -228,6 +319,37 @@ def test_a_change_by_a_program_without_the_lock_is_detected(file: Path) -> None:
     with pytest.raises(FileAccessError, match="another program changed it in the meantime"):
         interrupted()
     assert file.read_bytes() == b"written by htpasswd\n"
+
+
+def save_anew(file: Path) -> None:
+    file.with_name("saved").write_bytes(b"saved\n")
+    file.with_name("saved").replace(file)
+
+
+def save_with_the_same_size_and_time(file: Path) -> None:
+    before = file.stat()
+    file.write_bytes(OLD.swapcase())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("save", [save_anew, save_with_the_same_size_and_time])
+@pytest.mark.parametrize("backup", [False, True])
+def test_an_editor_that_saves_during_our_fsync_is_not_overwritten(
+    file: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[[Path], None], *, backup: bool
+) -> None:
+    fsync, saved = os.fsync, list[bytes]()
+
+    def late(descriptor: int) -> None:
+        fsync(descriptor)
+        if not saved:
+            save(file)
+            saved.append(file.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", late)
+    with pytest.raises(FileAccessError, match="another program changed it in the meantime"):
+        write(file, options=WriteOptions(backup=backup))
+    assert [file.read_bytes()] == saved
+    assert only(file)
 
 
 # Refusals
@@ -263,7 +385,7 @@ def test_a_disk_failure_leaves_the_old_file(
 
     def fail_once(descriptor: int, *args: object) -> int | None:
         name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        if not name.endswith(".lock") and left:
+        if not name.endswith("-lock") and left:
             left.pop()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(descriptor, *args)
@@ -279,14 +401,41 @@ def test_a_directory_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "auth").mkdir()
     with pytest.raises(FileAccessError, match="it is a directory"):
         write(tmp_path / "auth")
-    with pytest.raises(FileAccessError, match="Is a directory"):
+    with pytest.raises(FileAccessError, match="it is a directory"):
         atomicfile.read(tmp_path / "auth")
 
 
-def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "auth")
+@pytest.mark.parametrize("name", ["fifo", "/dev/zero"])
+def test_what_is_not_a_regular_file_is_neither_read_nor_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "fifo":
+        os.mkfifo(path)
     with pytest.raises(FileAccessError, match="not a regular file"):
-        write(tmp_path / "auth")
+        write(path)
+    with pytest.raises(FileAccessError, match="not a regular file"):
+        atomicfile.read(path)
+
+
+def test_a_giant_is_refused(file: Path) -> None:
+    os.truncate(file, 2**40)
+    with pytest.raises(FileAccessError, match="it has more than 16 MiB"):
+        atomicfile.read(file)
+    with pytest.raises(FileAccessError, match="it has more than 16 MiB"):
+        atomicfile.read_input(file, "it")
+    with pytest.raises(FileAccessError, match="it has more than 16 MiB"):
+        write(file)
+
+
+def test_input_is_read_from_a_pipe_up_to_its_limit(tmp_path: Path) -> None:
+    for size in (2**22, 2**22 + 1):
+        os.mkfifo(tmp_path / str(size))
+        with ThreadPoolExecutor() as writer:
+            writer.submit((tmp_path / str(size)).write_bytes, b"x" * size)
+            if size == 2**22:
+                assert len(atomicfile.read_input(tmp_path / str(size), "it")) == size
+            else:
+                with pytest.raises(FileAccessError, match="it has more than 4 MiB"):
+                    atomicfile.read_input(tmp_path / str(size), "it")
 
 
 def test_an_error_names_the_missing_folder(tmp_path: Path) -> None:

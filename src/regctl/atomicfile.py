@@ -8,23 +8,28 @@ no other reason. A file whose content would not change is not written.
 """
 
 import errno
-import fcntl
 import os
 import stat
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from io import UnsupportedOperation
 from pathlib import Path
+from typing import IO
 
-from regctl.errors import FileAccessError, LockedError, MountPointError
+from regctl.errors import FileAccessError, MountPointError
+from regctl.filelock import DENIED, locked
 
-_POLL_SECONDS = 0.01
 # The first is enough for a file system that stores fractions of a second, the second for one that
 # stores steps of two seconds (FAT, old NFS).
 _TICKS_NS = (1_000_000, 2_000_000_000)
 _NEW_FILE_MODE = 0o600
+_MIB = 1024 * 1024
+_LIMIT = 16 * _MIB
+_PIPE_LIMIT = 4 * _MIB
+# Nothing waits for the other end of a FIFO.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,55 @@ class Draft:
 
 
 def read(path: Path) -> bytes | None:
-    """Return the content of *path*, or None if it does not exist. Raises FileAccessError."""
+    """
+    Return the content of *path*, or None if it does not exist.
+
+    Raises FileAccessError, also for what is not a regular file, and for more than 16 MiB.
+    """
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        descriptor = os.open(path, _READ)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        _require_regular(os.fstat(descriptor), f"cannot read {path}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return _bounded(file, _LIMIT, path)
+    finally:
+        os.close(descriptor)
+
+
+def read_input(source: Path | IO[bytes], name: str) -> bytes:
+    """
+    Return all of what a command is given: a file, a pipe, or an open stream.
+
+    Raises FileAccessError, also for more than 16 MiB in a file or 4 MiB elsewhere. *name* is what
+    it calls the source.
+    """
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                return read_input(file, name)
+        regular = False
+        with suppress(UnsupportedOperation):  # a stream of a test has no descriptor
+            regular = stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+        return _bounded(source, _LIMIT if regular else _PIPE_LIMIT, name)
+    except OSError as error:
+        raise FileAccessError(f"cannot read {name}: {error.strerror}") from error
+
+
+def _bounded(file: IO[bytes], limit: int, name: object) -> bytes:
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise FileAccessError(f"cannot read {name}: it has more than {limit // _MIB} MiB")
+    return content
+
+
+def _require_regular(state: os.stat_result, attempt: str) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        what = "a directory" if stat.S_ISDIR(state.st_mode) else "not a regular file"
+        raise FileAccessError(f"{attempt}: it is {what}")
 
 
 _DEFAULTS = WriteOptions()
@@ -83,33 +130,38 @@ def editing(path: Path, options: WriteOptions = _DEFAULTS) -> Iterator[Draft]:
         content = read(path)
         yield Draft(content, content)
         return
-    target = Path(os.path.realpath(path))
-    with _locked(target, path, options):
-        # If it cannot be removed, creating it will fail below, with a message.
-        with suppress(OSError):
-            _temporary(target).unlink()
-        with _os_errors(f"cannot write {path}"):
+    target, attempt = Path(os.path.realpath(path)), f"cannot write {path}"
+    backup = target.with_name(f"{target.name}.bak")
+    with ExitStack() as lock:
+        with _os_errors(attempt):
+            itself = options.in_place
+            lock.enter_context(locked(target, options.timeout, attempt, itself=itself))
+        # Left by killed processes. One that cannot be removed is in nobody's way.
+        for left in (_temporary(target), _temporary(backup)):
+            with suppress(OSError):
+                left.unlink()
+        with _os_errors(attempt):
             before = _state(target)
-        if before is not None and not stat.S_ISREG(before.st_mode):
-            what = "a directory" if stat.S_ISDIR(before.st_mode) else "not a regular file"
-            raise FileAccessError(f"cannot write {path}: it is {what}")
+        if before is not None:
+            _require_regular(before, attempt)
         original = read(target)
         draft = Draft(original, original)
         yield draft
         if draft.content is None or draft.content == original:
             return
-        with _os_errors(f"cannot write {path}"):
+
+        def check() -> None:
+            if not _same(before, _state(target)) or read(target) != original:
+                raise _changed_meanwhile(path)
+
+        with _os_errors(attempt):
             if options.backup and before is not None and original is not None:
-                _replace(target.with_name(f"{target.name}.bak"), original, like=before)
-            if not _same(before, _state(target)):
-                raise FileAccessError(
-                    f"cannot write {path}: another program changed it in the meantime",
-                    hint="run the same command again",
-                )
+                _replace(backup, original, before, check)
             if options.in_place and before is not None:
+                check()
                 _overwrite(target, draft.content, original or b"", before)
             else:
-                _replace(target, draft.content, like=before)
+                _replace(target, draft.content, before, check)
 
 
 def swap(path: Path, before: bytes | None, after: bytes, options: WriteOptions = _DEFAULTS) -> None:
@@ -122,16 +174,20 @@ def swap(path: Path, before: bytes | None, after: bytes, options: WriteOptions =
     try:
         with editing(path, options) as draft:
             if draft.original != before:
-                raise FileAccessError(
-                    f"cannot write {path}: another program changed it in the meantime",
-                    hint="run the same command again",
-                )
+                raise _changed_meanwhile(path)
             draft.content = after
     except MountPointError as error:
         raise MountPointError(
             error.message,
             hint=f"{error.hint}, or pass --in-place: readers may then see a part of it",
         ) from error
+
+
+def _changed_meanwhile(path: Path) -> FileAccessError:
+    return FileAccessError(
+        f"cannot write {path}: another program changed it in the meantime",
+        hint="run the same command again",
+    )
 
 
 @contextmanager
@@ -145,7 +201,7 @@ def _os_errors(attempt: str) -> Iterator[None]:
                 f"{attempt}: the file itself is a mount point and cannot be replaced",
                 hint="mount the folder that contains it, not the single file",
             ) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        if error.errno in DENIED:
             raise FileAccessError(
                 f"{attempt}: {error.strerror}",
                 hint="its folder must be writable: a new file is created there and replaces it",
@@ -164,118 +220,33 @@ def _state(path: Path) -> os.stat_result | None:
 def _same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
     if one is None or other is None:
         return one is other
-    return (one.st_ino, one.st_size, one.st_mtime_ns) == (
-        other.st_ino,
-        other.st_size,
-        other.st_mtime_ns,
-    )
-
-
-# The lock
-
-
-@contextmanager
-def _locked(target: Path, path: Path, options: WriteOptions) -> Iterator[None]:
-    """
-    Hold the lock: flock on a file next to *target*, which is removed with the lock.
-
-    The file itself cannot be the lock, because every write replaces it. The system releases the
-    lock of a process that dies.
-    """
-    lock = target.with_name(f"{target.name}.lock")
-    with _os_errors(f"cannot write {path}"):
-        descriptor = _acquire(lock, target, options)
-    if descriptor is None:
-        holder = _holder(lock)
-        raise LockedError(
-            f"cannot write {path}: {holder} has held {lock.name} for {options.timeout:g} seconds",
-            hint="wait until that process ends, or stop it",
-        )
-    try:
-        yield
-    finally:
-        # Removed while it is held: a process that waits for it sees that it is no longer the lock.
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                lock.unlink()
-        os.close(descriptor)
-
-
-def _acquire(lock: Path, target: Path, options: WriteOptions) -> int | None:
-    """Return a descriptor that holds the lock, or None after the timeout."""
-    deadline = time.monotonic() + options.timeout
-    while True:
-        with ExitStack() as undo:
-            descriptor = _open_lock(lock, target, options)
-            undo.callback(os.close, descriptor)
-            if not _flock(descriptor, deadline):
-                return None
-            if _is_current(descriptor, lock, target):
-                undo.pop_all()
-                return descriptor
-
-
-def _open_lock(lock: Path, target: Path, options: WriteOptions) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(lock, flags, _NEW_FILE_MODE)
-    except OSError as error:
-        # The folder is read-only: a file that is written in place can be its own lock.
-        if options.in_place and error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            return os.open(target, os.O_RDWR | os.O_CLOEXEC)
-        raise
-
-
-def _flock(descriptor: int, deadline: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        else:
-            return True
-
-
-def _is_current(descriptor: int, lock: Path, target: Path) -> bool:
-    """Whether the file behind *descriptor* is still the lock; if so, write our process id to it."""
-    opened = os.fstat(descriptor)
-    state = _state(lock)
-    if state is None:
-        written = _state(target)
-        return written is not None and os.path.samestat(opened, written)
-    if not os.path.samestat(opened, state):
-        return False
-    # For the message of processes that wait; it fails on a full disk.
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    return True
-
-
-def _holder(lock: Path) -> str:
-    with suppress(OSError, ValueError):
-        return f"process {int(lock.read_bytes())}"
-    return "another process"
+    fields = "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
+    return all(getattr(one, name) == getattr(other, name) for name in fields)
 
 
 # The content
 
 
-def _temporary(target: Path) -> Path:
+def _temporary(target: Path, number: str = "") -> Path:
     """
     Return the path of the file that becomes *target*: always the same name.
 
     Only the holder of the lock creates it, so one that exists is left from a killed process.
     """
-    return target.with_name(f".{target.name}.regctl-new")
+    return target.with_name(f".{target.name}.regctl-new{number}")
 
 
-def _replace(target: Path, content: bytes, like: os.stat_result | None) -> None:
-    temporary = _temporary(target)
+def _replace(
+    target: Path, content: bytes, like: os.stat_result | None, check: Callable[[], None]
+) -> None:
+    """Replace *target*; *check* raises an error if that must not be done after all."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, _NEW_FILE_MODE)
+    temporary = _temporary(target)
+    try:
+        descriptor = os.open(temporary, flags, _NEW_FILE_MODE)
+    except FileExistsError:
+        temporary = _temporary(target, os.urandom(8).hex())
+        descriptor = os.open(temporary, flags, _NEW_FILE_MODE)
     try:
         _fill(descriptor, content)
         if like is not None:
@@ -283,6 +254,7 @@ def _replace(target: Path, content: bytes, like: os.stat_result | None) -> None:
             _advance(descriptor, like)
         os.fsync(descriptor)
         _read_back(descriptor, target, content)
+        check()
         temporary.replace(target)
     finally:
         os.close(descriptor)

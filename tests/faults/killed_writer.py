@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from regctl import atomicfile
+from regctl import atomicfile, filelock
 from regctl.authfile import edit, htpasswd, lines
 
-TRACED = {module.__file__ for module in (atomicfile, edit, htpasswd, lines)}
+TRACED = {module.__file__ for module in (atomicfile, filelock, edit, htpasswd, lines)}
 OLD = b"alice:old\nbob:old\n"
 NEW = b"alice:new\nbob:old\n"
 

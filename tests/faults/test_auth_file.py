@@ -258,7 +258,7 @@ with editing(Path(sys.argv[1])):
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        lock = tmp_path / "auth.lock"
+        lock = tmp_path / ".auth.regctl-lock"
         assert lock.read_text() == f"{holder.pid}\n"
         with lock.open("rb") as contender, pytest.raises(BlockingIOError):
             fcntl.flock(contender, fcntl.LOCK_EX | fcntl.LOCK_NB)

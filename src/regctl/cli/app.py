@@ -24,7 +24,6 @@ from regctl.cli.options import (
 )
 from regctl.cli.output import Output
 from regctl.errors import (
-    FileAccessError,
     InvalidInputError,
     InvalidPasswordError,
     MalformedError,
@@ -102,10 +101,11 @@ class App:
         """
         from pathlib import Path
 
-        try:
-            return self.stdin(content).read() if source == STDIN else Path(source).read_bytes()
-        except OSError as error:
-            raise FileAccessError(f"cannot read {content} {source}: {error.strerror}") from error
+        from regctl import atomicfile
+
+        stream = self.stdin(content) if source == STDIN else Path(source)
+        name = "standard input" if source == STDIN else source
+        return atomicfile.read_input(stream, f"{content} {name}")
 
     def stdin(self, content: str) -> IO[bytes]:
         """

@@ -268,12 +268,8 @@ class DockerConfig:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a file in docker's format; a missing one counts as empty."""
-    try:
-        document = read_object(path.read_bytes(), source=str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+    content = atomicfile.read(path)
+    document = {} if content is None else read_object(content, source=str(path))
     for name in ("auths", "credHelpers"):
         if not isinstance(document.get(name) or {}, dict):
             raise MalformedError(f"cannot read {path}: `{name}` is not an object")

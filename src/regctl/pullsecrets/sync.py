@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from regctl import atomicfile
 from regctl.cluster.client import Cluster
 from regctl.cluster.namespaces import Targets
 from regctl.cluster.ownership import MANAGED_BY, OUR_LABELS, PART_OF
@@ -17,7 +18,6 @@ from regctl.credentials.credential import Credential, check_username
 from regctl.credentials.dockerconfig import DockerConfig
 from regctl.documents import load_located
 from regctl.errors import (
-    FileAccessError,
     MalformedError,
     NoCredentialError,
     RegctlError,
@@ -275,9 +275,7 @@ class Sync:
 def _read_password(path: Path) -> str:
     """Return the one line in a file. Raises FileAccessError, MalformedError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileAccessError(f"cannot read the password file {path}: {error.strerror}") from error
+        text = atomicfile.read_input(path, f"the password file {path}").decode()
     except UnicodeDecodeError:
         # Not chained: the cause carries the content of the file.
         raise MalformedError(f"cannot read the password file {path}: not UTF-8") from None
