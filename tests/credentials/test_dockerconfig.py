@@ -118,7 +118,7 @@ def test_an_error_names_a_file_that_is_not_docker_s_config(tmp_path: Path) -> No
         config(tmp_path, {"auths": []} | {"auths": [1]})
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(FileAccessError, match="Is a directory"):
+    with pytest.raises(FileAccessError, match="it is a directory"):
         DockerConfig.load({"DOCKER_CONFIG": str(tmp_path)})
 
 
