@@ -16,7 +16,7 @@ from regctl.cli.main import main
 from regctl.errors import RegistryUnreachableError
 from regctl.images.archive import SavedManifest, open_archive
 from regctl.images.layers import Blob
-from regctl.images.push import ChunkSize, ImagePusher, PushedImage
+from regctl.images.push import ImagePusher, PushedImage
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
@@ -50,7 +50,7 @@ def push(source: Path, host: str, *, chunk: int | None = None) -> PushedImage:
     settings = ConnectionSettings(plain_http=True, backoff=Backoff(tries=4, base=0.001))
     client = RegistryClient(Registry.parse(host), settings=settings)
     pusher = ImagePusher(
-        client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=ChunkSize(chunk)
+        client, "team/app", backoff=Backoff(tries=12, base=0.001), chunk_size=chunk
     )
     with open_archive(source) as (image,):
         return pusher.push(image.manifest, ["1.0"])
@@ -352,6 +352,6 @@ def test_a_registry_that_claims_what_was_not_sent_is_not_believed(serve: Servers
         Registry.parse(registry.host), settings=ConnectionSettings(plain_http=True)
     )
     image = small_blob(b"0123456789")
-    ImagePusher(client, "team/app", chunk_size=ChunkSize(4)).push(image, ["1.0"])
+    ImagePusher(client, "team/app", chunk_size=4).push(image, ["1.0"])
     bodies = [request.body for request in registry.requests if request.method == "PATCH"]
     assert bodies == [b"0123", b"4567", b"89"]

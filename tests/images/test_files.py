@@ -113,6 +113,22 @@ def test_a_link_to_nothing_and_a_link_to_itself_are_missing(tmp_path: Path) -> N
         assert files.find("loop") is None
 
 
+def test_a_tar_gives_nothing_from_the_disk(tmp_path: Path) -> None:
+    """Names and links that leave a tar are names in it: it is never unpacked."""
+    outside = tmp_path / "config.json"
+    outside.write_bytes(b"secret")
+    links = {"absolute": str(outside), "relative": "../config.json", "folder": str(tmp_path)}
+    path = tmp_path / "image" / "app.tar"
+    path.parent.mkdir()
+    path.write_bytes(tar_of({"../inside": b"content"}, links=links))
+    with open_files(path) as files:
+        for name in (*links, str(outside), "../config.json", "folder/config.json"):
+            assert files.find(name) is None
+        assert content(files, "../inside") == b"content"
+    assert list(path.parent.iterdir()) == [path]
+    assert not (tmp_path / "inside").exists()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

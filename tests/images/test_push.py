@@ -6,7 +6,7 @@ import pytest
 
 from regctl.errors import BodyTooLargeError
 from regctl.images.archive import open_archive
-from regctl.images.push import ChunkSize, ImagePusher, PushedImage
+from regctl.images.push import ImagePusher, PushedImage
 from regctl.reference import Registry
 from regctl.registry.client import RegistryClient
 from regctl.registry.transport import ConnectionSettings
@@ -126,22 +126,22 @@ def test_an_upload_begun_in_place_of_a_mount_is_cancelled(serve: Servers, archiv
 
 
 def test_a_chunk_size_shrinks_and_never_grows() -> None:
-    error = BodyTooLargeError("too large")
-    size = ChunkSize()
-    assert size.of(100 * MIB) == 100 * MIB, "the whole blob at first"
-    size.reduce_below(100 * MIB, error)
-    assert size.of(100 * MIB) == 64 * MIB
-    size.reduce(16 * MIB)
-    assert size.of(100 * MIB) == 16 * MIB
-    size.reduce_below(2 * MIB, error)
-    assert size.of(100 * MIB) == MIB
-    size.reduce_below(64 * MIB, error)
-    size.reduce(16 * MIB)
-    assert size.of(100 * MIB) == MIB, "another thread may report a larger chunk later"
-    assert size.of(10) == 10
+    pusher = ImagePusher(client_of("127.0.0.1:1"), "team/app")
+    assert pusher.chunk_size is None, "the whole blob at first"
+    for size, expected in ((64 * MIB, 64 * MIB), (MIB, MIB), (16 * MIB, MIB)):
+        pusher.reduce_chunks(size)
+        assert pusher.chunk_size == expected, "another thread may report a larger chunk later"
 
 
-def test_there_is_no_chunk_size_below_the_smallest() -> None:
-    size = ChunkSize()
+def test_there_is_no_chunk_size_below_the_smallest(serve: Servers, archive: Path) -> None:
+    def script(request: Request) -> Answer | None:
+        location = {"Location": "/v2/team/app/blobs/uploads/1"}
+        return {
+            "POST": Answer(202, headers=location),
+            "PATCH": Answer(413),
+            "DELETE": Answer(204),
+        }.get(request.method)
+
+    host = serve(standin_registry(StandinRegistry(script=script))).host
     with pytest.raises(BodyTooLargeError):
-        size.reduce_below(MIB // 4, BodyTooLargeError("too large"))
+        push(ImagePusher(client_of(host), "team/app"), archive)

@@ -65,11 +65,7 @@ class _Folder:
     """A folder with an image: only regular files below it are opened, and no link is followed."""
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
-        self._path = path
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise FileAccessError(f"cannot read {path}: {error.strerror}") from error
+        self._path, self._descriptor = path, os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, self._descriptor)
 
     def find(self, name: str) -> StoredFile | None:
@@ -208,19 +204,16 @@ def open_files(source: Source) -> Iterator[ImageFiles]:
 
     They can be read until the block ends. Raises FileAccessError and MalformedError.
     """
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        with ExitStack() as stack:
-            yield ImageFiles(str(source), _Folder(Path(source), stack).find)
-        return
     name = str(source) if isinstance(source, str | Path) else "standard input"
     with ExitStack() as stack:
-        yield ImageFiles(name, _open_tar(source, name, stack).find)
+        yield ImageFiles(name, _open(source, f"cannot read {name}", stack).find)
 
 
-def _open_tar(source: Source, name: str, stack: ExitStack) -> _Tar:
-    attempt = f"cannot read {name}"
+def _open(source: Source, attempt: str, stack: ExitStack) -> _Folder | _Tar:
     try:
         if isinstance(source, str | Path):
+            if Path(source).is_dir():
+                return _Folder(Path(source), stack)
             source = stack.enter_context(Path(source).open("rb"))  # noqa: SIM115 - the stack closes it
         return _Tar(_uncompressed(source, attempt, stack), attempt)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -9,10 +9,9 @@ leaves no tag behind.
 
 import hashlib
 import tempfile
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -74,34 +73,6 @@ class PushedImage:
         return sum(blob.descriptor.size for blob in self.blobs if blob.result == "uploaded")
 
 
-class ChunkSize:
-    """
-    How many bytes of a blob to send at a time; shared by all uploads of an image.
-
-    The whole blob, until a proxy rejects that or a connection is lost. *limit* is in bytes.
-    """
-
-    def __init__(self, limit: int | None = None) -> None:
-        self._lock = threading.Lock()
-        self._limit = limit
-
-    def of(self, remaining: int) -> int:
-        """Return how many of the *remaining* bytes to send next."""
-        return remaining if self._limit is None else min(remaining, self._limit)
-
-    def reduce(self, size: int) -> None:
-        """Send at most *size* bytes at a time from now on."""
-        with self._lock:
-            self._limit = min(size, self._limit or size)
-
-    def reduce_below(self, rejected: int, error: RegctlError) -> None:
-        """Send less than *rejected* bytes from now on; raise *error* if no size is smaller."""
-        smaller = next((size for size in _CHUNK_SIZES if size < rejected), None)
-        if smaller is None:
-            raise error
-        self.reduce(smaller)
-
-
 @dataclass
 class ImagePusher:
     """
@@ -109,7 +80,8 @@ class ImagePusher:
 
     *mount_from* are repositories of the same registry to mount blobs from. With *dry_run* it only
     finds out what the registry has. Memory is bounded by *workers*, not by the size of layers:
-    docker's layers are compressed into temporary files.
+    docker's layers are compressed into temporary files. *chunk_size* is how many bytes of a blob
+    are sent at a time: all, until a proxy rejects that or a connection is lost.
     """
 
     client: RegistryClient
@@ -119,7 +91,7 @@ class ImagePusher:
     workers: int = WORKERS
     dry_run: bool = False
     backoff: Backoff = _BACKOFF
-    chunk_size: ChunkSize = field(default_factory=ChunkSize)
+    chunk_size: int | None = None
 
     def push(
         self,
@@ -147,6 +119,10 @@ class ImagePusher:
             self._put_manifest(child, (), stored)
         digest = self._put_manifest(image, references, stored)
         return PushedImage(digest, image.media_type, tuple(stored[part.digest] for part in parts))
+
+    def reduce_chunks(self, size: int) -> None:
+        """Send at most *size* bytes of a blob at a time from now on."""
+        self.chunk_size = min(size, self.chunk_size or size)
 
     def _put_manifest(
         self, image: SavedManifest, references: Sequence[str], stored: Mapping[str, PushedBlob]
@@ -275,7 +251,7 @@ class _BlobUpload:
                     return self._send_rest(stream)
                 except RegistryUnreachableError as error:
                     self._interrupted = True
-                    self._pusher.chunk_size.reduce(_CHUNK_SIZE_AFTER_LOSS)
+                    self._pusher.reduce_chunks(_CHUNK_SIZE_AFTER_LOSS)
                     if self._offset >= furthest + _CHUNK_SIZES[-1]:
                         furthest, pauses = self._offset, self._pusher.backoff.pauses()
                     pause = next(pauses, None)
@@ -310,7 +286,8 @@ class _BlobUpload:
             raise _UploadLostError(f"{self._attempt}: the registry returned no upload location")
 
     def _send_chunk(self, stream: IO[bytes]) -> None:
-        count = self._pusher.chunk_size.of(self._blob.size - self._offset)
+        rest = self._blob.size - self._offset
+        count = min(rest, self._pusher.chunk_size or rest)
         headers = {"Content-Type": "application/octet-stream"}
         if count < self._blob.size or self._interrupted:
             headers["Content-Range"] = f"{self._offset}-{self._offset + count - 1}"
@@ -318,8 +295,11 @@ class _BlobUpload:
         request = Request("PATCH", self._location, self._attempt, headers, body)
         try:
             reply = self._send(request, _RECEIVED)
-        except BodyTooLargeError as error:
-            self._pusher.chunk_size.reduce_below(count, error)
+        except BodyTooLargeError:
+            smaller = next((size for size in _CHUNK_SIZES if size < count), None)
+            if smaller is None:
+                raise
+            self._pusher.reduce_chunks(smaller)
         else:
             end = self._offset + count
             # distribution answers 0-0 for one byte and for none.

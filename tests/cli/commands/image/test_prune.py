@@ -193,6 +193,41 @@ def test_what_a_kept_index_needs_is_never_deleted(indexed: str, aged: str) -> No
     assert tags(aged) == ["2", "4", "all"]
 
 
+def test_a_nested_index_protects_its_images_also_if_one_is_missing(
+    upstream: DockerRegistry, indexed: str, aged: str
+) -> None:
+    child = {"mediaType": LIST_TYPE, "digest": indexed, "size": 500}
+    nested = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": [child]}
+    upstream.push_manifest("team/app", "outer", nested, LIST_TYPE)
+    missing = json.loads(run("inspect", f"{aged}:2", "-o", "json").stdout)["digest"]
+    assert run("delete", f"{aged}@{missing}", "--force", "--yes").exit_code == 0
+    refused = run("delete", f"{aged}:all", "--all-tags", "--yes")
+    assert refused.stderr.startswith(f"error: cannot delete {aged}@{indexed}: {aged}:outer needs")
+    result = run("prune", aged, "--older-than", "1d", "--keep", "outer", "--yes")
+    assert result.exit_code == 3, "it cannot tell when outer was built"
+    assert tags(aged) == ["4", "all", "outer"]
+
+
+@pytest.mark.parametrize("tag", ["2", "new"])
+def test_an_index_that_is_pushed_after_the_question_keeps_its_images(
+    upstream: DockerRegistry, aged: str, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    """Under a new tag, or under one that was to be deleted."""
+    oldest = json.loads(run("inspect", f"{aged}:1", "-o", "json").stdout)["digest"]
+    child = {"mediaType": MANIFEST_TYPE, "digest": oldest, "size": 500}
+    index = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": [child]}
+
+    def answer(*_arguments: object, **_options: object) -> None:
+        upstream.push_manifest("team/app", tag, index, LIST_TYPE)
+
+    monkeypatch.setattr(App, "confirm", answer)
+    result = run("prune", aged, *KEEP_NEWEST)
+    assert result.exit_code == 0, result.stderr
+    changed = "skipped (its tags have changed since)"
+    assert by_tag(result)["1"] == by_tag(result)["lts"] == changed
+    assert tags(aged) == sorted({"1", "3", "lts", tag})
+
+
 def test_an_index_that_cannot_be_read_stops_deletion(
     upstream: DockerRegistry, indexed: str, aged: str
 ) -> None:
