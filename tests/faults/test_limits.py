@@ -1,5 +1,6 @@
 """Servers that never end: each exchange has a deadline, and each body a size."""
 
+import io
 import itertools
 import subprocess
 import zlib
@@ -16,10 +17,12 @@ from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import SECRETS
 from regctl.registry import pagination
+from regctl.registry.request import Request
 from regctl.registry.session import Callbacks
 from tests.cli import COMMAND, run
 from tests.conftest import Servers
 from tests.registry import CI, PLAIN, connect
+from tests.servers.certificates import make_certificate
 from tests.servers.hostile import MIB, OK, document, hostile_server, whole
 
 # Every 20 ms a piece, for half a minute: no read waits long, and all of them are never over.
@@ -105,6 +108,40 @@ def test_redirects_and_challenges_share_the_deadline_of_their_request(serve: Ser
     assert result.exit_code == 1
     assert "no response in time" in result.stderr
     assert 1 <= len(server.requests) < 5
+
+
+@pytest.mark.parametrize("name", ["headers", "a body"])
+def test_a_registry_that_drips_over_tls_is_given_up(
+    serve: Servers, tmp_path: Path, name: str
+) -> None:
+    certificate = make_certificate(tmp_path)
+    server = serve(
+        hostile_server(lambda _head: drip(*DRIPS[name]), pause=_PAUSE, certificate=certificate)
+    )
+    result = run("catalog", server.host, "--ca-file", certificate.ca_file, "--timeout", "0.5s")
+    assert result.exit_code == 1
+    assert "no response in time" in result.stderr
+    assert len(server.requests) <= 1
+
+
+def test_a_proxy_that_drips_is_given_up(serve: Servers) -> None:
+    server = serve(hostile_server(lambda _head: drip(*DRIPS["headers"]), pause=_PAUSE))
+    environment = {"HTTP_PROXY": f"http://{server.host}"}
+    words = ("catalog", "registry.foo.com", "--plain-http", "--timeout", "0.3s")
+    result = run(*words, env=environment)
+    assert result.exit_code == 1
+    assert "no response in time" in result.stderr
+    assert server.requests == [b"GET http://registry.foo.com/v2/_catalog?n=1000 HTTP/1.1"]
+
+
+def test_an_upload_to_a_registry_that_reads_nothing_is_given_up(serve: Servers) -> None:
+    server = serve(hostile_server(lambda _head: drip(b"", b""), pause=_PAUSE))
+    client = connect(server.host, CI, PLAIN.within(0.3))
+    body = io.BytesIO(bytes(64 * MIB))
+    with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
+        client.send(Request("PATCH", "/v2/a/blobs/uploads/x", "cannot upload", body=body))
+    assert body.tell() == 0
+    assert len(server.requests) == 1
 
 
 def test_a_blob_that_drips_is_given_up(serve: Servers) -> None:

@@ -3,12 +3,14 @@
 import json
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers.certificates import Certificate
 from tests.servers.kubernetes import Api
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
@@ -42,28 +44,35 @@ def whole(body: bytes, headers: bytes = b"", status: bytes = b"HTTP/1.1 200 OK")
 
 
 @contextmanager
-def hostile_server(respond: Respond, *, pause: float = 0.0) -> Iterator[HostileServer]:
+def hostile_server(
+    respond: Respond, *, pause: float = 0.0, certificate: Certificate | None = None
+) -> Iterator[HostileServer]:
     """
     Send the pieces of *respond* for each connection during the block, with a *pause* after each.
 
-    One connection is one request. The server stops when the client closes, or the block ends.
+    One connection is one request, over TLS with a *certificate*. The server stops when the client
+    closes, or the block ends.
     """
     ended = threading.Event()
+    context: ssl.SSLContext | None = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.chain, certificate.key)
+
+    def secured(plain: socket.socket) -> socket.socket:
+        return context.wrap_socket(plain, server_side=True) if context else plain
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError):
-                head = _head(self.request)
+            with suppress(OSError), secured(self.request) as connection:
+                head = _head(connection)
                 state.requests.append(head.partition(b"\r\n")[0])
                 for piece in respond(head):
-                    self.request.sendall(piece)
+                    connection.sendall(piece)
                     if ended.wait(pause) if pause else ended.is_set():
                         return
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         state = HostileServer(f"127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
