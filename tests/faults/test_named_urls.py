@@ -16,8 +16,11 @@ from regctl.images.archive import SavedManifest
 from regctl.images.layers import Blob
 from regctl.images.push import ImagePusher
 from regctl.registry.client import RegistryClient
+from regctl.registry.transport import ConnectionSettings
 from tests.conftest import Servers
 from tests.registry import CI, PLAIN, connect
+from tests.servers.certificates import make_certificate
+from tests.servers.nginx import nginx
 from tests.servers.products import REFUSED, challenge
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
 
@@ -200,6 +203,22 @@ def test_a_name_that_resolves_to_another_address_the_second_time(
     with contextlib.closing(other.accept()[0]) as connection:
         connection.settimeout(10)
         assert connection.recv(1) == b"", "the connection is closed, and nothing was sent on it"
+
+
+@pytest.mark.parametrize("place", ["redirect", "realm"])
+def test_no_way_leads_from_https_to_http(
+    serve: Servers, other: socket.socket, tmp_path: Path, place: str
+) -> None:
+    answer, ask = PLACES[place]
+    named = answer(f"http://127.0.0.1:{other.getsockname()[1]}/v2/")
+    plain = serve(standin_registry(StandinRegistry(script=lambda _: named)))
+    certificate = make_certificate(tmp_path / "tls")
+    front = serve(nginx(tmp_path / "nginx", upstream=plain.host, certificate=certificate))
+    settings = ConnectionSettings(ca_file=certificate.ca_file, read_seconds=10.0)
+    with pytest.raises(errors.UntrustedUrlError, match="is not HTTPS"):
+        ask(connect(front.host, CI, settings))
+    with pytest.raises(BlockingIOError):
+        other.accept()
 
 
 def test_a_registry_in_a_private_network_has_its_token_server_and_storage_there(

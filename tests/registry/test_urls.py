@@ -230,6 +230,7 @@ DISGUISED = [
     "https://*.example/",
     "https://.evil.example/",
     "https://evil..example/",
+    f"https://{'a.' * 127}example/",
     "x:.evil.example/",
     "x:1\\@evil.example/",
     "file:///etc/passwd",

@@ -21,7 +21,7 @@ from regctl.errors import NotARegistryError, UntrustedUrlError
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # RFC 3986 has no other characters. `\` is a slash for some parsers.
 _VISIBLE = re.compile(r"[!-\[\]-~]*")
-_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
+_NAME = re.compile(r"(?!.{254})[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 # A host that ends so is an IPv4 address for the resolver, in one of many spellings.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
