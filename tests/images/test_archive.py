@@ -1,20 +1,26 @@
 """Saved images in both formats, and what is wrong with damaged ones."""
 
 import json
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regctl.errors import (
     DigestMismatchError,
     InvalidInputError,
     MalformedError,
     NotInRegistryError,
+    RegctlError,
 )
 from regctl.images.archive import SavedImage, open_archive, select_images
 from regctl.images.layers import Blob
 from regctl.images.manifests import Platform
 from tests.saved_images import (
+    OCI_INDEX,
     OCI_MANIFEST,
     Layout,
     config_of,
@@ -301,3 +307,61 @@ def test_what_is_not_a_saved_image_is_named(
     with pytest.raises(MalformedError, match=message) as caught:
         read(path)
     assert str(path) in caught.value.message
+
+
+# Documents made of the fields that are read, with values of any kind.
+WORDS = st.sampled_from(
+    [digest_of(b"{}"), "sha256:x", OCI_INDEX, OCI_MANIFEST, "c", "a:1", "", "\ud800"]
+)
+FIELDS = st.sampled_from(
+    ["manifests", "layers", "config", "digest", "size", "mediaType", "platform", "annotations"]
+) | st.sampled_from(
+    ["os", "architecture", "subject", "rootfs", "diff_ids", "Config", "Layers", "RepoTags"]
+)
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | WORDS
+DOCUMENTS = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(document=DOCUMENTS, children=st.lists(DOCUMENTS), as_layout=st.booleans())
+def test_a_document_of_any_content_is_read_or_refused(
+    document: object, children: list[object], *, as_layout: bool
+) -> None:
+    """Each other document is stored as a blob, and listed."""
+    layout = Layout()
+    listed = [layout.blob(json.dumps(child).encode(), OCI_INDEX) for child in children]
+    if isinstance(document, dict) and listed:
+        document["manifests"] = listed
+    name = "index.json" if as_layout else "manifest.json"
+    files = {
+        **layout.files,
+        "c": json.dumps(children).encode(),
+        name: json.dumps(document).encode(),
+    }
+    with tempfile.TemporaryFile() as file:
+        file.write(tar_of(files))
+        file.seek(0)
+        with suppress(RegctlError), open_archive(file) as images:
+            for one in images:
+                one.whole("it").manifest.content([])
+
+
+@given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_tar_of_any_content_is_read_or_refused(changes: list[tuple[int, int]]) -> None:
+    """Its header's checksums are right."""
+    with tempfile.TemporaryFile() as file:
+        data = bytearray(tar_of(docker_archive((["a" * 120 + ":1"], LAYERS))))
+        for position, value in changes:
+            data[position] = value
+        for at in range(0, 4096, 512):
+            if data[at + 257 : at + 262] == b"ustar":
+                data[at + 148 : at + 156] = b" " * 8
+                data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+        file.write(data)
+        file.seek(0)
+        with suppress(RegctlError), open_archive(file) as images:
+            for part in images[0].manifest.unique_parts:
+                part.open().close()
