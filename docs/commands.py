@@ -14,8 +14,10 @@ EXIT_CODES = {
     "3": "Partly done, or stopped because not everything could be read. Run the command again. "
     "With `--check`: no difference was seen, and something could not be read.",
     "4": "Not authenticated, or not permitted.",
+    "129": "Ended by SIGHUP, after it cleaned up.",
     "130": "Interrupted.",
     "141": "The reader of standard output closed it.",
+    "143": "Ended by SIGTERM, after it cleaned up.",
 }
 
 VARIABLES = {

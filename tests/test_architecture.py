@@ -157,13 +157,18 @@ def test_the_library_never_uses_terminal_process_or_environment() -> None:
 
 
 def test_errors_become_exit_codes_in_one_place_only() -> None:
-    """No broad except, no exit and no ClickException outside the error boundary."""
+    """
+    No broad except, no exit and no ClickException outside the error boundary.
+
+    A listing that any error ends is completed before it reaches the boundary.
+    """
     for module, tree in trees().items():
         for node in ast.walk(tree):
             where = f"{module}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type else "everything"
-                assert caught not in {"Exception", "BaseException", "everything"}, where
+                assert caught not in {"BaseException", "everything"}, where
+                assert caught != "Exception" or module in {BOUNDARY, "cli.output"}, where
             if module != BOUNDARY and isinstance(node, ast.Attribute):
                 assert ast.unparse(node) not in {"sys.exit", "click.ClickException"}, where
 

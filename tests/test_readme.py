@@ -11,7 +11,6 @@ from docs.commands import EXIT_CODES, VARIABLES
 from docs.picture import HOST, SCENE
 from regctl import errors
 from regctl.cli import errors as cli_errors
-from regctl.cli.main import INTERRUPTED
 from tests.cli import parse
 from tests.servers.programs import PROGRAMS
 
@@ -22,6 +21,8 @@ BLOCKS = re.findall(r"```console\n(.*?)```", TEXTS, re.DOTALL)
 LINES = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines()]
 # What a line sets for those after it.
 SET = dict(re.findall(r'^(\w+)="(.*)"$', "\n".join(LINES), re.MULTILINE))
+# SIGHUP, SIGINT and SIGTERM end a run in order.
+SIGNALS = (1, 2, 15)
 # Read by the completion scripts only.
 INTERNAL = {"REGCTL_LINE"}
 
@@ -54,7 +55,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
         for error in vars(module).values()
         if isinstance(error, type) and issubclass(error, errors.RegctlError)
     }
-    assert {int(code) for code in EXIT_CODES} == known | {0, INTERRUPTED}
+    assert {int(code) for code in EXIT_CODES} == known | {0} | {128 + number for number in SIGNALS}
 
 
 def test_every_environment_variable_of_ours_is_documented() -> None:

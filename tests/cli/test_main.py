@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import ssl
 import subprocess
@@ -12,9 +13,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from regctl import errors
+from regctl import documents, errors
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
+from regctl.cli.listings import Column, Listing
 from regctl.cli.main import Root, main
 from regctl.cli.params import output_option
 
@@ -38,6 +40,9 @@ ERRORS: dict[str, BaseException] = {
     "interrupted": KeyboardInterrupt(),
     "system": OSError(errno.EIO, "Input/output error", "/a/file"),
     "tls": ssl.SSLError(1, "no certificate"),
+    "defect": UnicodeEncodeError("utf-8", "hunter2", 0, 1, "surrogates not allowed"),
+    "deep": RecursionError("maximum recursion depth exceeded"),
+    "memory": MemoryError(),
     "hostile": errors.RegctlError("the registry said \x1b[2J\r\nerror: \udcff\u202e"),
 }
 
@@ -49,13 +54,16 @@ def probe() -> None:
 
 @probe.command(cls=Command)
 @click.argument("way")
-@output_option("json")
+@output_option("json", "yaml", "table")
 @pass_app
 def end(app: App, way: str) -> None:
     """End in the way named."""
     if way == "flood":
         for number in range(100_000):
             app.output.line(f"line {number}")
+    if way == "listing":
+        listing = Listing("rows", [Column[str]("NAME", str)], name=str)
+        app.output.listing(map("ab".__getitem__, range(3)), listing)
     if way in ERRORS:
         raise ERRORS[way]
 
@@ -186,6 +194,62 @@ def test_a_wrong_command_line_is_one_document_if_json_is_asked_for(words: list[s
     error = json.loads(run.stdout)["error"]
     assert error["exit_code"] == 2
     assert run.stderr.splitlines()[0] == f"error: {error['message']}"
+
+
+@pytest.mark.parametrize("way", ["defect", "deep"])
+def test_a_defect_is_called_one_and_shows_no_traceback_and_no_secret(way: str) -> None:
+    run = CliRunner().invoke(probe, ["end", way], prog_name="probe")
+    assert run.exit_code == 1
+    assert run.stdout == ""
+    first, second = run.stderr.splitlines()
+    name = type(ERRORS[way]).__name__
+    assert first.startswith(f"error: `probe end` failed by a defect of regctl: {name} in ")
+    assert second == "hint: run `probe end` again with --verbose, and report what it prints"
+
+
+def test_a_defect_is_one_json_document() -> None:
+    run = CliRunner().invoke(probe, ["end", "defect", "-o", "json"], prog_name="probe")
+    assert run.exit_code == 1
+    assert "defect" in json.loads(run.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "table"])
+def test_a_defect_in_a_listing_shows_the_items_before(form: str) -> None:
+    run = CliRunner().invoke(probe, ["end", "listing", "-o", form], prog_name="probe")
+    assert run.exit_code == 1
+    assert "defect" in run.stderr
+    if form == "table":
+        assert run.stdout == "NAME\na\nb\n"
+    else:
+        document = documents.load(run.stdout, source="it")
+        assert document["rows"] == [{"name": "a"}, {"name": "b"}]
+        assert "defect" in document["error"]["message"]
+
+
+def test_the_traceback_of_a_defect_is_for_verbose_and_quotes_no_error() -> None:
+    run = CliRunner().invoke(probe, ["end", "defect", "--verbose"], prog_name="probe")
+    lines = run.stderr.splitlines()
+    assert any(line.startswith("* ") and "test_main.py, line " in line for line in lines)
+    assert "hunter2" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_too_little_memory_is_no_defect() -> None:
+    run = CliRunner().invoke(probe, ["end", "memory"], prog_name="probe")
+    assert (run.exit_code, run.stderr) == (1, "error: `probe end` failed: out of memory\n")
+
+
+def test_a_terminal_that_lacks_letters_shows_their_escapes(tmp_path: Path) -> None:
+    """Once a traceback: UnicodeEncodeError."""
+    file = tmp_path / "auth"
+    file.write_bytes("Zoë:$2y$04$abcdefghijklmnopqrstuu\n".encode())
+    run = subprocess.run(
+        [sys.executable, "-m", "regctl", "users", "-f", str(file), "-o", "name"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (run.returncode, run.stdout) == (0, b"Zo\\xeb\n")
 
 
 def test_an_error_of_the_operating_system_is_no_traceback() -> None:

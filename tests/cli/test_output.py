@@ -191,6 +191,34 @@ def test_only_control_characters_are_escaped() -> None:
     assert escape_controls("a\tb\nc\x7f\x9b\u2028\udc80") == "a\\tb\\nc\\x7f\\x9b\\u2028\\x80"
 
 
+def test_a_line_and_a_question_are_made_visible(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().line("user/\x1b[2J\u202e")
+    assert capsys.readouterr().out == "user/\\x1b[2J\\u202e\n"
+
+
+def test_a_password_is_exact_in_a_pipe_and_visible_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for stream, shown_as in ((io.StringIO(), "a\x1b[2J\n"), (Terminal(), "a\\x1b[2J\n")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        Output().password("a\x1b[2J")
+        assert stream.getvalue() == shown_as
+
+
+def test_a_file_is_exact_in_a_pipe_and_visible_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = b"Zo\xeb:\x1b[2J\nci:x\n"
+    pipe = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", pipe)
+    Output().content(content)
+    assert pipe.buffer.getvalue() == content
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    Output().content(content)
+    assert terminal.getvalue() == "Zo\\xeb:\\x1b[2J\nci:x\n"
+
+
 def test_color_is_for_terminals_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

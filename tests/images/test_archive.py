@@ -47,13 +47,11 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_manifest_of_a_docker_archive_lists_the_parts_as_stored(
-    saved: Path, tmp_path: Path
-) -> None:
+def test_the_manifest_of_a_docker_archive_lists_the_parts_as_stored(saved: Path) -> None:
     with open_archive(saved) as (image,):
         stored = []
         for part in image.manifest.unique_parts:
-            with part.stored_as(tmp_path) as blob:
+            with part.stored() as blob:
                 stored.append(blob.descriptor)
     document = json.loads(image.manifest.content(stored))
     assert document["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"

@@ -59,6 +59,7 @@ class App:
     clock: "Callable[[], datetime] | None" = None
     connections: Connections = field(default_factory=Connections)
     checking: bool = False
+    attempted: str = "regctl"
     _stdin_holds: str | None = None
 
     def __post_init__(self) -> None:
@@ -332,8 +333,7 @@ class App:
                 "no password was given, and there is no terminal to ask on",
                 hint="pass --password-stdin, --password-file or $REGCTL_PASSWORD",
             )
-        password: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
-        return password
+        return self.output.ask(question, hidden=True, twice=twice)
 
     def credential(
         self, flags: CredentialFlags, registry: "Registry", repository: str = ""
@@ -378,7 +378,7 @@ class App:
                     hint="pass --username with --password-stdin, or run `regctl login "
                     f"{registry}` on a terminal",
                 )
-            username = check_username(click.prompt(f"User at {registry}", err=True))
+            username = check_username(self.output.ask(f"User at {registry}"))
             found = Credential(username, self.ask_password(f"Password of {username} at {registry}"))
         return found
 
@@ -401,7 +401,7 @@ class App:
             raise ConfirmationError(
                 f"not confirmed: {question}", hint="pass --yes to confirm without a terminal"
             )
-        if not click.confirm(question, err=True):
+        if not self.output.confirm(question):
             raise ConfirmationError("nothing was changed")
 
     def carry_out(

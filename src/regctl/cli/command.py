@@ -74,6 +74,7 @@ class Command(click.Command):
 
         A next argument that reads as its value is a usage error: it was meant as one.
         """
+        ctx.ensure_object(App).attempted = ctx.command_path
         bare = {
             name: param
             for param in self.params

@@ -1,5 +1,7 @@
-"""The failures that only the command line knows: questions and standard output."""
+"""The failures that only the command line knows: questions, standard output, signals, defects."""
 
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,3 +36,45 @@ def writing_stdout() -> Iterator[None]:
         yield
     except OSError as error:
         raise stdout_error(error) from error
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: regctl stops and cleans up as on Ctrl-C; *number* is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class DefectError(RegctlError):
+    """An error that regctl does not expect, which is a defect."""
+
+
+def as_failure(error: Exception, attempted: str = "regctl") -> RegctlError:
+    """
+    Return the failure to report for any error that ends *attempted*, a command.
+
+    A DefectError quotes no error: what regctl did not expect may hold a password.
+    """
+    if isinstance(error, RegctlError):
+        return error
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return RegctlError(f"{where}{(error.strerror or str(error)).lower()}")
+    if isinstance(error, MemoryError):
+        return RegctlError(f"`{attempted}` failed: out of memory")
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    at = "".join(f" in {os.path.basename(it.filename)}, line {it.lineno}" for it in place)  # noqa: PTH119 - a name, not a file
+    return DefectError(
+        f"`{attempted}` failed by a defect of regctl: {type(error).__name__}{at}",
+        hint=f"run `{attempted}` again with --verbose, and report what it prints",
+    )
+
+
+def traceback_lines(error: BaseException | None) -> Iterator[str]:
+    """Yield where an error and those before it were raised, without their texts."""
+    while error is not None:
+        yield f"{type(error).__name__}, raised at"
+        for frame in traceback.extract_tb(error.__traceback__):
+            yield f"  {frame.filename}, line {frame.lineno}, in {frame.name}"
+        error = error.__cause__ or error.__context__

@@ -2,17 +2,20 @@
 The command line: the group of all commands, and the one place where errors become exit codes.
 
 Exit codes: 0 done · 1 failed or a difference · 2 usage · 3 partly done · 4 not authenticated or
-not permitted · 130 interrupted. A reader that closes the pipe ends regctl as it ends any other
-program: silently, with 141 (128 + SIGPIPE).
+not permitted · 130 interrupted · 143 and 129 terminated by SIGTERM and SIGHUP. A reader that closes
+the pipe ends regctl as it ends any other program: silently, with 141 (128 + SIGPIPE).
 """
 
 import functools
+import io
 import itertools
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, cast
 
 import click
@@ -20,7 +23,14 @@ import click
 from regctl import __version__
 from regctl.cli.app import App
 from regctl.cli.command import CommandGroup, LazyCommands, command_group
-from regctl.cli.errors import ClosedPipeError, StdoutError
+from regctl.cli.errors import (
+    ClosedPipeError,
+    DefectError,
+    StdoutError,
+    TerminatedError,
+    as_failure,
+    traceback_lines,
+)
 from regctl.cli.habits import as_regctl_reads, hint_for
 from regctl.cli.output import Format
 from regctl.errors import (
@@ -34,8 +44,6 @@ from regctl.errors import (
     RegctlError,
     RegistryError,
 )
-
-INTERRUPTED = 130
 
 # With --check these mean that something could not be seen, and 1 means a difference.
 UNSEEN = (AccessError, ClusterError, FileAccessError, RegistryError)
@@ -145,6 +153,10 @@ class Root(CommandGroup):
         )
         if not standalone_mode:
             return run()
+        if args is None:  # the process is ours
+            _end_in_order_on_signals()
+            if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr does
+                sys.stdout.reconfigure(errors="backslashreplace")
         # About connections: regctl's own errors say what is wrong with one.
         warnings.filterwarnings("ignore", module="urllib3")
         line = sys.argv[1:] if args is None else args
@@ -173,45 +185,70 @@ def _document_format(line: Sequence[str]) -> Format | None:
     return None
 
 
+def _end_in_order_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end regctl as Ctrl-C does; one that nohup ignores stays ignored."""
+    ending = [
+        it for it in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(it) == signal.SIG_DFL
+    ]
+
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        for one in ending:  # a second signal does not disturb the end
+            signal.signal(one, signal.SIG_IGN)
+        raise TerminatedError(number)
+
+    for one in ending:
+        signal.signal(one, terminate)
+
+
 def _exit_code(app: App, run: Callable[[], Any], asked: Format | None) -> int:
     """Run a command, report the error that ends it, and return the exit code of the process."""
     try:
         try:
             code = run()
-        except click.ClickException as error:
+        except click.Abort as error:
+            code = _interrupted(error.__cause__)
+        except Exception as error:  # noqa: BLE001 - the last handler: no traceback of regctl is shown
             # A wrong command line may end before its -o is read.
             app.output.format = app.output.format or asked
             code = _report(app, error)
-        except RegctlError as error:
-            code = _report(app, error)
-        except OSError as error:
-            where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-            code = _report(app, RegctlError(f"{where}{(error.strerror or str(error)).lower()}"))
-        except click.Abort:
-            click.echo("interrupted", err=True)
-            code = INTERRUPTED
         app.output.flush()
     except StdoutError as error:
         if not isinstance(error, ClosedPipeError):
             app.output.error(error)
         _abandon_stdout()
         code = error.exit_code
+    except KeyboardInterrupt as error:
+        code = _interrupted(error)
     return code if isinstance(code, int) else 0
 
 
-def _report(app: App, error: RegctlError | click.ClickException) -> int:
+def _interrupted(cause: BaseException | None) -> int:
+    """Say what interrupted a run and return its exit code."""
+    number = cause.number if isinstance(cause, TerminatedError) else signal.SIGINT
+    words = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+    click.echo(words, err=True)
+    return 128 + number
+
+
+def _report(app: App, error: Exception) -> int:
     """Print the error that ends a run and return its exit code."""
     if isinstance(error, StdoutError):
         raise error
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
-    failure = error if isinstance(error, RegctlError) else _usage_error(error)
+    if isinstance(error, click.ClickException):
+        failure: RegctlError = _usage_error(error)
+    else:
+        failure = as_failure(error, app.attempted)
     if app.checking and isinstance(failure, UNSEEN):
         failure = PartlyDoneError(failure.message, hint=failure.hint)
     if isinstance(failure, InvalidUserListError):
         for problem in failure.problems:
             app.output.error(MalformedError(problem))
+    if isinstance(failure, DefectError):
+        for line in traceback_lines(error):
+            app.output.trace(line)
     app.output.fatal(failure)
     return failure.exit_code
 

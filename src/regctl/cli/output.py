@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TextIO, TypeVar, cast
 
 import click
 
-from regctl.cli.errors import StdoutError, stdout_error, writing_stdout
+from regctl.cli.errors import StdoutError, as_failure, stdout_error, writing_stdout
 from regctl.cli.rendering import (
     error_record,
     escape_controls,
@@ -44,6 +44,16 @@ _RESULT_STYLES = {
     "failed": "red",
 }
 _FLUSH_SECONDS = 0.1
+
+
+def _until_failure(items: Iterable[T]) -> tuple[list[T], Exception | None]:
+    """Return the items before a failure, and the failure."""
+    kept: list[T] = []
+    try:
+        kept.extend(items)
+    except Exception as error:  # noqa: BLE001 - it is raised again after what came is printed
+        return kept, error
+    return kept, None
 
 
 # Tells a progress bar of one more finished piece, or of so many as it is given.
@@ -111,8 +121,23 @@ class Output:
                 stream.flush()
 
     def line(self, text: str) -> None:
-        """Write one line of data to stdout, untouched: a generated password, a script."""
-        self.write(f"{text}\n")
+        """Write one line of data to stdout, with everything visible that could steer a terminal."""
+        self.write(f"{escape_controls(text)}\n")
+
+    def password(self, password: str) -> None:
+        """Write a password alone on a line, exactly; it is visible on a terminal."""
+        self.write(f"{escape_controls(password) if self.on_terminal else password}\n")
+        self.flush()
+
+    def content(self, content: bytes) -> None:
+        """Write the content of a file, exactly; on a terminal it is made visible."""
+        if self.on_terminal:
+            lines = content.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+            self._lines(map(escape_controls, lines))
+            return
+        self.flush()
+        with writing_stdout():
+            cast("TextIO", self.stdout).buffer.write(content)
 
     def document(self, document: Mapping[str, Any]) -> None:
         """Write the one JSON or YAML document of this run."""
@@ -196,7 +221,7 @@ class Output:
         (value, text), heading = column.value_and_text(exact=False), column.heading or ""
         rest = iter(items)
         for first in rest:
-            self.line(click.style(heading, bold=True) if self._colored else heading)
+            self.write((click.style(heading, bold=True) if self._colored else heading) + "\n")
             self._lines(escape_controls(text(value(item))) for item in chain((first,), rest))
 
     def _lines(self, lines: Iterable[str]) -> None:
@@ -222,8 +247,9 @@ class Output:
             for item in items:
                 self.write(f"{comma}\n    {json.dumps(listing.json(item))}")
                 comma = ","
-        except RegctlError as error:
-            self.write(f'\n  ],\n  "error": {json.dumps(error_record(error))}\n}}\n')
+        except Exception as error:
+            record = error_record(as_failure(error))
+            self.write(f'\n  ],\n  "error": {json.dumps(record)}\n}}\n')
             raise
         except KeyboardInterrupt:
             self.write("\n  ]\n}\n")
@@ -231,26 +257,19 @@ class Output:
         self.write("\n  ]\n}\n" if comma else "]\n}\n")
 
     def _yaml_listing(self, items: Iterable[T], listing: "Listing[T]") -> None:
-        records: list[Any] = []
-        try:
-            for item in items:
-                records.append(listing.json(item))  # noqa: PERF401 - those before a failure count
-        except RegctlError as error:
-            self.document({listing.key: records, "error": error_record(error)})
-            raise
-        self.document({listing.key: records})
+        records, failure = _until_failure(map(listing.json, items))
+        if failure is None:
+            self.document({listing.key: records})
+        else:
+            self.document({listing.key: records, "error": error_record(as_failure(failure))})
+            raise failure
 
     def _table(self, items: Iterable[T], columns: "Sequence[Column[T]]") -> None:
         wide = self.format == "wide"
         cells = [column.value_and_text(exact=wide and column.shortens) for column in columns]
-        rows: list[tuple[T, list[str]]] = []
-        failure: RegctlError | None = None
-        try:
-            for item in items:
-                row = [escape_controls(text(value(item))) for value, text in cells]
-                rows.append((item, row))
-        except RegctlError as error:
-            failure = error
+        rows, failure = _until_failure(
+            (item, [escape_controls(text(value(item))) for value, text in cells]) for item in items
+        )
         if rows and self.on_terminal:
             from regctl.cli import terminal
 
@@ -272,8 +291,7 @@ class Output:
         """
         self._passwords[name] = password
         if not self.structured:
-            self.line(password)
-            self.flush()
+            self.password(password)
 
     def generated_list(self, passwords: Mapping[str, str]) -> None:
         """Print generated passwords by user as `generated` does, but as CSV: name,password."""
@@ -311,7 +329,7 @@ class Output:
                 if len(listed) > 1:
                     self.error(outcome.error)
             elif self.format == "name" and not to_stderr:
-                self.line(escape_controls(outcome.reference))
+                self.line(outcome.reference)
             elif not self.structured and not self.quiet:
                 self.outcome_line(outcome, dry_run, to_stderr=to_stderr)
         from regctl.outcome import failure_of
@@ -338,7 +356,7 @@ class Output:
         if to_stderr:
             click.echo(line, err=True, color=self._colored)
         else:
-            self.line(line)
+            self.write(f"{line}\n")
 
     def preview(self, outcomes: "Iterable[Outcome]") -> None:
         """List on stderr which objects would change."""
@@ -412,6 +430,16 @@ class Output:
         self.error(error)
         if self.structured and not self._document_written:
             self.document({"error": error_record(error)})
+
+    def ask(self, question: str, *, hidden: bool = False, twice: bool = False) -> str:
+        """Return the answer to a question on stderr; *hidden* does not show what is typed."""
+        question = escape_controls(question)
+        answer: str = click.prompt(question, hide_input=hidden, confirmation_prompt=twice, err=True)
+        return answer
+
+    def confirm(self, question: str) -> bool:
+        """Return whether a question on stderr is answered with yes."""
+        return click.confirm(escape_controls(question), err=True)
 
     def _message(self, label: str, text: str, color: str, *, separator: str = ": ") -> None:
         head = click.style(label, fg=color, bold=True) if self._colored else label

@@ -231,7 +231,12 @@ class Kubeconfig:
 
 
 def _read(paths: list[Path]) -> _Files:
-    return _Files({path: load(path.read_text("utf-8"), source=str(path)) or {} for path in paths})
+    return _Files(
+        {
+            path: load(path.read_text("utf-8"), source=str(path), aliases=True) or {}
+            for path in paths
+        }
+    )
 
 
 def _exists(path: Path) -> bool:

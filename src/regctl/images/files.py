@@ -141,8 +141,7 @@ class _Tar:
         return None
 
     def _open(self, member: _Member) -> IO[bytes]:
-        content = _FileRange(self._descriptor, member.start, member.size)
-        return io.BufferedReader(content, PIECE_BYTES)
+        return open_range(self._descriptor, member.start, member.size)
 
 
 class _FileRange(io.RawIOBase):
@@ -195,6 +194,11 @@ class _Headers(_FileRange):
 
 def _normalized(name: str) -> str:
     return posixpath.normpath(name).lstrip("/")
+
+
+def open_range(descriptor: int, start: int, size: int) -> IO[bytes]:
+    """Open a range of an open file, with a position of its own."""
+    return io.BufferedReader(_FileRange(descriptor, start, size), PIECE_BYTES)
 
 
 @contextmanager
@@ -266,14 +270,17 @@ class Gunzip(gzip.GzipFile):
 
 
 def _copy(stream: IO[bytes] | Gunzip, stack: ExitStack) -> IO[bytes]:
-    with writing_temporary_files():
-        copy = stack.enter_context(
-            tempfile.TemporaryFile(prefix="regctl-", buffering=0)  # noqa: SIM115 - the stack closes it
-        )
+    copy = stack.enter_context(temporary_file())
     while piece := stream.read(PIECE_BYTES):
         write(copy, piece)
     copy.seek(0)
     return copy
+
+
+def temporary_file() -> IO[bytes]:
+    """Return a file in $TMPDIR without a name: nothing is left of it, not even by SIGKILL."""
+    with writing_temporary_files():
+        return tempfile.TemporaryFile(prefix="regctl-", buffering=0)
 
 
 def write(file: IO[bytes], piece: bytes) -> None:

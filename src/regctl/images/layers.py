@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import IO
 
 from regctl.errors import DigestMismatchError, MalformedError
@@ -19,8 +19,9 @@ from regctl.images.files import (
     PIECE_BYTES,
     Gunzip,
     Opener,
+    open_range,
+    temporary_file,
     write,
-    writing_temporary_files,
 )
 from regctl.images.manifests import Descriptor
 
@@ -45,7 +46,7 @@ class Blob:
         return Descriptor(self.digest, self.size, self.media_type)
 
     @contextmanager
-    def stored_as(self, _folder: Path) -> Iterator["Blob"]:
+    def stored(self) -> Iterator["Blob"]:
         """Give the blob that a registry stores: this one."""
         yield self
 
@@ -61,9 +62,9 @@ class DockerLayer(Blob):
     name: str
 
     @contextmanager
-    def stored_as(self, folder: Path) -> Iterator[Blob]:
+    def stored(self) -> Iterator[Blob]:
         """
-        Give the blob that a registry stores: the layer compressed, in a temporary file in *folder*.
+        Give the blob that a registry stores: the layer compressed, in a temporary file.
 
         The same layer gives the same bytes every time. A layer that is saved compressed is given
         unchanged. Raises DigestMismatchError and MalformedError.
@@ -73,24 +74,19 @@ class DockerLayer(Blob):
         if compressed:
             yield self._verified()
             return
-        path = folder / self.digest.partition(":")[2]
-        try:
-            yield self._compressed(path)
-        finally:
-            path.unlink(missing_ok=True)
+        with temporary_file() as file:
+            yield self._compressed(file)
 
-    def _compressed(self, path: Path) -> Blob:
+    def _compressed(self, file: IO[bytes]) -> Blob:
         content, stored = hashlib.new(algorithm_of(self.digest)), hashlib.sha256()
-        with writing_temporary_files():
-            file = path.open("wb", buffering=0)
-        with self.open() as stream, file:
+        with self.open() as stream:
             for piece in _gzip(stream, content.update):
                 stored.update(piece)
                 write(file, piece)
-            size = file.tell()
         self._check(content.hexdigest())
+        size = file.tell()
         digest = f"sha256:{stored.hexdigest()}"
-        return Blob(digest, size, self.media_type, lambda: path.open("rb"))
+        return Blob(digest, size, self.media_type, partial(open_range, file.fileno(), 0, size))
 
     def _verified(self) -> Blob:
         with self.open() as stream:

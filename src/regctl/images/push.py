@@ -8,20 +8,18 @@ leaves no tag behind.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import IO, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from regctl import parallel
 from regctl.errors import BodyTooLargeError, DiskFullError, RegctlError, RegistryUnreachableError
 from regctl.images.archive import SavedManifest
-from regctl.images.files import PIECE_BYTES, writing_temporary_files
+from regctl.images.files import PIECE_BYTES
 from regctl.images.layers import Blob, algorithm_of, check_digest
 from regctl.images.manifests import Descriptor
 from regctl.images.referrers import add_to_referrers_tag
@@ -108,12 +106,9 @@ class ImagePusher:
         rejects even the smallest chunk, and what RegistryClient raises.
         """
         parts = image.unique_parts
-        with writing_temporary_files():
-            temporary = tempfile.TemporaryDirectory(prefix="regctl-")
-        with temporary as folder:
-            ensure = partial(self._ensure_blob, Path(folder), on_progress)
-            results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
-            stored = {part.digest: one for part, one in results if isinstance(one, PushedBlob)}
+        ensure = partial(self._ensure_blob, on_progress)
+        results = parallel.run(ensure, parts, workers=self.workers, stop=self.client.close)
+        stored = {part.digest: one for part, one in results if isinstance(one, PushedBlob)}
         # An index after its children.
         for child in tuple(image.walk())[:0:-1]:
             self._put_manifest(child, (), stored)
@@ -137,9 +132,9 @@ class ImagePusher:
                 add_to_referrers_tag(self.client, self.repository, found, body)
         return digest
 
-    def _ensure_blob(self, folder: Path, on_progress: OnProgress, part: Blob) -> PushedBlob:
+    def _ensure_blob(self, on_progress: OnProgress, part: Blob) -> PushedBlob:
         """Upload *part* unless the repository has it or can mount it."""
-        with part.stored_as(folder) as blob:
+        with part.stored() as blob:
             result: BlobResult = "uploaded"
             if self.client.has_blob(self.repository, blob.digest):
                 result = "unchanged"

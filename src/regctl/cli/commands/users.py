@@ -111,7 +111,7 @@ def adduser(
     if piped:
         content = b"" if app.interactive else app.read(STDIN, "the auth file")
         changed = edit.with_user(content, name, new, options)
-        app.output.write(changed.decode(errors="surrogateescape"))
+        app.output.content(changed)
         return
 
     def run(dry_run: "DryRun | None") -> "list[list[Outcome]]":

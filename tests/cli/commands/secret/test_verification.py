@@ -5,9 +5,9 @@ import socket
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import Result
 
+from regctl import documents
 from regctl.authfile import hashes
 from tests.cli.commands.secret import PASSWORD, decoded, refused, run
 from tests.conftest import Servers
@@ -54,7 +54,7 @@ def sync_file(folder: Path, namespace: str, hosts: dict[str, str]) -> str:
         for name, host in hosts.items()
     ]
     path = folder / "sync.yaml"
-    path.write_text(yaml.safe_dump({"name": f"of-{namespace}", "secrets": secrets}))
+    path.write_text(documents.dump([{"name": f"of-{namespace}", "secrets": secrets}]))
     return str(path)
 
 

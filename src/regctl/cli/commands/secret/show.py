@@ -73,4 +73,4 @@ def show(app: App, *, secret: NamespacedName, server: str | None, reveal: bool) 
     if app.output.structured:
         app.output.document({"password": password})
     else:
-        app.output.line(password)
+        app.output.password(password)
