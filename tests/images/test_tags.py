@@ -217,8 +217,11 @@ def test_a_digest_is_kept_if_a_tag_cannot_be_read(
     registry.script = lambda request: (
         Answer(500) if request.path.endswith(path) else registry.write(request)
     )
-    with pytest.raises(RegistryError):
-        plan_deletion(client, image(registry, f"@{digest_of(registry, '1.0')}"))
+    whole = image(registry, f"@{digest_of(registry, '1.0')}")
+    for force in (False, True):
+        with pytest.raises(PartlyDoneError, match="the registry answers 500") as caught:
+            plan_deletion(client, whole, force=force)
+        assert "--force" not in (caught.value.hint or ""), "it would not help"
     assert not registry.written
 
 

@@ -1,6 +1,6 @@
 """Add tags to images in a registry, and delete tags and images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regctl import parallel
@@ -102,9 +102,9 @@ def plan_deletion(
     """
     Return what deleting *image* deletes: its tag, or the digest with all its tags.
 
-    The digest is deleted if *image* has one, or with *all_tags*. Raises NotInRegistryError. Without
-    *force* raises DeletionRefusedError if an index needs the digest, and PartlyDoneError if that
-    is unknown.
+    The digest is deleted if *image* has one, or with *all_tags*. Raises NotInRegistryError, and
+    PartlyDoneError if a tag cannot be read. Without *force* raises DeletionRefusedError if an index
+    needs the digest, and PartlyDoneError if that is unknown.
     """
     repository, reference = image.repository, image.reference
     if not image.digest and not all_tags:
@@ -113,29 +113,15 @@ def plan_deletion(
     # A registry may claim the digest of another image for a tag: its content decides.
     read = client.manifest_head if image.digest else client.manifest
     digest = read(repository, reference).digest
-    listed = tag_digests(client, repository, client.tags(repository))
-    if not force:
-        _refuse_if_needed(client, image, digest, listed)
-    tags = sorted(tag for tag, found in listed.items() if found == digest)
-    return Deletion(client, image, digest, digest, tuple(tags))
-
-
-def _refuse_if_needed(
-    client: RegistryClient, image: ImageReference, digest: str, listed: Mapping[str, str]
-) -> None:
-    reader = ImageReader(client)
-    name = f"{image.registry}/{image.repository}"
-    force = "pass --force to delete it without knowing"
-
-    def needs(found: str) -> bool:
-        return digest in reader.needs(image.repository, found, subjects=False)
-
+    name, hint = f"{image.registry}/{repository}", None
     try:
-        others = sorted({found for found in listed.values() if found != digest})
-        indexes = {found for found, needed in parallel.run(needs, others) if needed is True}
+        listed = tag_digests(client, repository, client.tags(repository))
+        hint = "pass --force to delete it without knowing"
+        indexes = set() if force else _indexes_of(client, repository, digest, listed.values())
     except RegctlError as error:
         raise PartlyDoneError(
-            f"cannot tell whether an index needs {name}@{digest}: {error.message}", hint=force
+            f"cannot tell whether an index needs {name}@{digest}: {error.message}",
+            hint=hint or error.hint,
         ) from error
     if indexes:
         tags = ", ".join(f"{name}:{tag}" for tag in sorted(listed) if listed[tag] in indexes)
@@ -143,6 +129,21 @@ def _refuse_if_needed(
             f"cannot delete {name}@{digest}: {tags} needs it",
             hint="delete the index first, or pass --force",
         )
+    own = sorted(tag for tag, found in listed.items() if found == digest)
+    return Deletion(client, image, digest, digest, tuple(own))
+
+
+def _indexes_of(
+    client: RegistryClient, repository: str, digest: str, tagged: Iterable[str]
+) -> set[str]:
+    """Return the *tagged* digests that need *digest*, other than itself."""
+    reader = ImageReader(client)
+
+    def needs(found: str) -> bool:
+        return digest in reader.needs(repository, found, subjects=False)
+
+    others = sorted(set(tagged) - {digest})
+    return {found for found, needed in parallel.run(needs, others) if needed is True}
 
 
 def is_deleted(client: RegistryClient, repository: str, digest: str, tags: Sequence[str]) -> bool:
