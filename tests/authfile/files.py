@@ -28,9 +28,11 @@ ROWS = st.lists(
         st.sampled_from(HOSTILE.split(b"\n")),
         st.builds(
             lambda name, hash_, end: name + b":" + hash_ + end,
-            st.sampled_from([b"alice", b"bob", b" alice", b"al", b"alice ", b"#alice"]),
+            st.sampled_from(
+                [b"alice", b"bob", b" alice", b"al", b"alice ", b"#alice", b"\xc2\xa0alice"]
+            ),
             st.sampled_from([HASH.encode(), b"x", b""]),
-            st.sampled_from([b"", b"\r", b" ", b":note"]),
+            st.sampled_from([b"", b"\r", b" ", b":note", b"\xe2\x80\x83"]),
         ),
     )
 )

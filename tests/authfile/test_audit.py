@@ -40,6 +40,8 @@ FILES = {
     "mark": (f"\ufeffa:{HASH}\n", "bom", "error error error error error error"),
     "blank after": (f"a:{HASH} \n", "trailing-blank", "warning error info error info info"),
     "blank before": (f" a:{HASH}\n", "leading-blank", "warning error info error info info"),
+    "nbsp before": (f"\xa0a:{HASH}\n", "unicode-blank", "error " * 6),
+    "em space after": (f"a:{HASH}\u2003\n", "unicode-blank", "error " * 6),
     "third field": (f"a:{HASH}:x\n", "third-field", "warning - - error info -"),
     "no name": (f":{HASH}\n", "empty-user", "error info error error error error"),
     "crlf": (f"a:{HASH}\r\n", "crlf", "info info info info info info"),
@@ -162,7 +164,9 @@ def test_a_cost_over_the_limit_of_the_reader_is_an_error() -> None:
     assert found["cost-limit"].severity == "error"
     assert found["cost-limit"].effect == "ingress-nginx accepts 19 at most: it rejects the user"
     assert "cost-high" not in found
-    assert audit(content)["cost-high"].effect == "each request takes 4096 times the CPU of cost 10"
+    assert audit(content)["cost-excessive"].severity == "error"
+    content = content.replace("$22$", "$17$")
+    assert audit(content)["cost-high"].effect == "each request takes 128 times the CPU of cost 10"
 
 
 def test_a_file_in_utf_16_has_no_other_finding() -> None:
@@ -237,10 +241,16 @@ def test_the_empty_password_is_tried_for_every_active_line() -> None:
     assert (found.severity, found.users, found.lines) == ("error", ("a", "e"), (1, 5))
 
 
-def test_a_hash_that_takes_forever_is_not_tried() -> None:
+def test_a_hash_that_takes_forever_is_not_tried_and_its_line_is_named() -> None:
     slow = HASH.replace("$10$", "$31$")
     rounds = "$5$rounds=999999999$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2"
-    assert empty_passwords(HtpasswdFile(f"a:{slow}\nb:{rounds}\n".encode())) == frozenset()
+    file = HtpasswdFile(f"a:{slow}\nb:{rounds}\n".encode())
+    assert empty_passwords(file) == frozenset()
+    found = [one for one in check(file) if one.rule == "cost-excessive"]
+    assert [(one.severity, one.problem, one.lines) for one in found] == [
+        ("error", "bcrypt of cost 31: a", (1,)),
+        ("error", "sha256-crypt of cost 999999999: b", (2,)),
+    ]
 
 
 def test_a_file_is_checked_with_its_mode_and_the_empty_password(tmp_path: Path) -> None:

@@ -113,14 +113,50 @@ def test_verify_never_crashes(password: str, secret: str) -> None:
             password == "secret" and secret in KNOWN.values()
         )
     except UnreadableHashError:
-        assert hashes.identify(secret).name == "unknown"
+        scheme = hashes.identify(secret)
+        assert scheme.name == "unknown" or scheme.too_costly
+
+
+@pytest.mark.parametrize("secret", ["$2y$03$" + "a" * 53, "$5$rounds=1$s$" + "a" * 43])
+def test_an_invalid_hash_matches_nothing(secret: str) -> None:
+    assert not hashes.verify("secret", secret)
 
 
 @pytest.mark.parametrize(
-    "secret", ["$2y$03$" + "a" * 53, "$2x$99$" + "a" * 53, "$5$rounds=1$s$" + "a" * 43]
+    ("secret", "limit"),
+    [
+        ("$2y$18$" + "a" * 53, "17 is the limit"),
+        ("$2y$31$" + "a" * 53, "17 is the limit"),
+        ("$2a$99$" + "a" * 53, "17 is the limit"),
+        ("$5$rounds=1000001$s$" + "a" * 43, "1000000 is the limit"),
+        ("$6$rounds=999999999$s$" + "a" * 86, "1000000 is the limit"),
+    ],
 )
-def test_an_invalid_hash_matches_nothing(secret: str) -> None:
-    assert not hashes.verify("secret", secret)
+def test_a_hash_that_takes_too_long_is_not_computed(
+    secret: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bcrypt.checkpw", None)
+    monkeypatch.setattr(hashes, "_libpass", None)
+    with pytest.raises(UnreadableHashError, match=limit):
+        hashes.verify("secret", secret)
+    assert hashes.good_enough([secret]) is None
+    assert hashes.reuse_or_hash("secret", [secret], cost=4).startswith("$2y$04$")
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\0", "\x1b", "\x7f"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "$apr1$sa{}t$" + "a" * 22,
+        "$1$sa{}t$" + "a" * 22,
+        "$5$sa{}t$" + "a" * 43,
+        "$6$rounds=5000$sa{}t$" + "a" * 86,
+        "$argon2id$v=19${}",
+    ],
+)
+def test_no_hash_has_a_control_character(secret: str, control: str) -> None:
+    assert hashes.identify(secret.format("l")).name != "unknown"
+    assert hashes.identify(secret.format(control)).name == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +210,8 @@ def test_other_schemes_allow_longer_passwords_than_bcrypt() -> None:
         ("bcrypt", 18, "4 to 17, not 18"),
         ("sha1", 5, "sha1 has no cost"),
         ("apr1", 5, "apr1 has no cost"),
-        ("sha512-crypt", 999, "1000 to 999999999"),
+        ("sha512-crypt", 999, "1000 to 1000000"),
+        ("sha512-crypt", 1_000_001, "1000 to 1000000"),
         ("argon2id", None, "cannot write hashes of scheme argon2id"),
     ],
 )

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile, check_name
+from regctl.authfile.lines import trimmed
 from regctl.errors import (
     DifferenceError,
     InvalidUserError,
     LockedUserError,
+    MalformedError,
     UnknownUserError,
     UnreadableHashError,
     WrongPasswordError,
@@ -178,7 +180,7 @@ def test_as_many_hashes_are_checked_for_an_unknown_user(
 
 @given(ROWS, NAMES)
 def test_unlocking_restores_the_lines_that_locking_hid(rows: list[bytes], name: str) -> None:
-    file = HtpasswdFile(b"\n".join(row.lstrip() for row in rows))
+    file = HtpasswdFile(b"\n".join(trimmed(row, end=False) for row in rows))
     if name not in {line.name for line in file.lines() if line.kind == "user"}:
         return
     file.unlock(name)
@@ -248,3 +250,42 @@ def test_a_name_that_readers_agree_on_is_valid(name: str) -> None:
 def test_a_name_that_readers_do_not_agree_on_is_rejected(name: str, problem: str) -> None:
     with pytest.raises(InvalidUserError, match=problem):
         check_name(name)
+
+
+@pytest.mark.parametrize("hash_", ["x\nmallory:x", "x\r", "x\0", "x:y", " x", "\x1b[2J"])
+def test_what_would_be_read_back_as_something_else_is_not_written(hash_: str) -> None:
+    file = HtpasswdFile(b"alice:old\n")
+    for name in ("alice", "bob"):
+        with pytest.raises(MalformedError, match=f"cannot write the hash of {name}"):
+            file.set(name, hash_)
+    with pytest.raises(MalformedError):
+        file.set("a\nmallory", "x")
+    assert file.content == b"alice:old\n"
+
+
+def test_the_line_of_a_hash_that_takes_too_long_is_named() -> None:
+    file = HtpasswdFile(f"bob:{HASH}\nalice:$2y$31${'a' * 53}\n".encode())
+    for check in (file.verify, file.matches):
+        with pytest.raises(UnreadableHashError, match=r"cost 31 .*\(line 2\)") as caught:
+            check("alice", "secret")
+        assert caught.value.hint == "`regctl adduser alice` sets a password"
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\u2003", "\x85", "\u3000", "\t\u205f "])
+def test_a_name_counts_without_the_blanks_that_go_trims(blank: str) -> None:
+    content = f"{blank}alice:{HASH}{blank}\nbob:{HASH}\n"
+
+    def file() -> HtpasswdFile:
+        return HtpasswdFile(content.encode())
+
+    assert [user.name for user in file().users()] == ["alice", "bob"]
+    assert verdict(content, "alice", "secret") == "right"
+    assert file().active_lines() == f"alice:{HASH}\nbob:{HASH}\n".encode()
+    changed = file()
+    assert changed.lock("alice") == "configured"
+    assert [user.name for user in changed.users() if user.locked] == ["alice"]
+    assert changed.set("alice", OTHER) == "configured"
+    assert changed.unlock("alice") == "configured"
+    assert changed.content == f"alice:{OTHER}\nbob:{HASH}\n".encode()
+    assert changed.remove("alice")
+    assert changed.content == f"bob:{HASH}\n".encode()

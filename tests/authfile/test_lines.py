@@ -43,6 +43,8 @@ def test_each_kind_of_line_is_recognized() -> None:
         (b"a:1\nno colon\nb:2\n", [2]),
         (b"a:1\n\xff\xfea\0:\0", [2]),
         (b"a:1\r\n\r\n# comment\n  # comment\n", []),
+        ("a:1\n\xa0\u2003\n\u3000# comment\n\x85b:2\n".encode(), []),
+        (b"a:1\n\xa0\n\x1f\n", [2, 3]),
         (b"password", [1]),
         (b"\0", [1]),
         (b"", []),

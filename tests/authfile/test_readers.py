@@ -171,6 +171,7 @@ FEATURES = {
     "bom": (f"\ufeffodd:{BCRYPT}\n".encode(), "odd"),
     "trailing-blank": (f"odd:{BCRYPT} \n".encode(), "odd"),
     "leading-blank": (f" odd:{BCRYPT}\n".encode(), "odd"),
+    "unicode-blank": (f"\xa0odd:{BCRYPT}\n".encode(), "odd"),
     "third-field": (f"odd:{BCRYPT}:note\n".encode(), "odd"),
     "empty-user": (f":{BCRYPT}\n".encode(), None),
     "blank-in-name": (f"odd name:{BCRYPT}\n".encode(), "odd name"),

@@ -36,6 +36,8 @@ def repaired(before: str, reader: str | None = None) -> str:
         (f"a:{A}\r\n# x\r\n\r\n", f"a:{A}\n# x\n\n"),
         (f"a:{A} \t\n", f"a:{A}\n"),
         (f" \ta:{A}\n", f"a:{A}\n"),
+        (f"\xa0\u2003a:{A}\x85\r\n", f"a:{A}\n"),
+        (f"\u3000a:{A}\na:{A}\n", f"a:{A}\n"),
         (f"a:{A}:note, more:x\n", f"# a: note, more:x\na:{A}\n"),
         (f":{A}\n", f"# :{A}\n"),
         ("no colon\n", "# no colon\n"),
@@ -169,6 +171,7 @@ def test_the_programs_accept_the_users_of_the_repaired_file(serve: Servers) -> N
             "no colon",
             f"blanks:{A} \t",
             f" indented:{A}",
+            f"\xa0wide:{A}\u2003",
             f"noted:{A}:a note",
             f":{A}",
             f"dos:{A}\r",
@@ -180,7 +183,7 @@ def test_the_programs_accept_the_users_of_the_repaired_file(serve: Servers) -> N
             f"last:{A}",
         ]
     )
-    users = ["first", "blanks", "indented", "noted", "dos", "twice", "tag", "clear", "last"]
+    users = ["first", "blanks", "indented", "wide", "noted", "dos", "twice", "tag", "clear", "last"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

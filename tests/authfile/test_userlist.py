@@ -75,7 +75,10 @@ def test_every_format_has_the_same_users(text: str, source: str) -> None:
                     "it has a character that cannot be printed"
                 ),
                 "list, line 6: alice is already in line 1",
-                "list, line 7: the hash of carol is invalid: it is cut off or too long",
+                (
+                    "list, line 7: the hash of carol is invalid: "
+                    "cut off, too long, or with a control character"
+                ),
             ],
         ),
         (
@@ -251,3 +254,20 @@ def test_a_change_by_somebody_else_during_hashing_is_kept(
     file = HtpasswdFile.read(path)
     file.verify("alice", "one")
     file.verify("bob", "three")
+
+
+@pytest.mark.parametrize(
+    ("hash_", "problem"),
+    [
+        ("$6$sa\nmallory:x$" + "a" * 86, "cut off, too long, or with a control character"),
+        ("$apr1$sa\rlt$" + "a" * 22, "cut off, too long, or with a control character"),
+        ("$5$sa\0lt$" + "a" * 43, "cut off, too long, or with a control character"),
+        ("$2y$31$" + "a" * 53, "has cost 31: a check takes too long"),
+        ("$6$rounds=999999999$s$" + "a" * 86, "has cost 999999999: a check takes too long"),
+    ],
+)
+def test_a_hash_that_no_reader_should_get_is_refused(hash_: str, problem: str) -> None:
+    with pytest.raises(InvalidUserListError) as caught:
+        userlist.read(json.dumps({"alice": hash_}), source="x.json")
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].endswith(problem)

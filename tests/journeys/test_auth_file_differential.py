@@ -1,11 +1,12 @@
 """
-Compare regctl's verify with Apache's `htpasswd -v` and nginx, on generated files and passwords.
+Compare regctl's verify with the registry, nginx and Apache's `htpasswd -v`, on generated files.
 
 If they differ for a reason that is not listed here, the test fails.
 """
 
 import base64
 import http.client
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -18,12 +19,15 @@ from hypothesis import strategies as st
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
+from regctl.authfile.lines import BLANKS
 from regctl.errors import (
     DifferenceError,
     UnknownUserError,
     WrongPasswordError,
 )
+from tests.cli import run
 from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
 from tests.servers.nginx import nginx
 
 FILES = 500
@@ -72,7 +76,7 @@ PASSWORDS = st.one_of(
     st.text("x", min_size=70, max_size=72),
 )
 NAMES = st.one_of(
-    st.sampled_from(["alice", "bob", "two words", "#bob", " lead", "Zoë"]),
+    st.sampled_from(["alice", "bob", "two words", "#bob", " lead", "\xa0wide", "Zoë"]),
     st.text(
         st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=":"),
         min_size=1,
@@ -89,21 +93,27 @@ DRESSES = {
     "blank after": b"%s:%s ",
     "blank before": b" %s:%s",
     "third field": b"%s:%s:note",
+    "other blank before": b"%s%%s:%%s",
+    "other blank after": b"%%s:%%s%s",
 }
+WIDE = sorted(blank for blank in BLANKS if not blank.isascii())
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     name, password = draw(NAMES), draw(PASSWORDS)
     scheme, dress = draw(st.sampled_from(SCHEMES)), draw(st.sampled_from(sorted(DRESSES)))
-    line = DRESSES[dress] % (name.encode(), made(scheme, password).encode())
+    template = DRESSES[dress]
+    if dress.startswith("other blank"):
+        template %= draw(st.sampled_from(WIDE)).encode()
+    line = template % (name.encode(), made(scheme, password).encode())
     rows = draw(st.lists(st.sampled_from(FILLERS), max_size=3))
     rows.insert(draw(st.integers(0, len(rows))), line)
     features = {scheme, dress}
     if draw(st.booleans()) and draw(st.booleans()):
         rows.insert(draw(st.integers(0, len(rows))), name.encode() + b":" + OTHER.encode())
         features.add("two lines")
-    if name.startswith(" "):
+    if name[0] in BLANKS:
         features.add("a name that starts with a blank")
     tried = draw(
         st.one_of(
@@ -129,13 +139,21 @@ APACHE = {
     "blank after": "it reads the blank as a part of the hash; the registry and httpd do not",
     "third field": "it reads the field as a part of the hash; nginx and httpd do not",
     "ssha": "it does not know {SSHA}; nginx does",
+    "other blank before": "it reads the blank as a part of the name; the registry does not",
+    "other blank after": "it reads the blank as a part of the hash; the registry does not",
+    "a name that starts with a blank": "it reads a blank that is not ASCII as a part of the name",
 }
 NGINX = {
     "two lines": "it uses the first; regctl and `htpasswd -v` require all of them to agree",
     "blank after": "it reads the blank as a part of the hash; the registry and httpd do not",
     "blank before": "it reads the blank as a part of the name; the registry and httpd do not",
     "a name that starts with a blank": "it reads the blank as a part of the name",
+    "other blank before": "it reads the blank as a part of the name; the registry does not",
+    "other blank after": "it reads the blank as a part of the hash; the registry does not",
 }
+REGISTRY = {
+    "two lines": "it uses the last; regctl requires all of them to agree",
+} | dict.fromkeys(set(SCHEMES) - {"bcrypt", "bcrypt 2b"}, "it reads bcrypt only")
 
 
 def htpasswd_accepts(program: str, file: Path, case: Case) -> bool:
@@ -146,17 +164,17 @@ def htpasswd_accepts(program: str, file: Path, case: Case) -> bool:
     return run.returncode == 0
 
 
-def nginx_accepts(connection: http.client.HTTPConnection, case: Case) -> bool:
+def server_accepts(connection: http.client.HTTPConnection, case: Case) -> bool:
     token = base64.b64encode(f"{case.name}:{case.password}".encode()).decode()
-    connection.request("GET", "/", headers={"Authorization": f"Basic {token}"})
+    connection.request("GET", "/v2/", headers={"Authorization": f"Basic {token}"})
     response = connection.getresponse()
     response.read()
-    assert response.status in {200, 401}
-    return response.status == 200
+    assert response.status in {200, 401, 404}  # nginx has no such page
+    return response.status != 401
 
 
 @pytest.mark.slow
-def test_regctl_agrees_with_htpasswd_and_nginx_or_the_reason_is_listed(
+def test_regctl_agrees_with_the_readers_or_the_reason_is_listed(
     program: Callable[[str], str],
     serve: Servers,
     tmp_path: Path,
@@ -165,10 +183,15 @@ def test_regctl_agrees_with_htpasswd_and_nginx_or_the_reason_is_listed(
     file = tmp_path / "auth"
     file.touch(mode=0o644)
     htpasswd = program("htpasswd")
-    # nginx reads the file for every request.
-    connection = http.client.HTTPConnection(
-        serve(nginx(tmp_path / "nginx", auth_file=file)).host, timeout=30
-    )
+    # nginx reads the file for every request, the registry when its time is another.
+    connections = [
+        http.client.HTTPConnection(server.host, timeout=30)
+        for server in (
+            serve(nginx(tmp_path / "nginx", auth_file=file)),
+            serve(docker_registry(tmp_path / "registry", auth_file=file)),
+        )
+    ]
+    in_nginx, in_registry = connections
     counted: Counter[str] = Counter()
 
     @settings(
@@ -182,12 +205,14 @@ def test_regctl_agrees_with_htpasswd_and_nginx_or_the_reason_is_listed(
     @given(case=cases())
     def compare(case: Case) -> None:
         file.write_bytes(case.content)
-        ours = regctl_accepts(case)
         counted["files"] += 1
+        os.utime(file, (counted["files"], counted["files"]))
+        ours = regctl_accepts(case)
         counted["accepted by regctl"] += ours
         for peer, theirs, reasons in (
             ("htpasswd -v", htpasswd_accepts(htpasswd, file, case), APACHE),
-            ("nginx", nginx_accepts(connection, case), NGINX),
+            ("nginx", server_accepts(in_nginx, case), NGINX),
+            ("registry", server_accepts(in_registry, case), REGISTRY),
         ):
             if ours == theirs:
                 counted[f"{peer} agrees"] += 1
@@ -199,11 +224,32 @@ def test_regctl_agrees_with_htpasswd_and_nginx_or_the_reason_is_listed(
     try:
         compare()
     finally:
-        connection.close()
+        for connection in connections:
+            connection.close()
     with capsys.disabled():
         print(f"\n{dict(sorted(counted.items()))}")  # noqa: T201 - what was found
     assert counted["files"] >= FILES
     assert FILES / 5 < counted["accepted by regctl"] < FILES * 4 / 5
     # No reason is listed that nothing needs.
-    for peer, reasons in (("htpasswd -v", APACHE), ("nginx", NGINX)):
+    for peer, reasons in (("htpasswd -v", APACHE), ("nginx", NGINX), ("registry", REGISTRY)):
         assert all(counted[f"{peer} differs: {reason}"] for reason in reasons)
+
+
+@pytest.mark.parametrize("end", ["before", "after"])
+def test_a_deleted_or_locked_user_is_rejected_whatever_blanks_its_line_has(
+    serve: Servers, tmp_path: Path, end: str
+) -> None:
+    """Go trims these blanks: the registry lets the user in as if they were not there."""
+    file = tmp_path / "auth"
+    server = serve(docker_registry(tmp_path / "registry", auth_file=file))
+    password = "another password"
+    for number, blank in enumerate(BLANKS.replace("\n", "")):
+        before, after = (blank, "") if end == "before" else ("", blank)
+        for command in (["deluser", "--yes"], ["auth", "lock"]):
+            file.write_text(f"{before}alice:{OTHER}{after}\nbob:{OTHER}\n", newline="")
+            os.utime(file, (number, number))
+            assert server.allows("alice", password)
+            assert run(*command, "alice", "-f", str(file)).exit_code == 0
+            assert not server.allows("alice", password)
+            assert server.allows("bob", password)
+            os.utime(file, (number + 0.5, number + 0.5))

@@ -23,7 +23,6 @@ from regctl.errors import FileAccessError, UnreadableHashError
 from regctl.wording import some_of
 
 _NEAR = 0.8
-_MANY_ROUNDS = 1_000_000
 _WIDE_MODE = 0o137
 
 Effects = Mapping[Effect, Sequence[str]]
@@ -115,7 +114,7 @@ def empty_passwords(
 
     def matches(line: Line) -> bool:
         try:
-            return not _takes_forever(hashes.identify(line.value)) and hashes.verify("", line.value)
+            return hashes.verify("", line.value)
         except UnreadableHashError:
             return False
         finally:
@@ -123,11 +122,6 @@ def empty_passwords(
 
     tried = parallel.run(matches, lines, workers=os.cpu_count() or 1)
     return frozenset(line.name for line, matched in tried if matched is True)
-
-
-def _takes_forever(scheme: hashes.Scheme) -> bool:
-    most = hashes.BCRYPT_COSTS[-1] if scheme.name == "bcrypt" else _MANY_ROUNDS
-    return (scheme.cost or 0) > most
 
 
 def severity_of(rule: Rule, effects: Effects, *, uploaded: bool = False) -> Severity | None:
@@ -291,9 +285,12 @@ class _Audit:
             by_cost[scheme.name, scheme.cost].append(line)
         maximum = self.reader.bcrypt_cost.maximum if self.reader is not None else 99
         for (name, cost), lines in by_cost.items():
-            if name == "bcrypt" and cost is not None and (rule := _cost_rule(cost, maximum)):
-                times = 2 ** (cost - hashes.DEFAULT_COST)
-                yield from self.finding(rule, lines, cost=cost, maximum=maximum, times=times)
+            scheme = hashes.Scheme(name, cost=cost)
+            if cost is not None and (rule := _cost_rule(scheme, cost, maximum)):
+                times = 2 ** (cost - hashes.DEFAULT_COST) if name == "bcrypt" else 0
+                yield from self.finding(
+                    rule, lines, cost=cost, maximum=maximum, times=times, scheme=name
+                )
         if len(by_cost) > 1:
             words = sorted(name if cost is None else f"{name} {cost}" for name, cost in by_cost)
             yield from self.finding(rules.MIXED_COST, costs=", ".join(words))
@@ -309,9 +306,13 @@ class _Audit:
             yield from self.finding(rules.EXPIRED, due)
 
 
-def _cost_rule(cost: int, maximum: int) -> Rule | None:
-    if cost > maximum:
+def _cost_rule(scheme: hashes.Scheme, cost: int, maximum: int) -> Rule | None:
+    if scheme.name == "bcrypt" and cost > maximum:
         return rules.COST_LIMIT
+    if scheme.too_costly:
+        return rules.COST_EXCESSIVE
+    if scheme.name != "bcrypt":
+        return None
     if cost < hashes.DEFAULT_COST:
         return rules.COST_LOW
     return rules.COST_HIGH if cost >= rules.HIGH_COST else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from regctl.authfile import hashes
-from regctl.authfile.lines import Line
+from regctl.authfile.lines import Line, trimmed
 from regctl.authfile.readers import BYTE_ORDER_MARK, LONG_LINE, Effect
 
 Severity = Literal["error", "warning", "info"]
@@ -99,6 +99,14 @@ LINE_RULES = (
         "a blank before the name",
         not_uploaded=True,
         matches=lambda line: _is_user(line) and line.raw.startswith(_BLANKS),
+    ),
+    Rule(
+        "unicode-blank",
+        "a blank that is not ASCII at an end of the line",
+        "{readers}; whoever is removed under one name may log in under another",
+        severity="error",
+        not_uploaded=True,
+        matches=lambda line: _is_user(line) and line.raw.strip() != trimmed(line.raw),
     ),
     Rule(
         "third-field",
@@ -265,6 +273,14 @@ COST_LIMIT = Rule(
     "cost-limit",
     "bcrypt of cost {cost}: {users}",
     "{reader} accepts {maximum} at most: it rejects the user",
+    SET_PASSWORD,
+    "error",
+)
+# With {scheme}.
+COST_EXCESSIVE = Rule(
+    "cost-excessive",
+    "{scheme} of cost {cost}: {users}",
+    "each login takes a reader minutes of CPU or more; regctl does not check such passwords",
     SET_PASSWORD,
     "error",
 )

@@ -45,8 +45,9 @@ def editing(
             else:
                 file = _well_formed(draft.original, path)
             yield file
-            if draft.original is not None or file.content:
-                draft.content = file.content
+            content = file.content
+            if draft.original is not None or content:
+                draft.content = _well_formed(content, path).content
     except MountPointError as error:
         raise MountPointError(
             error.message,

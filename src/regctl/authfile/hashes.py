@@ -25,7 +25,12 @@ DEFAULT_COST = 10
 BCRYPT_COSTS = range(4, 18)
 """What Apache's htpasswd writes (support/passwd_common.h); a check at 17 takes 6 seconds."""
 
-SHA_CRYPT_ROUNDS = range(1_000, 1_000_000_000)
+SHA_CRYPT_ROUNDS = range(1_000, 1_000_001)
+"""crypt(3) takes a thousand times more; a check of a million rounds takes a second."""
+
+_COSTS = {"bcrypt": BCRYPT_COSTS} | dict.fromkeys(
+    ("sha256-crypt", "sha512-crypt"), SHA_CRYPT_ROUNDS
+)
 _DEFAULT_ROUNDS = 5_000
 
 BCRYPT_LIMIT = 72
@@ -55,6 +60,11 @@ class Scheme(NamedTuple):
     def weak(self) -> bool:
         """Whether a chosen password can be found within hours from a stolen hash."""
         return self.name in _WEAK
+
+    @property
+    def too_costly(self) -> bool:
+        """Whether a check takes longer than that of any hash that regctl or htpasswd writes."""
+        return self.name in _COSTS and (self.cost or 0) > _COSTS[self.name][-1]
 
 
 # Verifying: each function returns whether the password, in bytes, matches the hash
@@ -134,6 +144,7 @@ class _Form:
 
 
 _CRYPT64 = "[./0-9A-Za-z]"
+_SALT = r"[^$:\x00-\x1f\x7f]"
 # Nine digits hold every number of rounds of crypt(3); int() fails on thousands of digits.
 _ROUNDS = r"(?:rounds=(?P<cost>\d{1,9})\$)?"
 _FORMS = {
@@ -148,28 +159,28 @@ _FORMS = {
         _Form(
             "apr1",
             "apr1",
-            rf"\$apr1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}",
+            rf"\$apr1\${_SALT}{{0,8}}\${_CRYPT64}{{22}}",
             partial(_verify_libpass, "apr_md5_crypt"),
             weak=True,
         ),
         _Form(
             "md5-crypt",
             "1",
-            rf"\$1\$[^$:]{{0,8}}\${_CRYPT64}{{22}}",
+            rf"\$1\${_SALT}{{0,8}}\${_CRYPT64}{{22}}",
             partial(_verify_libpass, "md5_crypt"),
             weak=True,
         ),
         _Form(
             "sha256-crypt",
             "5",
-            rf"\$5\${_ROUNDS}[^$:]{{0,16}}\${_CRYPT64}{{43}}",
+            rf"\$5\${_ROUNDS}{_SALT}{{0,16}}\${_CRYPT64}{{43}}",
             partial(_verify_libpass, "sha256_crypt"),
             cost=_DEFAULT_ROUNDS,
         ),
         _Form(
             "sha512-crypt",
             "6",
-            rf"\$6\${_ROUNDS}[^$:]{{0,16}}\${_CRYPT64}{{86}}",
+            rf"\$6\${_ROUNDS}{_SALT}{{0,16}}\${_CRYPT64}{{86}}",
             partial(_verify_libpass, "sha512_crypt"),
             cost=_DEFAULT_ROUNDS,
         ),
@@ -178,7 +189,7 @@ _FORMS = {
         _Form("plain", "PLAIN", r"\{PLAIN\}.*", _verify_plain, weak=True),
         _Form("yescrypt", "y", r"\$g?y\$[./0-9A-Za-z$]+", None),
         _Form("scrypt", "7", r"\$7\$[./0-9A-Za-z$]+", None),
-        _Form("argon2id", "argon2id", r"\$argon2id\$.+", None),
+        _Form("argon2id", "argon2id", r"\$argon2id\$[!-~]+", None),
         _Form(
             "des-crypt",
             "",
@@ -225,16 +236,22 @@ def verify(password: str, hash_: str) -> bool:
     Return whether a server that reads *hash_* accepts *password*.
 
     A password over bcrypt's 72 bytes is cut as servers cut it. An invalid hash matches nothing.
-    Raises UnreadableHashError for a scheme that cannot be verified here, or that is unknown.
+    Raises UnreadableHashError for a scheme that cannot be verified here, or that is unknown, and
+    for a hash that is too costly: no signal ends the computation.
     """
-    name = identify(hash_).name
-    data = password.encode(*_RAW)
+    scheme = identify(hash_)
+    name = scheme.name
     if name == "unknown":
         raise UnreadableHashError("cannot verify the hash: its scheme is unknown")
     verifier = _FORMS[name].verify
     if verifier is None:
         raise UnreadableHashError(f"cannot verify the hash: {name} is not supported")
-    return verifier(data, hash_)
+    if scheme.too_costly:
+        raise UnreadableHashError(
+            f"cannot verify the hash: {name} of cost {scheme.cost} takes too long, "
+            f"{_COSTS[name][-1]} is the limit"
+        )
+    return verifier(password.encode(*_RAW), hash_)
 
 
 # Passwords
@@ -282,9 +299,9 @@ def check_scheme(scheme: str, cost: int | None = None) -> None:
         )
     if cost is None:
         return
-    if scheme in {"apr1", "sha1"}:
+    costs = _COSTS.get(scheme)
+    if costs is None:
         raise InvalidInputError(f"{scheme} has no cost")
-    costs = BCRYPT_COSTS if scheme == "bcrypt" else SHA_CRYPT_ROUNDS
     if cost not in costs:
         raise InvalidInputError(f"the cost of {scheme} is {costs[0]} to {costs[-1]}, not {cost}")
 
@@ -341,6 +358,7 @@ def good_enough(
     found = identify(present[0])
     least = DEFAULT_COST if found.name == "bcrypt" else 0
     good = (found.cost or 0) >= least if cost is None else found.cost == cost
+    good = good and not found.too_costly
     return present[0] if good and found.name == (scheme or DEFAULT_SCHEME) else None
 
 

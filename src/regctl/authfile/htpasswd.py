@@ -21,12 +21,14 @@ from regctl.authfile.lines import (
     Line,
     Lines,
     parse_line,
+    trimmed,
 )
 from regctl.errors import (
     DifferenceError,
     FileAccessError,
     InvalidUserError,
     LockedUserError,
+    MalformedError,
     UnknownUserError,
     UnreadableHashError,
     WrongPasswordError,
@@ -37,9 +39,8 @@ State = Literal["active", "locked", "expired"]
 
 _NAME_LIMIT = 255
 # A line with nothing but a name and a hash, of which a big file has many.
-_PLAIN = re.compile(
-    r"([^\s#:\0][^:\0]*):(?:\$(2[aby])\$(\d\d)\$[./A-Za-z0-9]{53}|([^\s:\0]+))", re.ASCII
-)
+_PLAIN = re.compile(r"([^\s#:\0][^:\0]*):(?:\$(2[aby])\$([0-9]{2})\$[./A-Za-z0-9]{53}|([^\s:\0]+))")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DUMMY_HASH = "$2y$10$abcdefghijklmnopqrstuusjHI0zQHpOe3SFDK1IriYv6N79Gzr32"
 
 
@@ -165,8 +166,12 @@ class HtpasswdFile:
         return tuple(line.value for line in self._lines.of(name) if line.kind == "previous")
 
     def matches(self, name: str, password: str) -> bool:
-        """Return whether any line of the user, active or locked, has a hash of *password*."""
-        return any(hashes.verify(password, value) for value in self.hashes(name))
+        """
+        Return whether any line of the user, active or locked, has a hash of *password*.
+
+        Raises UnreadableHashError.
+        """
+        return any(_matches(line, password) for line in self._hashed(name))
 
     def active_lines(self) -> bytes:
         """
@@ -191,7 +196,7 @@ class HtpasswdFile:
         if not lines:
             self._verify_dummy(password)
             raise unknown_user(name)
-        matches = {line.number: hashes.verify(password, line.value) for line in lines}
+        matches = {line.number: _matches(line, password) for line in lines}
         if lines[0].kind == "locked":
             raise LockedUserError(f"user {name} is locked", hint=f"`regctl auth unlock {name}`")
         if not any(matches.values()):
@@ -226,11 +231,16 @@ class HtpasswdFile:
         """
         Set the hash of *name*, on exactly one line: its first, or a new one at the end.
 
-        A user whose lines are all locked stays locked.
+        A user whose lines are all locked stays locked. Raises MalformedError for a hash that would
+        be read back as another one.
         """
         hashed = self._hashed(name)
         locked = bool(hashed) and all(line.kind == "locked" for line in hashed)
         raw = (LOCKED if locked else b"") + _pair(name, hash_)
+        written = parse_line(0, raw)
+        same = (written.name, written.value) == (name, hash_) and "\n" not in name
+        if not same or _CONTROL.search(hash_):
+            raise MalformedError(f"cannot write the hash of {name}: it is not a hash")
         if not hashed:
             self._lines.append(name, raw)
             return "created"
@@ -261,7 +271,7 @@ class HtpasswdFile:
         """Lock *name*: its lines become comments, which keep the hash. Raises UnknownUserError."""
         lines = [line for line in self._known(name) if line.kind == "user"]
         for line in lines:
-            self._lines.replace(line, LOCKED + line.raw.lstrip())
+            self._lines.replace(line, LOCKED + trimmed(line.raw, end=False))
         return "configured" if lines else "unchanged"
 
     def unlock(self, name: str) -> Result:
@@ -347,6 +357,16 @@ def _user(name: str, lines: Sequence[Line], expires: str | None) -> User:
         except ValueError:
             findings.append("invalid date")
     return User(name, tuple(line.number for line in lines), scheme, locked, day, tuple(findings))
+
+
+def _matches(line: Line, password: str) -> bool:
+    try:
+        return hashes.verify(password, line.value)
+    except UnreadableHashError as error:
+        raise UnreadableHashError(
+            f"{error.message} (line {line.number})",
+            hint=f"`regctl adduser {line.name}` sets a password",
+        ) from error
 
 
 def _pair(name: str, value: object) -> bytes:

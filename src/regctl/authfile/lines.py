@@ -26,7 +26,11 @@ LOCKED = b"#regctl:locked "
 EXPIRES = b"#regctl:expires "
 PREVIOUS = b"#regctl:previous "
 _COMMENTS: dict[bytes, Kind] = {LOCKED: "locked", EXPIRES: "expires", PREVIOUS: "previous"}
-BLANKS = " \t\r\v\f"
+BLANKS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""What Go's strings.TrimSpace strips, and so the registry at both ends of a line."""
 RAW = ("utf-8", "surrogateescape")
 """How bytes become text and back, without loss where they are not UTF-8."""
 
@@ -53,8 +57,8 @@ class Line(NamedTuple):
 
 
 def parse_line(number: int, raw: bytes) -> Line:
-    """Parse one line as the registry does: strip white space; a leading `#` makes a comment."""
-    text = raw.strip().decode(*RAW)
+    """Parse one line as the registry does: strip BLANKS; a leading `#` makes a comment."""
+    text = raw.decode(*RAW).strip(BLANKS)
     if not text:
         return Line(number, raw, "blank")
     kind: Kind = "user"
@@ -62,13 +66,19 @@ def parse_line(number: int, raw: bytes) -> Line:
         mark = next((mark for mark in _COMMENTS if raw.startswith(mark)), None)
         if mark is None:
             return Line(number, raw, "comment")
-        kind, text = _COMMENTS[mark], text[len(mark) :]
+        kind, text = _COMMENTS[mark], text[len(mark) :].lstrip(BLANKS)
     name, colon, value = text.partition(":")
     if not colon:
         return Line(number, raw, "malformed" if kind == "user" else "comment")
     if "\0" in text:
         return Line(number, raw, "malformed")
     return Line(number, raw, kind, name, value.partition(":")[0].strip(BLANKS))
+
+
+def trimmed(raw: bytes, *, end: bool = True) -> bytes:
+    """Return *raw* without BLANKS at its start, and at its *end*."""
+    text = raw.decode(*RAW).lstrip(BLANKS)
+    return (text.rstrip(BLANKS) if end else text).encode(*RAW)
 
 
 def grouped(lines: Iterable[Line], key: Callable[[Line], K]) -> dict[K, list[Line]]:

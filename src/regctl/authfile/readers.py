@@ -158,7 +158,7 @@ def _cells(
 
 _LINE_FEATURES = (
     *("duplicate", "comment", "blank-line", "no-colon", "crlf", "bom", "trailing-blank"),
-    *("leading-blank", "third-field", "empty-user", "blank-in-name", "long-line"),
+    *("leading-blank", "unicode-blank", "third-field", "empty-user", "blank-in-name", "long-line"),
 )
 _CRYPT = "md5-crypt sha256-crypt sha512-crypt des-crypt"
 
@@ -176,7 +176,7 @@ _NGINX = AuthFileReader(
         "nginx 1.22: src/http/modules/ngx_http_auth_basic_module.c; run in the tests",
         ok=f"bcrypt apr1 sha1 ssha plain yescrypt scrypt {_CRYPT}",
         uses_first="duplicate",
-        rejects_user="bom trailing-blank leading-blank",
+        rejects_user="bom trailing-blank leading-blank unicode-blank",
     ),
     bcrypt_cost=_GLIBC_COST,
     password=_GLIBC_PASSWORD,
@@ -216,7 +216,7 @@ _HAPROXY = AuthFileReader(
         ok=f"bcrypt {_CRYPT}",
         uses_first="duplicate",
         rejects_file="comment blank-in-name",
-        rejects_user="bom leading-blank third-field",
+        rejects_user="bom leading-blank unicode-blank third-field",
     ),
     SecretLayout(source="haproxy-ingress, pkg/converters/ingress/annotations/backend.go"),
     _MUSL_COST,
@@ -251,7 +251,7 @@ _ALL = (
             ok="bcrypt apr1 md5-crypt sha1",
             uses_last="duplicate",
             rejects_file="comment blank-line no-colon third-field",
-            rejects_user="bom trailing-blank leading-blank",
+            rejects_user="bom trailing-blank leading-blank unicode-blank",
             admits_nameless="empty-user",
         ),
         SecretLayout(
@@ -269,7 +269,7 @@ _ALL = (
             ok="sha1",
             rejects_file="bcrypt apr1 ssha plain yescrypt scrypt argon2id empty unknown "
             f"{_CRYPT} duplicate comment blank-line no-colon third-field empty-user trailing-blank",
-            rejects_user="bom leading-blank",
+            rejects_user="bom leading-blank unicode-blank",
         ),
         SecretLayout(
             key=".htpasswd", source="envoyproxy/gateway, api/v1alpha1, BasicAuthUsersSecretKey"
@@ -338,7 +338,7 @@ _ALL = (
             "httpd 2.4: modules/aaa/mod_authn_file.c; run in the tests",
             ok=f"bcrypt apr1 sha1 yescrypt scrypt {_CRYPT}",
             uses_first="duplicate",
-            rejects_user="bom",
+            rejects_user="bom unicode-blank",
             admits_nameless="empty-user",
             ignores_rest="long-line",
         ),

@@ -7,11 +7,10 @@ from operator import attrgetter
 
 from regctl.authfile import hashes
 from regctl.authfile.htpasswd import HtpasswdFile
-from regctl.authfile.lines import BLANKS, Line, grouped
+from regctl.authfile.lines import Line, grouped, trimmed
 from regctl.authfile.readers import BYTE_ORDER_MARK, UTF16_MARKS, AuthFileReader
 from regctl.errors import InvalidPasswordError
 
-_BLANKS = BLANKS.encode()
 # A mark can be in any line: `cat` keeps the one of each file.
 _MARKS = re.compile(rb"\A(?:[ \t\r\v\f]*%s)+" % BYTE_ORDER_MARK)
 
@@ -100,8 +99,8 @@ def _repaired(line: Line) -> tuple[list[bytes], list[str]]:
     if line.kind != "user":
         return [row], done
     if not line.name:
-        return [b"# " + row.lstrip(_BLANKS)], [*done, "made a comment: no user name"]
-    stripped = row.strip(_BLANKS)
+        return [b"# " + trimmed(row)], [*done, "made a comment: no user name"]
+    stripped = trimmed(row)
     if stripped != row:
         done.append("removed blanks at the ends")
     name, _, rest = stripped.partition(b":")
@@ -110,7 +109,7 @@ def _repaired(line: Line) -> tuple[list[bytes], list[str]]:
     if colon:
         done.append("moved the third field to a comment")
         above = [b"# " + name + b": " + note] if note else []
-    bare = hash_.strip(_BLANKS)
+    bare = trimmed(hash_)
     if bare != hash_ and stripped == row:
         done.append("removed blanks around the hash")
     bare = _better_hash(line.value, bare, done)

@@ -123,8 +123,15 @@ def _entry(place: str, name: Any, value: Any) -> Entry:
     if not isinstance(value, str):
         raise MalformedError(f"the password of {name} is not one string: put it in quotes")
     if _HASHED.match(value):
-        if hashes.identify(value).name == "unknown":
-            raise MalformedError(f"the hash of {name} is invalid: it is cut off or too long")
+        scheme = hashes.identify(value)
+        if scheme.name == "unknown":
+            raise MalformedError(
+                f"the hash of {name} is invalid: cut off, too long, or with a control character"
+            )
+        if scheme.too_costly:
+            raise MalformedError(
+                f"the hash of {name} has cost {scheme.cost}: a check takes too long"
+            )
         return Entry(name, place, hash_=value)
     return Entry(name, place, password=value)
 

@@ -220,6 +220,23 @@ def test_the_exit_code_of_verify_is_the_answer() -> None:
     failed(run("verify", "out", "--password-stdin", stdin="secret"), 1, "user out is locked")
 
 
+@pytest.mark.parametrize("slow", ["$2y$31$" + "a" * 53, f"$6$rounds=999999999$s${'a' * 86}"])
+def test_a_hash_that_takes_too_long_is_named_and_replaced(here: Path, slow: str) -> None:
+    (here / "auth").write_text(f"bob:{HASH}\nalice:{slow}\n")
+    failed(
+        run("verify", "alice", "--password-stdin", stdin="secret"),
+        1,
+        "takes too long",
+        "(line 2)",
+        "hint: `regctl adduser alice` sets a password",
+    )
+    for command in (["adduser", "alice", "--password-stdin"], ["auth", "write", "-"]):
+        (here / "auth").write_text(f"bob:{HASH}\nalice:{slow}\n")
+        stdin = "new" if command[0] == "adduser" else "alice:new\n"
+        assert run(*command, stdin=stdin).stdout == "user/alice configured\n"
+        assert run("verify", "alice", "--password-stdin", stdin="new").exit_code == 0
+
+
 def test_verify_accepts_a_password_over_the_limit_of_bcrypt() -> None:
     Path("auth").write_text(f"a:{hashes.make('x' * 72, cost=4)}\n")
     assert run("verify", "a", "--password-stdin", stdin="x" * 200).exit_code == 0
