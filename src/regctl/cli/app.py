@@ -59,6 +59,7 @@ class App:
     clock: "Callable[[], datetime] | None" = None
     connections: Connections = field(default_factory=Connections)
     checking: bool = False
+    ignores_missing: bool = False
     attempted: str = "regctl"
     _stdin_holds: str | None = None
 

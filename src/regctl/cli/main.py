@@ -40,6 +40,9 @@ from regctl.errors import (
     InvalidInputError,
     InvalidUserListError,
     MalformedError,
+    NamespaceMissingError,
+    NotInRegistryError,
+    ObjectNotFoundError,
     PartlyDoneError,
     RegctlError,
     RegistryError,
@@ -47,6 +50,9 @@ from regctl.errors import (
 
 # With --check these mean that something could not be seen, and 1 means a difference.
 UNSEEN = (AccessError, ClusterError, FileAccessError, RegistryError)
+
+# With --ignore-not-found these are no error.
+MISSING = (NamespaceMissingError, NotInRegistryError, ObjectNotFoundError)
 
 # Set by the completion scripts: the line up to the cursor.
 LINE = "_REGCTL_LINE"
@@ -241,6 +247,10 @@ def _report(app: App, error: Exception) -> int:
         failure: RegctlError = _usage_error(error)
     else:
         failure = as_failure(error, app.attempted)
+    if app.ignores_missing and isinstance(failure, MISSING):
+        app.output.note(failure.message)
+        app.output.results([])
+        return 0
     if app.checking and isinstance(failure, UNSEEN):
         failure = PartlyDoneError(failure.message, hint=failure.hint)
     if isinstance(failure, InvalidUserListError):

@@ -189,6 +189,19 @@ _CHANGE_FLAGS: dict[str, Decorator] = {
 }
 
 
+def _set_ignoring(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(App).ignores_missing = value
+
+
+ignore_not_found_option = option(
+    "--ignore-not-found",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_ignoring,
+    help="Exit with 0 if there is nothing of that name.",
+)
+
+
 # The auth file
 
 file_option = option(

@@ -19,6 +19,7 @@ from regctl.errors import (
     MalformedError,
     NotPermittedError,
     NotStartedError,
+    ObjectNotFoundError,
     RegctlError,
 )
 from regctl.outcome import DryRun, Outcome, result_of_error
@@ -83,6 +84,20 @@ class Inventory:
         return tuple(
             Outcome("secret", name, "failed", namespace, error=error)
             for namespace, error in sorted(self.errors.items())
+        )
+
+    def missing(self, name: str, namespaces: Iterable[str]) -> tuple[Outcome, ...]:
+        """Return the outcome of the Secret *name* in each of *namespaces* that does not have it."""
+        known = {item.secret.namespace for item in self.items} | self.errors.keys()
+        return tuple(
+            Outcome(
+                "secret",
+                name,
+                "failed",
+                namespace,
+                error=ObjectNotFoundError(f"there is no secret {name} in namespace {namespace}"),
+            )
+            for namespace in sorted(set(namespaces) - known)
         )
 
 

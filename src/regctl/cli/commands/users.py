@@ -24,6 +24,7 @@ from regctl.cli.params import (
     change_options,
     file_option,
     hashing_options,
+    ignore_not_found_option,
     new_password_options,
     output_option,
     password_options,
@@ -151,7 +152,7 @@ def _warn_if_expired(app: App, file: "Path", name: str) -> None:
 )
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=user_names)
 @file_option
-@option("--ignore-not-found", is_flag=True, help="Ignore users that do not exist.")
+@ignore_not_found_option
 @writing_options
 @access_options
 @pass_app
@@ -160,7 +161,6 @@ def deluser(
     *,
     names: tuple[str, ...],
     path: "Path | None",
-    ignore_not_found: bool,
     writing: WritingFlags,
     change: ChangeFlags,
     access: AccessFlags,
@@ -179,7 +179,7 @@ def deluser(
     content = HtpasswdFile.read(file)
     unique = tuple(dict.fromkeys(names))
     present = tuple(name for name in unique if content.hashes(name))
-    removed = present if ignore_not_found else unique
+    removed = present if app.ignores_missing else unique
 
     def apply(users: HtpasswdFile) -> None:
         for name in present:

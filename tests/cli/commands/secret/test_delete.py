@@ -25,8 +25,8 @@ def test_delete_asks_detaches_and_deletes(kubernetes: ApiServer, namespace: str)
     account = kubernetes.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
     assert account["imagePullSecrets"] == [{"name": "theirs"}]
     again = run(*command, "--yes")
-    assert (again.exit_code, again.stdout) == (0, "")
-    assert "no secret registry.foo.com to delete" in again.stderr
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "cannot delete secret registry.foo.com: no selected namespace has it" in again.stderr
 
 
 def test_delete_needs_adopt_for_a_secret_of_another_owner(

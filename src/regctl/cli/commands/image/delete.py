@@ -9,7 +9,7 @@ from regctl.cli.command import Command, option
 from regctl.cli.completers import images
 from regctl.cli.images import note_garbage_collection, parse_image
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import change_options, image_options
+from regctl.cli.params import change_options, ignore_not_found_option, image_options
 from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.argument("image", shell_complete=images)
 @option("--all-tags", is_flag=True, help="Delete every tag of the image.")
 @option("--force", is_flag=True, help="Delete a digest even if an index needs it.")
+@ignore_not_found_option
 @change_options("yes")
 @image_options
 @pass_app

@@ -8,7 +8,13 @@ from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import installed_registries
 from regctl.cli.options import ChangeFlags, TargetFlags, split_reference
-from regctl.cli.params import change_options, cluster_options, namespace_option, output_option
+from regctl.cli.params import (
+    change_options,
+    cluster_options,
+    ignore_not_found_option,
+    namespace_option,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from regctl.provisioning.plan import Plan
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 @click.argument("name", shell_complete=installed_registries)
 @namespace_option
 @option("--with-data", is_flag=True, help="Also delete the users, and the volume with all images.")
+@ignore_not_found_option
 @change_options("yes", "adopt-deleted", server=True)
 @output_option("json", "yaml", "name")
 @cluster_options
