@@ -273,6 +273,23 @@ def test_an_index_that_was_not_deleted_keeps_its_images(registry: Prunable) -> N
     }
 
 
+def test_an_index_that_is_still_there_after_its_deletion_keeps_its_images(
+    registry: Prunable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regctl.images.prune.LOOKS", Backoff(tries=2, base=0.0))
+    index = registry.put_index("0", descriptor(ONE))
+
+    def script(request: Request) -> Answer | None:
+        stays = request.path.endswith(index) and request.method == "DELETE"
+        return Answer(202) if stays else registry.delete(request)
+
+    registry.script = script
+    outcomes = outcomes_of(plan_of(registry, OLD))
+    assert registry.deleted == [TWO]
+    assert outcomes["0"].result == "failed"
+    assert outcomes["1"].result == outcomes["lts"].result == "skipped"
+
+
 @pytest.mark.parametrize(("looks", "result"), [(0, "deleted"), (2, "accepted"), (99, "failed")])
 def test_a_registry_may_delete_later_or_never(
     registry: Prunable, monkeypatch: pytest.MonkeyPatch, looks: int, result: str

@@ -7,7 +7,7 @@ from regctl import parallel
 from regctl.errors import NotInRegistryError, PartlyDoneError, RegctlError
 from regctl.images.reader import ImageReader
 from regctl.images.retention import TagDecision, build_date
-from regctl.images.tags import LOOKS, is_deleted, tag_digests, wait_until_deleted
+from regctl.images.tags import LOOKS, Deletion, tag_digests
 from regctl.outcome import Outcome, Result
 from regctl.reference import ImageReference
 from regctl.registry.client import RegistryClient
@@ -47,15 +47,15 @@ class PrunePlan:
 
     def _delete(self) -> Iterator[list[Outcome]]:
         look = _Look(self)
-        accepted: dict[str, list[TagDecision]] = {}
+        accepted: list[tuple[Deletion, list[TagDecision]]] = []
         changed = "its tags have changed since"
         unseen: RegctlError | None = None
         for digest, decisions in _by_digest(self.deletions.values()).items():
             there: list[TagDecision] = []
             try:
                 if unseen is None:
-                    tags = look.deletable_tags(digest, _tags(decisions))
-                    there = [one for one in decisions if one.tagged.tag in tags]
+                    found = look.deletable_tags(digest, _tags(decisions))
+                    there = [one for one in decisions if one.tagged.tag in found]
             except RegctlError as error:
                 attempt = (
                     f"nothing more is deleted from {self.repository}: cannot read its tags again"
@@ -65,35 +65,35 @@ class PrunePlan:
                 yield [self._outcome(one, "failed", error=unseen) for one in decisions]
                 continue
             yield [self._outcome(o, "skipped", note=changed) for o in decisions if o not in there]
-            if not there:
-                look.keep(digest)
-            elif not (outcomes := self._delete_digest(digest, there)):
-                accepted[digest] = there
-            else:
-                if outcomes[0].error is not None:
-                    look.keep(digest)
+            outcomes: list[Outcome] = []
+            if there:
+                tags = tuple(_tags(there))
+                deletion = Deletion(self.client, self.repository, digest, digest, tags)
+                outcomes = self._delete_digest(deletion, there)
+                if not outcomes:
+                    accepted.append((deletion, there))
                 yield outcomes
+            if not outcomes or outcomes[0].error is not None:
+                look.keep(digest)
         yield from self._wait(accepted)
 
-    def _delete_digest(self, digest: str, decisions: list[TagDecision]) -> list[Outcome]:
+    def _delete_digest(self, deletion: Deletion, decisions: list[TagDecision]) -> list[Outcome]:
         """Delete a digest; return the outcomes, or none if the registry deletes it later."""
-        name = self.repository.repository
         try:
-            self.client.delete_manifest(name, digest)
-            if not is_deleted(self.client, name, digest, _tags(decisions)):
+            if not deletion.start():
                 return []
         except RegctlError as error:
             return [self._outcome(one, "failed", error=error) for one in decisions]
         return [self._outcome(one, "deleted") for one in decisions]
 
-    def _wait(self, accepted: dict[str, list[TagDecision]]) -> Iterator[list[Outcome]]:
+    def _wait(self, accepted: list[tuple[Deletion, list[TagDecision]]]) -> Iterator[list[Outcome]]:
         """Wait for the deletions that the registry carries out later."""
-        name, pauses = self.repository.repository, LOOKS.pauses()
-        for digest, decisions in accepted.items():
+        pauses = LOOKS.pauses()
+        for deletion, decisions in accepted:
             result: Result = "accepted"
             error = None
             try:
-                wait_until_deleted(self.client, name, digest, _tags(decisions), pauses)
+                deletion.wait(pauses)
             except RegctlError as failure:
                 result, error = "failed", failure
             yield [self._outcome(one, result, error=error) for one in decisions]

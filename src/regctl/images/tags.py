@@ -85,15 +85,38 @@ class Deletion:
         DeletionByDigestOnlyError if it deletes no single tag.
         """
         result: Result = "deleted"
-        repository = self.image.repository
-        if not dry_run:
-            self.client.delete_manifest(repository, self.reference)
-            if not is_deleted(self.client, repository, self.digest, self.tags):
-                result = "accepted"
-                pauses = LOOKS.pauses()
-                wait_until_deleted(self.client, repository, self.digest, self.tags, pauses)
+        if not dry_run and not self.start():
+            result = "accepted"
+            self.wait(LOOKS.pauses())
         names = [f":{tag}" for tag in self.tags] or [f"@{self.digest}"]
         return [_outcome(self.image, name, result, self.digest) for name in names]
+
+    def start(self) -> bool:
+        """
+        Delete it; return False if it is still there, since Pulp deletes after its response.
+
+        Raises what `run` raises.
+        """
+        self.client.delete_manifest(self.image.repository, self.reference)
+        return self._is_done()
+
+    def wait(self, pauses: Iterator[float]) -> None:
+        """Wait; raise RegistryError if it is still there after the *pauses*, in seconds."""
+        for pause in pauses:
+            self.client.pause(pause)
+            if self._is_done():
+                return
+        name = f"{self.image.registry}/{self.image.repository}"
+        names = ", ".join(f"{name}:{tag}" for tag in self.tags) or f"{name}@{self.digest}"
+        raise RegistryError(
+            f"cannot delete {names}: the registry accepted that, but it is still there",
+            hint="this registry may not support deletion",
+        )
+
+    def _is_done(self) -> bool:
+        references = self.tags or (self.digest,)
+        found = tag_digests(self.client, self.image.repository, references)
+        return self.digest not in found.values()
 
 
 def plan_deletion(
@@ -144,35 +167,6 @@ def _indexes_of(
 
     others = sorted(set(tagged) - {digest})
     return {found for found, needed in parallel.run(needs, others) if needed is True}
-
-
-def is_deleted(client: RegistryClient, repository: str, digest: str, tags: Sequence[str]) -> bool:
-    """Return whether no tag in *tags* refers to *digest*; without tags, whether it is gone."""
-    return digest not in tag_digests(client, repository, tags or [digest]).values()
-
-
-def wait_until_deleted(
-    client: RegistryClient,
-    repository: str,
-    digest: str,
-    tags: Sequence[str],
-    pauses: Iterator[float],
-) -> None:
-    """
-    Wait for a registry that deletes after its response, as Pulp does.
-
-    Raises RegistryError if it is still there after the *pauses*, which are in seconds.
-    """
-    for pause in pauses:
-        client.pause(pause)
-        if is_deleted(client, repository, digest, tags):
-            return
-    names = ", ".join(f"{client.registry}/{repository}:{tag}" for tag in tags)
-    raise RegistryError(
-        f"cannot delete {names or f'{client.registry}/{repository}@{digest}'}: "
-        "the registry accepted that, but it is still there",
-        hint="this registry may not support deletion",
-    )
 
 
 def _outcome(

@@ -112,7 +112,8 @@ def push(
     folder of an OCI layout, or '-' for standard input. IMAGE without a tag gets the tag that
     SOURCE or --select names, else 'latest'. If SOURCE has only one platform of an image for
     several, that one is pushed. Signatures and other referrers in an OCI layout are pushed with
-    their image. Blobs that the registry has are not sent again. The tag is uploaded last.
+    their image. Blobs that the registry has are not sent again. The tag is uploaded last. Symbolic
+    links in a folder are refused. What is compressed is expanded in $TMPDIR.
     """
     from regctl.images.archive import open_archive
     from regctl.images.push import ImagePusher
