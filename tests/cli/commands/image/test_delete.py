@@ -9,9 +9,11 @@ from regctl.cli.app import App
 from regctl.retry import Backoff
 from tests.cli.commands.image import pushed_digest, run, tags
 from tests.conftest import Servers
-from tests.servers.docker_registry import DockerRegistry, docker_registry
+from tests.servers.docker_registry import MANIFEST_TYPE, DockerRegistry, docker_registry
 from tests.servers.programs import version_of
 from tests.servers.standin_registry import Answer, Request, StandinRegistry, standin_registry
+
+LIST_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 @pytest.fixture
@@ -110,6 +112,37 @@ def test_a_tag_that_is_moved_meanwhile_is_kept(serve: Servers) -> None:
     assert result.exit_code == 1
     assert "it was moved meanwhile" in result.stderr
     assert deleted == ["1.0"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--all-tags",)])
+@pytest.mark.parametrize("change", ["moved", "another tag", "an index"])
+def test_what_changes_after_the_question_is_kept(
+    upstream: DockerRegistry,
+    two_tags: str,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    flags: tuple[str, ...],
+) -> None:
+    digest = json.loads(run("inspect", f"{two_tags}:1.0", "-o", "json").stdout)["digest"]
+    entry = {"mediaType": MANIFEST_TYPE, "digest": digest, "size": 500}
+    index = {"schemaVersion": 2, "mediaType": LIST_TYPE, "manifests": [entry]}
+
+    def answer(*_arguments: object, **_options: object) -> None:
+        if change == "another tag":
+            run("tag", f"{two_tags}:1.0", "new")
+        else:
+            tag = "1.0" if change == "moved" else "new"
+            upstream.push_manifest("team/app", tag, index, LIST_TYPE)
+
+    monkeypatch.setattr(App, "confirm", answer)
+    result = run("delete", f"{two_tags}:1.0", *flags)
+    if change == "moved" or flags:
+        assert result.exit_code == 1
+        assert "its tags have changed since" in result.stderr or ":new needs it" in result.stderr
+        assert set(tags(two_tags)) >= {"1.0", "stable"}
+    else:
+        assert "stable" in tags(two_tags), "a tag is deleted alone, or not at all"
+    assert run("inspect", f"{two_tags}@{digest}").exit_code == 0
 
 
 def test_an_image_that_an_index_needs_is_deleted_only_with_force(two_platforms: str) -> None:

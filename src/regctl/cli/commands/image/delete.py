@@ -1,5 +1,6 @@
 """`regctl image delete`: delete a tag, or an image by its digest."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,8 @@ from regctl.cli.params import change_options, ignore_not_found_option, image_opt
 from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regctl.images.tags import Deletion
     from regctl.outcome import Outcome
 
@@ -58,16 +61,18 @@ def delete(
             f"cannot delete {image}: it has no tag", hint=f"name a tag, as in {image}:latest"
         )
     client = app.registry(reference.registry, credential, reference.repository)
-    deletion = plan_deletion(client, reference, all_tags=all_tags, force=force)
+    plan = partial(plan_deletion, client, reference, all_tags=all_tags, force=force)
+    deletion = plan()
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
     if deletion.reference == deletion.digest:
         tags = ", ".join(deletion.tags) or "none"
         app.output.note(f"tags of {reference.repository}@{deletion.digest}: {tags}")
     question = f"Delete {planned}?"
     try:
-        outcomes = _carry_out(app, deletion, change, question)
+        outcomes = _carry_out(app, plan, deletion, change, question)
     except DeletionByDigestOnlyError as error:
-        whole = plan_deletion(client, reference, all_tags=True, force=force)
+        plan = partial(plan, all_tags=True)
+        whole = plan()
         if whole.digest != deletion.digest:
             raise DeletionRefusedError(f"cannot delete {image}: it was moved meanwhile") from error
         others = ", ".join(tag for tag in whole.tags if tag != reference.tag)
@@ -77,13 +82,24 @@ def delete(
                 hint="pass --all-tags to delete all of them",
             ) from error
         question = f"The registry deletes by digest only. Also delete {others}?"
-        outcomes = _carry_out(app, whole, change, question if others else None)
+        outcomes = _carry_out(app, plan, whole, change, question if others else None)
     note_garbage_collection(app, outcomes, change)
 
 
 def _carry_out(
-    app: App, deletion: "Deletion", change: ChangeFlags, question: str | None
+    app: App,
+    plan: "Callable[[], Deletion]",
+    deletion: "Deletion",
+    change: ChangeFlags,
+    question: str | None,
 ) -> "list[Outcome]":
-    return app.carry_out(
-        lambda dry_run: [deletion.run(dry_run=dry_run is not None)], change, question=question
-    )
+    def run(dry_run: str | None) -> "list[list[Outcome]]":
+        # Much may change while somebody reads the question.
+        if dry_run is None and question and not change.yes and plan() != deletion:
+            raise DeletionRefusedError(
+                f"cannot delete {deletion.image}: its tags have changed since",
+                hint="run the command again",
+            )
+        return [deletion.run(dry_run=dry_run is not None)]
+
+    return app.carry_out(run, change, question=question)
