@@ -107,6 +107,8 @@ LAST = ["wait", "check", "grace", "remove"]
             ),
             ["add", "wait", "update", "check", "login", "grace", "remove"],
         ),
+        # The lost password may be in a pull secret that cannot be seen.
+        (state("ci", "ci-2", old_holders=OLD, unseen=DENIED), [KEPT]),
         # Users between the two, whose passwords are lost, are removed with the old one.
         (state("ci", "ci-2", between=("ci-1",), new_holders=NEW, password="known"), LAST),
         # No pull secret has either user, or none that can be updated.

@@ -256,12 +256,12 @@ class UserRotation(Rotation):
         Read users and pull secrets, and choose another new user if the password of one is lost.
 
         It may only seem to be lost: another run may be about to write it to pull secrets, where it
-        would not work if it were replaced now.
+        would not work if it were replaced now. Pull secrets that cannot be read may have it.
         """
         seen, users = self.steps.find(), self.steps.store.read()
         chosen = self.choose(users)
         state = self._state(seen, users, chosen)
-        while state.lost and not self.finish:
+        while state.lost and not self.finish and state.unseen is None:
             *replaced, lost = chosen
             begun = bool(users.previous(state.old))
             if self.to is not None and not begun:
@@ -288,6 +288,12 @@ class UserRotation(Rotation):
             )
         if not self.finish:
             self._check_holders(state)
+            if state.lost and state.unseen is not None:
+                raise PartlyDoneError(
+                    f"cannot continue: other namespaces may have pull secrets with {state.new}: "
+                    f"{state.unseen.message}",
+                    hint="a user who may list secrets in all namespaces can continue",
+                )
             if state.lost:
                 raise NotRotatedError(
                     f"cannot rotate {state.old} to {state.new}: this user exists, and no rotation "

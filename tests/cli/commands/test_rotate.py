@@ -288,6 +288,23 @@ def test_who_cannot_look_everywhere_keeps_the_old_user(
     assert site.users() == ["ci-2"]
 
 
+def test_who_cannot_look_everywhere_adds_no_second_new_user(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two people with rights in two namespaces would add one user after the other."""
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "patch"]}
+    results = []
+    for user, namespace in zip(("bob", "carol"), site.namespaces, strict=True):
+        site.kubernetes.grant(user, namespace, [rule])
+        monkeypatch.setenv("KUBECONFIG", str(site.kubernetes.kubeconfig_for(user)))
+        command = ["rotate", "ci", "--server", site.registry.host, "--plain-http", "-n", namespace]
+        results.append(run(*command, "--grace", "0"))
+    assert [result.exit_code for result in results] == [3, 3]
+    words = "cannot continue: other namespaces may have pull secrets with ci-2"
+    assert words in results[-1].stderr
+    assert site.users() == ["ci", "ci-2"]
+
+
 def test_the_old_user_stays_if_a_namespace_cannot_be_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
