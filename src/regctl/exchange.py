@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from urllib3.exceptions import DecodeError
+from urllib3.exceptions import DecodeError, ProtocolError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
@@ -163,6 +163,8 @@ def read_body(response: "BaseHTTPResponse", limit: int, *, cut: bool = False) ->
                 return bytes(body[:limit]) if cut else None
     except zlib.error as error:
         raise DecodeError(str(error)) from error
+    except ValueError as error:  # a chunk with a negative size
+        raise ProtocolError(str(error)) from error
     return bytes(body)
 
 

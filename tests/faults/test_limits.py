@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,11 @@ from regctl.cluster import client as cluster_client
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.resource import SECRETS
+from regctl.cluster.status import Status
 from regctl.registry import pagination
 from regctl.registry.request import Request
 from regctl.registry.session import Callbacks
+from regctl.retry import Backoff
 from tests.cli import COMMAND, run
 from tests.conftest import Servers
 from tests.registry import CI, PLAIN, connect
@@ -312,3 +315,51 @@ def test_warnings_are_cut_in_length_and_number(serve: Servers, tmp_path: Path) -
     client.ping()
     assert len(warnings) == 40
     assert max(map(len, warnings)) < 1100
+
+
+@pytest.mark.parametrize("body", [b"-5\r\n{}\r\n", b"f" * 30 + b"\r\n", b"x\r\n"])
+def test_a_size_of_a_chunk_that_is_none_breaks_the_connection(
+    serve: Servers, tmp_path: Path, body: bytes
+) -> None:
+    begin = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    server = serve(hostile_server(lambda _head: [begin + body + b"0\r\n\r\n"]))
+    with pytest.raises(errors.ConnectionLostError):
+        connect(server.host, CI).tags("a")
+    assert len(server.requests) == 3
+    cluster = Cluster(Kubeconfig({}, server.kubeconfig(tmp_path)), backoff=Backoff(tries=1))
+    with pytest.raises(errors.ClusterUnreachableError):
+        cluster.get(SECRETS, "a", "b")
+
+
+ODD_PAGES = [
+    {"items": {"a": 1}},
+    {"items": [None]},
+    {"items": ["x"]},
+    {"items": [{"metadata": 7}]},
+    {"items": [{"metadata": {"namespace": "a"}}]},
+    {"items": [{"metadata": {"name": "a", "namespace": 5}}]},
+    {"metadata": []},
+    {"metadata": {"continue": {"a": 1}}},
+    {"items": [float("nan")]},
+]
+
+
+@pytest.mark.parametrize("page", ODD_PAGES, ids=str)
+def test_a_page_of_anything_else_is_not_from_an_api_server(
+    serve: Servers, tmp_path: Path, page: object
+) -> None:
+    server = serve(hostile_server(lambda _head: [document(page)]))
+    cluster = Cluster(Kubeconfig({}, server.kubeconfig(tmp_path)))
+    with pytest.raises(errors.ClusterError, match="not a Kubernetes API server"):
+        list(cluster.list(SECRETS))
+    with pytest.raises(errors.ClusterError, match="not a Kubernetes API server"):
+        cluster.get(SECRETS, "a", "b")
+
+
+@pytest.mark.parametrize(
+    "details", [None, 5, [], {"causes": 5}, {"causes": "text"}, {"causes": [5, {"reason": 7}]}]
+)
+def test_a_status_may_have_any_details(details: object) -> None:
+    body = json.dumps({"kind": "Status", "details": details, "message": [], "reason": {}}).encode()
+    for code in (400, 403, 404, 409, 422, 429, 500):
+        assert isinstance(Status.parse(code, body).error("x"), errors.RegctlError)

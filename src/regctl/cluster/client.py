@@ -161,9 +161,12 @@ class Cluster:
         """Return the object, or None if it or its namespace does not exist."""
         attempt = cannot("read", resource, namespace, name)
         try:
-            return self._read(Request("GET", resource.path(namespace, name), attempt))
+            found = self._read(Request("GET", resource.path(namespace, name), attempt))
         except ObjectNotFoundError:
             return None
+        if not _is_object(found):
+            raise _no_api_server(attempt)
+        return found
 
     def list(
         self,
@@ -196,8 +199,12 @@ class Cluster:
                     raise
                 size = max(1, size // 8)
                 continue
-            yield from page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue")
+            items, metadata = page.get("items") or [], page.get("metadata") or {}
+            is_page = isinstance(items, list) and isinstance(metadata, dict)
+            token = (metadata.get("continue") or "") if is_page else None
+            if not isinstance(token, str) or not all(map(_is_object, items)):
+                raise _no_api_server(attempt)
+            yield from items
             if not token:
                 return
             if hash(token) in seen or len(seen) == _MAX_PAGES:
@@ -410,6 +417,15 @@ def _api_response(request: Request, response: _Reply) -> ApiResponse:
         return ApiResponse(response.status, parse_json(response.data, source="the response"))
     except MalformedError:
         raise _no_api_server(request.attempt) from None
+
+
+def _is_object(value: Any) -> bool:
+    """Whether a value has what every object has: a name, and perhaps a namespace."""
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    return isinstance(metadata, dict) and all(
+        isinstance(metadata.get(field, default), str)
+        for field, default in (("name", None), ("namespace", ""))
+    )
 
 
 def _no_api_server(attempt: str) -> ClusterError:

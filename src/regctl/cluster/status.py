@@ -68,6 +68,8 @@ class Status:
             return cls(code)
         details = status.get("details")
         details = details if isinstance(details, dict) else {}
+        causes = details.get("causes")
+        causes = causes if isinstance(causes, list) else []
         reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
         if sent and reason == "BadRequest" and not message.startswith(_WEBHOOK):
             # Kubernetes 1.20 quotes pieces of a body that it cannot read.
@@ -77,7 +79,7 @@ class Status:
             reason,
             _shown(message, sent),
             str(details.get("kind") or ""),
-            tuple(_cause(cause, sent) for cause in details.get("causes") or ()),
+            tuple(_cause(cause, sent) for cause in causes if isinstance(cause, dict)),
         )
 
     def error(self, attempt: str) -> RegctlError:
