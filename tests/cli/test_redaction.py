@@ -51,7 +51,7 @@ def test_the_answers_of_a_registry_are_shown_without_the_password(serve: Servers
         assert form not in result.stderr
 
 
-def test_the_words_of_a_credential_helper_are_shown_without_the_password(
+def test_the_words_of_a_credential_helper_are_not_shown(
     serve: Servers, isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper = tmp_path / "docker-credential-loud"
@@ -64,5 +64,5 @@ def test_the_words_of_a_credential_helper_are_shown_without_the_password(
     flags = ["--plain-http", "-u", "ci", "--password-stdin"]
     result = run("login", host, *flags, stdin=PASSWORD)
     assert result.exit_code == 1
-    assert 'docker-credential-loud: cannot store {"ServerURL"' in result.stderr
-    assert '"Secret": "***"' in result.stderr
+    assert "docker-credential-loud: exit code 1" in result.stderr
+    assert "ServerURL" not in result.stderr

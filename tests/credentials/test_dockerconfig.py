@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regctl.credentials import dockerconfig
 from regctl.credentials.credential import Credential, encode_auth
 from regctl.credentials.dockerconfig import DockerConfig
 from regctl.errors import (
@@ -231,15 +232,15 @@ def test_a_helpers_token_is_an_identity_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo the keychain is locked; exit 2", "the keychain is locked"),
-        ("echo is broken >&2; exit 2", "is broken"),
+        ("echo s3cr3t; exit 2", "exit code 2"),
+        ("echo s3cr3t >&2; exit 2", "exit code 2"),
         ("exit 3", "exit code 3"),
         ("echo s3cr3t", "not a credential"),
         ("echo '[]'", "not a credential"),
     ],
 )
-def test_an_error_names_the_helper_that_failed_and_its_reason(
-    tmp_path: Path, script: str, said: str
+def test_an_error_names_the_helper_that_failed_and_shows_nothing_that_it_printed(
+    tmp_path: Path, script: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     environ = helper(tmp_path, "x", script)
     with pytest.raises(CredentialHelperError) as caught:
@@ -248,6 +249,34 @@ def test_an_error_names_the_helper_that_failed_and_its_reason(
     assert said in caught.value.message
     assert "s3cr3t" not in str(caught.value)
     assert "s3cr3t" not in str(caught.value.__cause__)
+    assert "".join(capfd.readouterr()) == ""
+    if "exit" in script:
+        assert caught.value.hint == "`docker-credential-x list` says what is wrong"
+
+
+@pytest.mark.parametrize("name", ["../x", "/bin/x", "x/../../sh", "x\n", "x\x1b[2J"])
+def test_a_helper_s_name_is_not_a_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "docker-credential-..").mkdir()
+    environ = helper(tmp_path, "x", f"touch {tmp_path}/was-run")
+    for document in ({"credsStore": name}, {"credHelpers": {"registry.foo.com": name}}):
+        with pytest.raises(CredentialHelperError, match="is not the name of a credential helper"):
+            config(tmp_path, document, **environ).credential_for(FOO)
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_helper_s_endless_answer_is_cut(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "x", "exec yes s3cr3t")
+    with pytest.raises(CredentialHelperError, match="its answer has more than 65536 bytes"):
+        config(tmp_path, {"credsStore": "x"}, **environ).credential_for(FOO)
+
+
+def test_a_helper_that_does_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dockerconfig, "_HELPER_SECONDS", 0.0)
+    environ = helper(tmp_path, "x", "exec tail -f /dev/null")
+    with pytest.raises(CredentialHelperError, match="no answer within 0 s"):
+        config(tmp_path, {"credsStore": "x"}, **environ).credential_for(FOO)
 
 
 def test_an_error_names_the_helper_that_is_not_installed(tmp_path: Path) -> None:
@@ -269,6 +298,38 @@ def test_a_new_file_has_docker_s_format_and_mode_0600(tmp_path: Path) -> None:
     )
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"auths": {}, "auths": {"x": {"auth": "YTpi"}}}', "a key is there twice"),
+        ('{"auths": {}, "Auths": {"x": {"auth": "YTpi"}}}', "a key is there twice"),
+        ('{"plugins": {"a": {"b": "1", "b": "2"}}}', "a key is there twice"),
+        ('{"detachKeys": NaN}', "a number is not finite"),
+        ('{"x": [-Infinity]}', "a number is not finite"),
+        ('{"x": 1e999}', "a number is not finite"),
+        ("[]", "not a JSON object"),
+    ],
+)
+def test_a_config_that_cannot_be_written_without_a_loss_is_left_as_it_is(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    loaded = config(tmp_path, {})
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(MalformedError, match=problem):
+        loaded.store(FOO, ALICE)
+    with pytest.raises(MalformedError, match=problem):
+        loaded.erase(FOO)
+    assert (tmp_path / "config.json").read_text() == text
+
+
+def test_a_config_with_another_spelling_of_auths_has_one_afterwards(tmp_path: Path) -> None:
+    entry = {"auth": encode_auth("bob", "x")}
+    config(tmp_path, {"AUTHS": {"other": entry}}).store(FOO, ALICE)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert list(written) == ["auths"]
+    assert set(written["auths"]) == {"other", "registry.foo.com"}
 
 
 def test_docker_hub_is_stored_under_its_old_url(tmp_path: Path) -> None:
@@ -378,6 +439,6 @@ def test_a_failing_helper_leaves_the_file_unchanged(tmp_path: Path) -> None:
     environ = helper(tmp_path, "mine", "echo locked keychain; exit 1")
     loaded = config(tmp_path, {"credsStore": "mine"}, **environ)
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(CredentialHelperError, match="locked keychain"):
+    with pytest.raises(CredentialHelperError, match="exit code 1"):
         loaded.store(FOO, ALICE)
     assert (tmp_path / "config.json").read_bytes() == before

@@ -8,11 +8,13 @@ regctl reads after docker's. regctl has no configuration of its own.
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from regctl import atomicfile
 from regctl.credentials.credential import Credential, encode_auth
@@ -27,10 +29,11 @@ from regctl.errors import (
     FileAccessError,
     MalformedError,
 )
-from regctl.redaction import redact
+from regctl.jsontext import GoObject, parse_json
 from regctl.reference import Registry
 
 _HELPER_SECONDS = 120.0
+_HELPER_BYTES = 65_536
 _HELPER_HAS_NONE = "credentials not found in native keychain"
 _TOKEN_USER = "<token>"  # noqa: S105 - the user name that marks a token, not a token
 
@@ -156,8 +159,7 @@ class DockerConfig:
             secret = credential.identity_token or credential.password
             user = _TOKEN_USER if credential.identity_token else credential.username
             document = {"ServerURL": registry.key, "Username": user, "Secret": secret}
-            sent = credential.sensitive_values
-            self._run(helper, "store", json.dumps(document), attempt, sent)
+            self._run(helper, "store", json.dumps(document), attempt)
         elif credential.identity_token:
             entry = {"auth": encode_auth("", ""), "identitytoken": credential.identity_token}
         else:
@@ -194,15 +196,16 @@ class DockerConfig:
         except OSError as error:
             raise FileAccessError(f"cannot create {self.path.parent}: {error.strerror}") from error
         with atomicfile.editing(self.path) as draft:
-            document = read_object(draft.original or b"{}", source=str(self.path))
+            document = _read_to_rewrite(draft.original or b"{}", source=str(self.path))
             auths = read_auths(document, source=str(self.path))
             before = dict(auths)
             yield auths
             if auths != before:
                 # Go marshals a map with its keys sorted, and indents with tabs.
-                document["auths"] = dict(sorted(auths.items()))
-                text = json.dumps(document, indent="\t", ensure_ascii=False)
-                draft.content = text.encode()
+                # As docker spells it.
+                written = document if "auths" in document else document.without("auths")
+                written["auths"] = dict(sorted(auths.items()))
+                draft.content = json.dumps(written, indent="\t", ensure_ascii=False).encode()
 
     # Helpers (docker/docker-credential-helpers): the action is the argument, the rest is stdin
 
@@ -225,45 +228,75 @@ class DockerConfig:
             return Credential("", "", identity_token=fields["Secret"])
         return Credential(fields["Username"], fields["Secret"])
 
-    def _run(
-        self, helper: str, action: str, stdin: str, attempt: str, secrets: Sequence[str] = ()
-    ) -> str | None:
+    def _run(self, helper: str, action: str, stdin: str, attempt: str) -> str | None:
         """
         Run a helper and return what it printed, or None if it has no such credential.
 
-        An error quotes the helper without the *secrets* in *stdin*.
+        No error quotes it: what it prints may be a password.
         """
         program = f"docker-credential-{helper}"
         failed = f"cannot {attempt}: {program}"
-        try:
-            process = subprocess.run(
-                [program, action],
-                input=stdin.encode(),
-                capture_output=True,
-                env=dict(self.environ),
-                timeout=_HELPER_SECONDS,
-                check=False,
+        if "/" in helper or not helper.isprintable():
+            raise CredentialHelperError(
+                f"cannot {attempt}: {helper!r} is not the name of a credential helper",
+                hint=f"correct it in {self.path}",
             )
+        try:
+            code, output = _exchange([program, action], stdin.encode(), self.environ)
         except FileNotFoundError as error:
             raise CredentialHelperError(
                 f"{failed}: no such program",
                 hint=f"install it, or remove {helper!r} from {self.path}",
             ) from error
-        except subprocess.TimeoutExpired:
-            # Not chained: the cause carries the helper's output.
+        except TimeoutError:
             raise CredentialHelperError(
                 f"{failed}: no answer within {_HELPER_SECONDS:.0f} s"
             ) from None
         except OSError as error:
             raise CredentialHelperError(f"{failed}: {error.strerror}") from error
-        output = process.stdout.decode(errors="replace").strip()
-        if process.returncode:
-            if _HELPER_HAS_NONE in output:
-                return None
-            text = output or process.stderr.decode(errors="replace").strip()
-            reason = redact(text, secrets).splitlines()[0][:200] if text else ""
-            raise CredentialHelperError(f"{failed}: {reason or f'exit code {process.returncode}'}")
-        return output
+        if len(output) > _HELPER_BYTES:
+            raise CredentialHelperError(f"{failed}: its answer has more than {_HELPER_BYTES} bytes")
+        text = output.decode(errors="replace").strip()
+        if code and _HELPER_HAS_NONE in text:
+            return None
+        if code:
+            hint = f"`{program} list` says what is wrong"
+            raise CredentialHelperError(f"{failed}: exit code {code}", hint=hint)
+        return text
+
+
+def _exchange(command: list[str], stdin: bytes, environ: Mapping[str, str]) -> tuple[int, bytes]:
+    """
+    Run *command*; return its exit code, and no more of its output than is needed.
+
+    Raises TimeoutError, also if a process that it started keeps the output open, and OSError.
+    """
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    deadline = time.monotonic() + _HELPER_SECONDS
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, env=dict(environ))
+    output: list[bytes] = []
+
+    def talk() -> None:
+        to, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        with answers:
+            with suppress(BrokenPipeError), to:
+                to.write(stdin)
+            output.append(answers.read(_HELPER_BYTES + 1))
+
+    talking = threading.Thread(target=talk, daemon=True)
+    talking.start()
+    try:
+        talking.join(_HELPER_SECONDS)
+        if output and len(output[0]) <= _HELPER_BYTES:
+            process.wait(deadline - time.monotonic())
+        elif not output:
+            raise TimeoutError
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, output[0]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -273,6 +306,33 @@ def _read(path: Path) -> dict[str, Any]:
     for name in ("auths", "credHelpers"):
         if not isinstance(document.get(name) or {}, dict):
             raise MalformedError(f"cannot read {path}: `{name}` is not an object")
+    return document
+
+
+def _read_to_rewrite(content: bytes, *, source: str) -> GoObject:
+    """
+    Return an object that can be written again without a loss.
+
+    Raises MalformedError also for what programs read differently, or JSON has no word for: a key
+    that is there twice, a number that is not finite.
+    """
+    twice = f"cannot write {source}: a key is there twice in one object"
+
+    def members(pairs: list[tuple[str, Any]]) -> GoObject:
+        found = GoObject(pairs)
+        if len(found) != len(pairs):
+            raise MalformedError(twice)
+        return found
+
+    document = parse_json(content, source=source, object_pairs_hook=members)
+    try:
+        json.dumps(document, allow_nan=False)
+    except ValueError:
+        raise MalformedError(f"cannot write {source}: a number is not finite") from None
+    if not isinstance(document, GoObject):
+        raise MalformedError(f"cannot write {source}: not a JSON object")
+    if len(document.values_of("auths")) > 1:
+        raise MalformedError(twice)
     return document
 
 
