@@ -22,6 +22,8 @@ EXIT_CODES = {
 
 VARIABLES = {
     "REGCTL_AUTH_FILE": "The auth file, without -f.",
+    "REGCTL_AUTH_SECRET": "The Secret that the registry's users are read from, as NS/NAME.",
+    "REGCTL_CA_FILE": "The certificates to trust at registries, without --ca-file.",
     "REGCTL_REGISTRY": "The registry, if none is named; also that of an image without a host.",
     "REGCTL_USERNAME": "The user at a registry, without --username.",
     "REGCTL_PASSWORD": "The password, without a flag that names one; `rotate` ignores it.",

@@ -241,17 +241,34 @@ class App:
         )
 
     @property
+    def ca_file(self) -> "Path | None":
+        """The certificates to trust at registries: the flag, or `$REGCTL_CA_FILE`."""
+        from pathlib import Path
+
+        named = self.environ.get("REGCTL_CA_FILE")
+        return self.connections.ca_file or (Path(named) if named else None)
+
+    @property
     def registry_settings(self) -> "ConnectionSettings":
         """How to connect to registries, as the library takes it."""
+        from pathlib import Path
+
         from regctl.registry.transport import ConnectionSettings
 
         connections = self.connections
+        home = Path(self.environ.get("HOME") or "/nonexistent")
         settings = ConnectionSettings(
-            connections.ca_file,
+            self.ca_file,
             connections.client_cert,
             connections.client_key,
             plain_http=connections.plain_http,
             insecure_skip_tls_verify=connections.insecure_skip_tls_verify,
+            folders=(
+                Path("/etc/docker/certs.d"),
+                Path("/etc/containers/certs.d"),
+                home / ".config/docker/certs.d",
+                home / ".config/containers/certs.d",
+            ),
         )
         return settings if (seconds := connections.timeout) is None else settings.within(seconds)
 

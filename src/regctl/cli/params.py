@@ -224,8 +224,9 @@ auth_secret_option = option(
     "--auth-secret",
     type=NAMESPACED_NAME,
     metavar="NS/NAME",
+    envvar="REGCTL_AUTH_SECRET",
     shell_complete=auth_secrets,
-    help="The Secret that the registry's users are read from.",
+    help="The Secret that the registry's users are read from.  [default: $REGCTL_AUTH_SECRET]",
 )
 
 writing_options = option_group(
@@ -399,7 +400,7 @@ registry_options = _all(
         "--ca-file",
         heading="Registry",
         type=FilePath(),
-        help="Trust the certificates in this file.",
+        help="Trust only the certificates in this file.  [default: $REGCTL_CA_FILE]",
     ),
     _kept("--client-cert", heading="Registry", type=FilePath(), help="The client's certificate."),
     _kept("--client-key", heading="Registry", type=FilePath(), help="The client's private key."),

@@ -45,7 +45,7 @@ def verification(
 
     if flags.no_verify:
         return lambda _secret, _credentials: None
-    if app.connections.ca_file is not None or app.connections.client_cert is not None:
+    if app.ca_file is not None or app.connections.client_cert is not None:
         from regctl.registry.transport import tls_context
 
         tls_context(app.registry_settings)

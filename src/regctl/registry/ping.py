@@ -133,6 +133,7 @@ class _Route:
 
     def __init__(self, origin: str, settings: ConnectionSettings) -> None:
         self._settings = settings
+        self._host = urlsplit(origin).netloc
         self._registry = self._first_stop = _host_and_port(urlsplit(origin))
         self._proxy: SplitResult | None = None
         if (proxy := proxy_for(origin)) is None:
@@ -203,7 +204,7 @@ class _Route:
 
     def _check_certificate(self, now: float) -> str:
         """Return who issued the registry's certificate, and for how long it is valid."""
-        context, host = tls_context(self._settings), self._registry[0]
+        context, host = tls_context(self._settings, self._host), self._registry[0]
         attempt = "no TLS connection"
         try:
             with self._connect() as plain, context.wrap_socket(plain, server_hostname=host) as tls:

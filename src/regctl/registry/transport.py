@@ -37,6 +37,7 @@ from regctl.errors import (
 )
 from regctl.exchange import MAX_ERROR_BYTES, limit_connections, read_body, time_limit
 from regctl.parallel import MAX_WORKERS
+from regctl.registry.certificates import HostCertificates, host_certificates
 from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.urls import AddressClass, UrlGate, host_of, origin_of, same_origin
@@ -51,9 +52,11 @@ class ConnectionSettings:
     """
     How to connect to a registry. The default is HTTPS with a trusted certificate.
 
-    The certificates of the system are trusted, or those in *ca_file* alone. The time limits are in
-    seconds: to connect, to get a response to its end, and the same for a page of a list. A transfer
-    of a blob ends if it carries less than 1 KiB/s in *read_seconds*. *backoff* is for retries.
+    The certificates of the system are trusted, or those in *ca_file* alone. *folders* named
+    `certs.d` add to the system's, and have client certificates, each for one host. The time limits
+    are in seconds: to connect, to get a response to its end, and the same for a page of a list. A
+    transfer of a blob ends if it carries less than 1 KiB/s in *read_seconds*. *backoff* is for
+    retries.
     """
 
     ca_file: Path | None = None
@@ -65,6 +68,7 @@ class ConnectionSettings:
     read_seconds: float = 60.0
     list_seconds: float = 300.0
     backoff: Backoff = Backoff(tries=4)  # noqa: RUF009 - it is frozen
+    folders: tuple[Path, ...] = ()
 
     def within(self, seconds: float) -> "ConnectionSettings":
         """Return the same settings, with one limit for all responses and to connect."""
@@ -115,9 +119,9 @@ def _check_peers(adapter: Any, check: Callable[[str], None]) -> None:
     adapter.poolmanager.pool_classes_by_scheme = {name: checked(it) for name, it in pools.items()}
 
 
-def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
+def tls_context(settings: ConnectionSettings, host: str = "") -> ssl.SSLContext:
     """
-    Return a context with the certificates to trust, and the client certificate if there is one.
+    Return a context with the certificates to trust at *host*, and the client certificate, if any.
 
     It verifies certificates, whatever *settings* say. Raises CertificateError for a file that
     cannot be read.
@@ -125,13 +129,19 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext:
     what, defect = f"the CA file {settings.ca_file}", "no certificate in PEM form"
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
+        found = host_certificates(host, settings.folders) if host else HostCertificates()
+        for path in () if settings.ca_file is not None else found.authorities:
+            what = f"the CA file {path}"
+            context.load_verify_locations(path)
+        defect = "not PEM, encrypted, or of another key"
+        clients: list[tuple[Path, Path | None]] = [*found.clients]
         if settings.client_cert is not None:
-            what = f"the client certificate {settings.client_cert}"
-            defect = "not PEM, encrypted, or of another key"
-            if settings.client_key is not None:
-                what += f" with the key {settings.client_key}"
+            clients = [(settings.client_cert, settings.client_key)]
+        for certificate, key in clients:
+            what = f"the client certificate {certificate}"
+            what += f" with the key {key}" if key is not None else ""
             # Without a password OpenSSL would ask for one.
-            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+            context.load_cert_chain(certificate, key, password="")
     except OSError as error:
         reason = defect if isinstance(error, ssl.SSLError) else error.strerror
         hint = REMEDIES["own file"].registry
@@ -240,7 +250,8 @@ class HttpTransport:
         if url.startswith("http:"):
             session.mount("http://", _Adapter(None))
         else:
-            context = tls_context(settings)
+            is_registry = same_origin(url, self.origin)
+            context = tls_context(settings, self._name if is_registry else host_of(url))
             context.check_hostname = not settings.insecure_skip_tls_verify
             session.mount("https://", _Adapter(context))
         if settings.insecure_skip_tls_verify:

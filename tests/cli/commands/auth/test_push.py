@@ -42,6 +42,18 @@ def administrator(kubernetes: ApiServer, tmp_path: Path, monkeypatch: pytest.Mon
     write_auth_file()
 
 
+def test_the_secret_of_the_environment_is_used_without_the_flag(
+    kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGCTL_AUTH_SECRET", f"{namespace}/users")
+    assert cli.run_ok("auth", "push").stdout.startswith(f"{namespace}/secret/users created")
+    assert cli.run_ok("auth", "pull", "--check").exit_code == 0
+    cli.run_ok("deluser", "bob", "--yes")
+    assert data(kubernetes.secret(namespace, "users")) == {"auth": f"alice:{ONE}\n"}
+    monkeypatch.setenv("REGCTL_AUTH_SECRET", "users")
+    assert cli.run("auth", "push").exit_code == 2
+
+
 def test_a_secret_is_created_then_updated_in_place(kubernetes: ApiServer, namespace: str) -> None:
     line = f"{namespace}/secret/{NAME}"
     assert push(namespace).stdout == f"{line} created (added alice, bob)\n"

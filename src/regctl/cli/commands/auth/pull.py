@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 @option(
     "--auth-secret",
     type=NAMESPACED_NAME,
+    envvar="REGCTL_AUTH_SECRET",
     shell_complete=auth_secrets,
     metavar="NS/NAME",
-    help="The Secret to read.  [default: registry-basic-auth in the context's namespace]",
+    help="The Secret to read.  "
+    "[default: $REGCTL_AUTH_SECRET, then registry-basic-auth in the context's namespace]",
 )
 @reader_option
 @writing_options

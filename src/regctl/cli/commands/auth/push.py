@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     "--auth-secret",
     "auth_secrets",
     type=NAMESPACED_NAME,
+    envvar="REGCTL_AUTH_SECRET",
     shell_complete=auth_secrets,
     multiple=True,
     metavar="NS/NAME",
     help="The Secret to update; repeatable.  "
-    "[default: registry-basic-auth in the context's namespace]",
+    "[default: $REGCTL_AUTH_SECRET, then registry-basic-auth in the context's namespace]",
 )
 @reader_option
 @option(
