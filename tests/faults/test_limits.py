@@ -338,7 +338,7 @@ ODD_PAGES = [
     {"items": [{"metadata": 7}]},
     {"items": [{"metadata": {"namespace": "a"}}]},
     {"items": [{"metadata": {"name": "a", "namespace": 5}}]},
-    {"metadata": []},
+    {"metadata": [1]},
     {"metadata": {"continue": {"a": 1}}},
     {"items": [float("nan")]},
 ]
