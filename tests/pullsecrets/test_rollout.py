@@ -16,6 +16,7 @@ from regctl import parallel
 from regctl.cluster.client import Cluster
 from regctl.cluster.kubeconfig import Kubeconfig
 from regctl.cluster.namespaces import Targets
+from regctl.cluster.ownership import OUR_LABELS
 from regctl.cluster.resource import NAMESPACES, SECRETS, SERVICE_ACCOUNTS, Namespace
 from regctl.cluster.secret import read_secret
 from regctl.cluster.serviceaccounts import Accounts
@@ -86,7 +87,7 @@ def test_a_secret_made_by_hand_is_refused_until_it_is_adopted(
 
 
 def test_a_secret_of_another_type_needs_replace(kubernetes: ApiServer, namespace: str) -> None:
-    old: dict[str, Any] = {"type": "Opaque", "data": {"x": "eA=="}}
+    old: dict[str, Any] = {"type": "Opaque", "data": {".dockerconfigjson": "eA=="}}
     before = kubernetes.create_secret(namespace, made_by_hand(**old))
     adopting = replace(prepare(kubernetes, [namespace]), policy=TakeoverPolicy(adopt=True))
     assert isinstance(only(adopting).error, ImmutableError)
@@ -99,6 +100,23 @@ def test_a_secret_of_another_type_needs_replace(kubernetes: ApiServer, namespace
     after = kubernetes.secret(namespace, "regcred")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert password(kubernetes, namespace) == "secret"
+
+
+@pytest.mark.parametrize("labels", [{}, dict(OUR_LABELS)])
+def test_a_secret_with_other_content_is_never_replaced(
+    kubernetes: ApiServer, namespace: str, labels: dict[str, str]
+) -> None:
+    """Such as the auth Secret, whose users would be lost."""
+    before = kubernetes.create_secret(
+        namespace,
+        {"metadata": {"name": "regcred", "labels": labels}, "data": {"auth": "eA=="}},
+    )
+    policy = TakeoverPolicy(adopt=True, replace=True)
+    outcome = only(replace(prepare(kubernetes, [namespace]), policy=policy))
+    assert outcome.result == "refused"
+    assert isinstance(outcome.error, ForeignObjectError)
+    assert "its type is Opaque and it contains auth" in outcome.error.message
+    assert kubernetes.secret(namespace, "regcred")["data"] == before["data"]
 
 
 def test_a_managed_secret_is_updated_in_place(kubernetes: ApiServer, namespace: str) -> None:

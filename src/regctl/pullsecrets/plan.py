@@ -20,6 +20,7 @@ from regctl.cluster.resource import Namespace, check_object_name
 from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import (
+    DOCKERCFG_KEY,
     DOCKERCONFIGJSON,
     DOCKERCONFIGJSON_KEY,
     encode_dockerconfigjson,
@@ -36,6 +37,7 @@ from regctl.errors import (
 from regctl.outcome import Action
 from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_for, credentials_of
 from regctl.reference import Registry
+from regctl.wording import some_of
 
 _UNMANAGED = "not managed by regctl"
 
@@ -228,6 +230,13 @@ def _refusal(
     desired: PullSecret, secret: Secret, fixed: str | None, policy: TakeoverPolicy
 ) -> RegctlError | None:
     """Return why this Secret must not be changed, or None."""
+    others = secret.data.keys() - {DOCKERCONFIGJSON_KEY, DOCKERCFG_KEY}
+    if others and secret.type not in PULL_SECRET_TYPES:
+        return ForeignObjectError(
+            f"cannot change {secret.subject}: its type is {secret.type} and it contains "
+            f"{some_of(sorted(others))}, so it is no pull secret",
+            hint="use another name",
+        )
     foreign = foreign_object(
         secret.subject,
         secret.ownership,
