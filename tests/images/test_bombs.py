@@ -245,6 +245,16 @@ def test_a_tar_that_fills_the_folder_for_temporary_files(tmp_path: Path, through
             full_disk(tmp_path / "-", stdin=cat.stdout)
 
 
+def test_there_may_be_no_folder_for_temporary_files(tmp_path: Path) -> None:
+    """As in a container with a file system that is read-only."""
+    path = tmp_path / "app.tar"
+    path.write_bytes(gzip.compress(tar_of(docker_archive((["app:1"], [b"layer"])))))
+    done = push(path, limit=(resource.RLIMIT_FSIZE, 0))
+    message, hint = done.stderr.splitlines()
+    assert message.startswith("error: cannot write a temporary file in $TMPDIR: No usable")
+    assert hint == "hint: set $TMPDIR to a folder with more space"
+
+
 def test_a_layer_that_fills_the_folder_for_temporary_files(serve: Servers, tmp_path: Path) -> None:
     has_everything = StandinRegistry(script=lambda _request: Answer())
     path = tmp_path / "app.tar"

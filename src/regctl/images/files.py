@@ -297,7 +297,8 @@ def writing_temporary_files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = tempfile.tempdir or "$TMPDIR"  # None if no folder can be written to
         raise FileAccessError(
-            f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror}",
+            f"cannot write a temporary file in {folder}: {error.strerror}",
             hint="set $TMPDIR to a folder with more space",
         ) from error
