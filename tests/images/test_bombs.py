@@ -22,8 +22,13 @@ from regctl.errors import MalformedError
 from regctl.images import files
 from regctl.images.archive import open_archive
 from tests.conftest import Servers
-from tests.saved_images import OCI_INDEX, Layout, digest_of, docker_archive, tar_of
-from tests.servers.standin_registry import Answer, StandinRegistry, standin_registry
+from tests.saved_images import OCI_INDEX, OCI_MANIFEST, Layout, digest_of, docker_archive, tar_of
+from tests.servers.standin_registry import (
+    Answer,
+    Manifest,
+    StandinRegistry,
+    standin_registry,
+)
 
 MEMORY = 200 * 1000 * 1000
 RUN = "import sys; from regctl.cli.main import main; sys.exit(main())"
@@ -38,9 +43,15 @@ def push(
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run `regctl image push SOURCE` under a limit; nobody serves the registry, unless told."""
-    name = "-" if source.name == "-" else source
+    name = "-" if source.name == "-" else str(source)
+    return run("image", "push", name, f"{host}/app", stdin=stdin, limit=limit, **environment)
+
+
+def run(
+    *args: str, stdin: IO[bytes] | int | None, limit: tuple[int, int], **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", RUN, "image", "push", name, f"{host}/app", "--plain-http"],
+        [sys.executable, "-c", RUN, *args, "--plain-http"],
         stdin=stdin,
         capture_output=True,
         text=True,
@@ -280,3 +291,25 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             bomb.stored(),
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    "command", ["catalog --long HOST", "tags --long HOST/app", "image inspect HOST/app:1 -o json"]
+)
+def test_an_image_that_lists_millions_of_layers_is_an_error_of_its_own(
+    serve: Servers, command: str
+) -> None:
+    """An index lists one image 20,000 times, and that one layer 20,000 times."""
+    registry = StandinRegistry()
+    registry.put_image("app", "2", b"layer")
+    document = json.loads(registry.manifests["app"]["2"].body)
+    document["layers"] *= 20_000
+    digest = registry.put_manifest("app", "1", Manifest(json.dumps(document).encode()))
+    listed = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 9}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed] * 20_000}
+    registry.put_manifest("app", "1", Manifest(json.dumps(index).encode(), OCI_INDEX))
+    host = serve(standin_registry(registry)).host
+    limit = (resource.RLIMIT_AS, MEMORY)
+    done = run(*command.replace("HOST", host).split(), stdin=subprocess.DEVNULL, limit=limit)
+    assert f"cannot read {host}/app:1: it has more than 10000 layers" in done.stderr
+    assert "2\t" in done.stdout or "long" not in command, "other images are listed"

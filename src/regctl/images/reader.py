@@ -32,6 +32,8 @@ from regctl.registry.client import Manifest, RegistryClient
 R = TypeVar("R")
 
 _BATCH_SIZE = 200
+# Of all platforms together: docker allows 127 for each. Two small documents can list a billion.
+_MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Image:
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """Return the configs and layers of all variants, with repetitions."""
-        return tuple(blob for one in self.variants for blob in one.manifest.blobs)
+        manifests = {one.digest: one.manifest for one in self.variants}
+        return tuple(blob for manifest in manifests.values() for blob in manifest.blobs)
 
     @property
     def size(self) -> int:
@@ -150,21 +153,29 @@ class ImageReader:
         Return the image that *reference* (a tag or digest) refers to.
 
         With *platform* only its variants for that one. Raises NotInRegistryError, MalformedError,
-        UnknownManifestError, and what RegistryClient raises.
+        also if it has more layers than an image can need, UnknownManifestError, and what
+        RegistryClient raises.
         """
         name = f"{self._client.registry}/{repository}{'@' if ':' in reference else ':'}{reference}"
         found = self._manifest(repository, reference)
         parsed = parse_manifest(found.body, found.media_type, f"the manifest of {name}")
-        if isinstance(parsed, Index):
-            variants = tuple(self._child(repository, child) for child in parsed.images)
-        else:
-            variants = (self._variant(repository, found.digest, parsed),)
+        variants: list[Variant] = []
+        layers = 0
+        for child in parsed.images if isinstance(parsed, Index) else ():
+            variants.append(self._child(repository, child))
+            layers += 1 + len(variants[-1].manifest.layers)
+            if layers > _MAX_LAYERS:
+                raise MalformedError(f"cannot read {name}: it has more than {_MAX_LAYERS} layers")
+        if isinstance(parsed, ImageManifest):
+            variants.append(self._variant(repository, found.digest, parsed))
         if platform is not None:
-            fitting = tuple(v for v in variants if v.platform and platform.runs(v.platform))
+            fitting = [v for v in variants if v.platform and platform.runs(v.platform)]
             if not fitting:
                 raise missing_platform(name, platform, (one.platform for one in variants))
             variants = fitting
-        return Image(reference, found.digest, found.media_type, variants, parsed.artifact_type)
+        return Image(
+            reference, found.digest, found.media_type, tuple(variants), parsed.artifact_type
+        )
 
     def needs(self, repository: str, reference: str, *, subjects: bool = True) -> frozenset[str]:
         """
