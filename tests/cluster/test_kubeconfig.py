@@ -2,8 +2,10 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,20 @@ def test_a_malformed_kubeconfig_is_an_error(tmp_path: Path, content: str) -> Non
     path.write_text(content)
     with pytest.raises(KubeconfigError):
         Cluster(Kubeconfig({}, path))
+
+
+def test_a_kubeconfig_is_read_from_a_pipe_up_to_its_limit(tmp_path: Path) -> None:
+    """Once: the second read of a pipe finds nothing."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    document = config({"server": SERVER}, {"token": "abc"})
+    with ThreadPoolExecutor() as writer:
+        writer.submit(pipe.write_text, json.dumps(document))
+        piped = Kubeconfig({}, pipe)
+        assert piped.access().server == SERVER
+    assert piped.namespace() == "default"
+    with pytest.raises(KubeconfigError, match="/dev/zero: it has more than 4 MiB"):
+        Kubeconfig({}, Path("/dev/zero")).namespace()
 
 
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from urllib3.exceptions import HTTPError
 
+from regctl.atomicfile import read_input
 from regctl.cluster.connection import Access, Connection, connect
 from regctl.cluster.proxies import environment_proxy
 from regctl.connection import NO_PROXY_URL, REMEDIES
 from regctl.documents import load
-from regctl.errors import KubeconfigError, MalformedError
+from regctl.errors import FileAccessError, KubeconfigError, MalformedError
 
 # Where a Pod has its token, its CA and its namespace.
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -40,7 +41,7 @@ class _Entry(NamedTuple):
         if data := self.value.get(f"{key}-data"):
             return base64.b64decode(data)
         path = self.value.get(key)
-        return (self.folder / path).read_bytes() if path else None
+        return read_input(self.folder / path, str(self.folder / path)) if path else None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Kubeconfig:
         with self._errors():
             if self._paths is None:
                 return connect(self._service_account(), self._name)
-            files = _read(self._paths)
+            files = self._files
             context = self._chosen(files)
             if not self._user(files, context).value.keys() & _BY_PACKAGE:
                 return connect(self._access(files, context), self._name)
@@ -102,7 +103,7 @@ class Kubeconfig:
         with self._errors():
             if self._paths is None:
                 return self._service_account()
-            files = _read(self._paths)
+            files = self._files
             return self._access(files, self._chosen(files))
 
     def _access(self, files: _Files, context: str) -> Access:
@@ -156,7 +157,7 @@ class Kubeconfig:
     def contexts(self) -> list[str]:
         """Return the names of all contexts, which are none without a kubeconfig."""
         with self._errors():
-            return _read(self._paths).contexts if self._paths is not None else []
+            return self._files.contexts if self._paths is not None else []
 
     def namespace(self) -> str:
         """Return the namespace of the context, or `default`."""
@@ -165,7 +166,7 @@ class Kubeconfig:
                 return (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
             return "default"
         with self._errors():
-            files = _read(self._paths)
+            files = self._files
             context = files.find("context", self._chosen(files)).value
             return str(context.get("namespace") or "default")
 
@@ -197,6 +198,15 @@ class Kubeconfig:
             hint=None if self.file else "pass --kubeconfig or correct $KUBECONFIG",
         )
 
+    @cached_property
+    def _files(self) -> _Files:
+        """What is in them; a pipe can be read only once."""
+        documents = {}
+        for path in self._paths or ():
+            text = read_input(path, str(path)).decode()
+            documents[path] = load(text, source=str(path), aliases=True) or {}
+        return _Files(documents)
+
     @property
     def _name(self) -> str:
         """What the errors call the configuration."""
@@ -226,17 +236,10 @@ class Kubeconfig:
         except OSError as error:
             reason = f"cannot read {error.filename}: {error.strerror}"
             raise KubeconfigError(f"cannot use {self._name}: {reason}") from error
+        except FileAccessError as error:
+            raise KubeconfigError(f"cannot use {self._name}: {error.message}") from error
         except (MalformedError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise KubeconfigError(f"cannot use {self._name}: it is malformed", hint=hint) from error
-
-
-def _read(paths: list[Path]) -> _Files:
-    return _Files(
-        {
-            path: load(path.read_text("utf-8"), source=str(path), aliases=True) or {}
-            for path in paths
-        }
-    )
 
 
 def _exists(path: Path) -> bool:
