@@ -19,6 +19,12 @@ from tests.servers.standin_registry import Answer, StandinRegistry, in_turn, sta
 from tests.test_startup import loaded
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test depend on the speed of a server."""
+    monkeypatch.setattr("regctl.cli.verification._ANSWER_SECONDS", 600)
+
+
 @pytest.fixture
 def guarded(serve: Servers, tmp_path: Path) -> DockerRegistry:
     """A registry that accepts alice with PASSWORD."""
