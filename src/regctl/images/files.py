@@ -103,7 +103,7 @@ class _Member(NamedTuple):
 
     start: int
     size: int
-    target: str | None = None
+    target: bytes | None = None
 
 
 class _Tar:
@@ -111,7 +111,7 @@ class _Tar:
 
     def __init__(self, file: IO[bytes], attempt: str) -> None:
         self._descriptor = file.fileno()
-        self._members: dict[str, _Member] = {}
+        self._members: dict[bytes, _Member] = {}
         headers = _Headers(self._descriptor, os.fstat(self._descriptor).st_size, attempt)
         with tarfile.open(fileobj=headers, mode="r:") as tar:
             while (member := tar.next()) is not None:
@@ -127,17 +127,18 @@ class _Tar:
         # docker before 25 saves a layer that occurs twice as a link to the first one.
         if member.issym() or member.islnk():
             folder = posixpath.dirname(member.name) if member.issym() else ""
-            target = posixpath.join(folder, member.linkname)
+            target = _key(posixpath.join(folder, member.linkname))
         if target is not None or member.isfile():
             found = _Member(member.offset_data, member.size, target)
-            self._members[_normalized(member.name)] = found
+            self._members[_key(member.name)] = found
 
     def find(self, name: str) -> StoredFile | None:
+        key = _key(name)
         for _ in range(_MAX_LINKS):
-            member = self._members.get(_normalized(name))
+            member = self._members.get(key)
             if member is None or member.target is None:
                 return member and StoredFile(member.size, partial(self._open, member))
-            name = member.target
+            key = member.target
         return None
 
     def _open(self, member: _Member) -> IO[bytes]:
@@ -185,11 +186,17 @@ class _Headers(_FileRange):
         self._of_member = 0
 
     def read(self, size: int = -1) -> bytes:
-        self._rest -= size
+        # A long pax header takes time: it may have a field for each five bytes.
+        self._rest -= size if size <= tarfile.BLOCKSIZE else 4 * size
         self._of_member += size
         if size < 0 or self._rest < 0 or self._of_member > _MAX_MEMBER_HEADER_BYTES:
             raise MalformedError(f"{self._attempt}: the headers of the tar are too large")
         return super().read(size) or b""
+
+
+def _key(name: str) -> bytes:
+    """Return a name in a tar, as bytes: some texts take four times the memory."""
+    return _normalized(name).encode(errors="surrogatepass")
 
 
 def _normalized(name: str) -> str:
