@@ -1,6 +1,7 @@
 """How images are printed: the columns and the JSON that several commands share."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from regctl.cli.app import App
@@ -12,6 +13,7 @@ from regctl.cli.rendering import as_json, as_text, error_record
 from regctl.errors import (
     InvalidInputError,
     InvalidReferenceError,
+    NotInRegistryError,
     PartlyDoneError,
     RegctlError,
 )
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from regctl.images.reader import Image, Repository, TaggedImage, Variant
     from regctl.outcome import Outcome
     from regctl.reference import ImageReference
+    from regctl.registry.client import RegistryClient
 
 T = TypeVar("T")
 R = TypeVar("R", "Repository", "TaggedImage")
@@ -68,6 +71,17 @@ def parse_image(app: App, text: str) -> "ImageReference":
         Registry.parse(text)
         app.obey_scheme(text)
     return ImageReference.parse(address, default=default)
+
+
+@contextmanager
+def naming_what_is_there(client: "RegistryClient", image: "ImageReference") -> Iterator[None]:
+    """Raise NotInRegistryError of the block again with what the registry has instead."""
+    from regctl.images.missing import explain_missing
+
+    try:
+        yield
+    except NotInRegistryError as error:
+        raise explain_missing(client, image) or error from error
 
 
 def parse_repository(app: App, text: str, *, command: str) -> "ImageReference":

@@ -13,6 +13,7 @@ from regctl.cli.images import (
     digest_column,
     error_column,
     list_readable,
+    naming_what_is_there,
     parse_repository,
     size_column,
 )
@@ -54,7 +55,8 @@ def tags(
         raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
     client = app.registry(reference.registry, credential, reference.repository)
     prefix = f"{reference.registry}/{reference.repository}:"
-    names = list(filter(selection.matches, client.tags(reference.repository)))
+    with naming_what_is_there(client, reference):
+        names = list(filter(selection.matches, client.tags(reference.repository)))
     if not selection.long:
         app.output.listing(names, _NAMES.below(prefix))
         return

@@ -34,4 +34,4 @@ def test_a_wrong_tag_and_a_missing_image(app: str, archive: Path) -> None:
     assert run("tag", f"{app}:1.0", "a:b").exit_code == 2
     missing = run("tag", f"{app}:none", "stable")
     assert missing.exit_code == 1
-    assert "not found" in missing.stderr
+    assert "team/app has no tag none; it has 1.0" in missing.stderr

@@ -8,7 +8,11 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command, option
 from regctl.cli.completers import images
-from regctl.cli.images import note_garbage_collection, parse_image
+from regctl.cli.images import (
+    naming_what_is_there,
+    note_garbage_collection,
+    parse_image,
+)
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, ignore_not_found_option, image_options
 from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, InvalidInputError
@@ -62,7 +66,8 @@ def delete(
         )
     client = app.registry(reference.registry, credential, reference.repository)
     plan = partial(plan_deletion, client, reference, all_tags=all_tags, force=force)
-    deletion = plan()
+    with naming_what_is_there(client, reference):
+        deletion = plan()
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
     if deletion.reference == deletion.digest:
         tags = ", ".join(deletion.tags) or "none"

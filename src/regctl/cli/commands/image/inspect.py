@@ -11,6 +11,7 @@ from regctl.cli.completers import images
 from regctl.cli.humanize import age
 from regctl.cli.images import (
     image_record,
+    naming_what_is_there,
     parse_image,
     platform_option,
     size_column,
@@ -72,8 +73,11 @@ def inspect(
     from regctl.images.reader import ImageReader
 
     reference = parse_image(app, image)
-    reader = ImageReader(app.registry(reference.registry, credential, reference.repository))
-    found = reader.image(reference.repository, reference.reference, platform=platform)
+    client = app.registry(reference.registry, credential, reference.repository)
+    with naming_what_is_there(client, reference):
+        found = ImageReader(client).image(
+            reference.repository, reference.reference, platform=platform
+        )
     name = f"{reference.registry}/{reference.repository}"
     if app.output.structured:
         variants = [variant_record(variant) for variant in found.variants]

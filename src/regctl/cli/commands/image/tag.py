@@ -7,7 +7,10 @@ import click
 from regctl.cli.app import App, pass_app
 from regctl.cli.command import Command
 from regctl.cli.completers import images, tags
-from regctl.cli.images import parse_image
+from regctl.cli.images import (
+    naming_what_is_there,
+    parse_image,
+)
 from regctl.cli.options import ChangeFlags, CredentialFlags
 from regctl.cli.params import change_options, image_options
 from regctl.errors import InvalidInputError
@@ -45,10 +48,11 @@ def tag(
         new_tag = _tag_of(parse_image(app, new_tag), reference)
     check_tag(new_tag)
     client = app.registry(reference.registry, credential, reference.repository)
-    app.carry_out(
-        lambda dry_run: [[tag_image(client, reference, new_tag, dry_run=dry_run is not None)]],
-        change,
-    )
+    with naming_what_is_there(client, reference):
+        app.carry_out(
+            lambda dry_run: [[tag_image(client, reference, new_tag, dry_run=dry_run is not None)]],
+            change,
+        )
 
 
 def _tag_of(new: "ImageReference", image: "ImageReference") -> str:
