@@ -27,16 +27,19 @@ def test_a_registry_is_parsed_from_pasted_text(typed: str, host: str) -> None:
 @pytest.mark.parametrize(
     "typed",
     ["", "   ", "https://", "foo bar", "foo_bar", "-foo", "foo:0", "foo:65536", "foo:http",
-     "ftp://foo.com", "foo..com", "foo\x1b[2J", "/v2/"],
+     "ftp://foo.com", "foo..com", "foo\x1b[2J", "/v2/", "https://[::1", "https://[::1]x",
+     "http://a]b", "[::::]", "https://[1.2]", "https://\u2100.com", "https://\udc80",
+     "a" * 64, "a." * 127 + "a", "a" * 1_000_000],
 )  # fmt: skip
 def test_text_that_names_no_registry_is_rejected(typed: str) -> None:
     with pytest.raises(InvalidReferenceError):
         Registry.parse(typed)
 
 
-def test_a_password_in_a_pasted_url_is_rejected_and_not_shown() -> None:
+@pytest.mark.parametrize("scheme", ["https://", "ftp://", ""])
+def test_a_password_in_a_pasted_url_is_rejected_and_not_shown(scheme: str) -> None:
     with pytest.raises(InvalidReferenceError) as caught:
-        Registry.parse("https://alice:hunter2@registry.foo.com/")
+        Registry.parse(f"{scheme}alice:hunter2@registry.foo.com/")
     assert "hunter2" not in caught.value.message
     assert "registry.foo.com" in caught.value.message
 

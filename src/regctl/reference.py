@@ -7,7 +7,7 @@ component is a host if it has a dot or a colon or is `localhost`. Any other imag
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from ipaddress import AddressValueError, IPv6Address
 
 from regctl.errors import InvalidReferenceError
 
@@ -15,14 +15,30 @@ DOCKER_HUB = "docker.io"
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io"})
 
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = re.compile(
-    rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
-)
+# A name has at most 253 characters, and a label 63 (RFC 1035, section 2.3.4).
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = rf"(?=[^:]{{1,253}}(?::|\Z)){_LABEL}(?:\.{_LABEL})*\.?"
+_HOST = re.compile(rf"(?:{_NAME}|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
 _PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+
+
+def is_ipv6(text: str) -> bool:
+    """Return whether *text* is an IPv6 address, without brackets."""
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return False
+    return int(match["port"] or 1) in range(1, 65536) and is_ipv6(match["ipv6"] or "::")
 
 
 def check_tag(text: str) -> str:
@@ -48,20 +64,17 @@ class Registry:
         Scheme and path are dropped: a flag decides about TLS, not the text. Raises
         InvalidReferenceError if there is no host.
         """
-        rest = text.strip()
-        if "://" in rest:
-            parts = urlsplit(rest)
-            if parts.scheme not in {"http", "https"}:
-                raise InvalidReferenceError(f"not a registry: {text!r}: unknown scheme")
-            if "@" in parts.netloc:
-                raise InvalidReferenceError(
-                    f"not a registry: a user or password before {parts.hostname or 'the host'}",
-                    hint="pass --username and --password-stdin",
-                )
-            rest = parts.netloc
-        host = rest.split("/", 1)[0].lower()
-        match = _HOST.fullmatch(host)
-        if match is None or int(match["port"] or 1) not in range(1, 65536):
+        scheme, mark, address = text.strip().partition("://")
+        end = r"[/?#]" if mark else "/"
+        _, at, host = re.split(end, address if mark else scheme)[0].lower().rpartition("@")
+        if at:
+            raise InvalidReferenceError(
+                f"not a registry: a user or password before {host or 'the host'}",
+                hint="pass --username and --password-stdin",
+            )
+        if mark and scheme.lower() not in {"http", "https"}:
+            raise InvalidReferenceError(f"not a registry: {text!r}: unknown scheme")
+        if not _is_host(host):
             raise InvalidReferenceError(
                 f"not a registry: {text!r}", hint="a registry is HOST or HOST:PORT"
             )

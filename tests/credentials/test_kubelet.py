@@ -148,3 +148,26 @@ def test_docker_hubs_key_is_not_used_if_another_key_matches() -> None:
 
 def test_a_key_that_is_not_an_address_is_ignored() -> None:
     assert tried("r.io/app", secret("a", "r.io:port", "r.io")) == [("a", "r.io")]
+
+
+def test_a_key_with_many_stars_is_matched_without_a_way_back() -> None:
+    """With a way back this takes longer than anybody waits."""
+    label = "a" * 63
+    assert not key_matches("*a" * 30 + "b.io", f"{label}.io/app")
+    assert key_matches("*a" * 30 + "*.io", f"{label}.io/app")
+    assert not key_matches("*".join("a" * 65) + ".io", f"{label}.io/app")
+
+
+@pytest.mark.parametrize(
+    ("glob", "matches"),
+    [
+        ("a*a", True),
+        ("aa*aa", True),
+        ("aaa*a", True),
+        ("aaa*aa", False),
+        ("**", True),
+        ("*b*", False),
+    ],
+)
+def test_the_texts_around_a_star_do_not_overlap(glob: str, matches: bool) -> None:
+    assert key_matches(f"{glob}.io", "aaaa.io/app") is matches

@@ -1,13 +1,16 @@
 """The check of pull secrets, without a cluster and with a trial that is counted."""
 
+import random
 from dataclasses import replace
 
 from regctl.cluster.serviceaccounts import ServiceAccount
 from regctl.credentials.credential import Credential
 from regctl.errors import RegctlError, WrongPasswordError
 from regctl.pullsecrets.check import check
+from regctl.pullsecrets.content import serves
 from regctl.pullsecrets.inventory import Inventory, PullSecretUse
 from regctl.reference import Registry
+from tests.credentials.test_kubelet_differential import hostile
 from tests.pullsecrets.secrets import ALICE, pull_secret
 
 BOB = Credential("bob", "wrong")
@@ -82,3 +85,34 @@ def test_an_account_that_lists_a_missing_secret_is_a_problem() -> None:
     subjects = [finding.subject for finding in check(found, None)]
     assert subjects == ["secret/regcred", "serviceaccount/default"]
     assert check(found, None, complete=False)[-1].subject == "secret/regcred"
+
+
+def test_only_the_first_entries_of_a_secret_are_tried() -> None:
+    """Somebody who may write one Secret cannot keep the check busy with a thousand registries."""
+    tried: list[str] = []
+    many = {f"r{number:03}.io": ALICE for number in range(200)}
+
+    def trial(registry: Registry, _credential: Credential) -> None:
+        tried.append(registry.host)
+
+    findings = check(named("regcred", many), trial)
+    assert sorted(tried) == [f"r{number:03}.io" for number in range(20)]
+    assert [f.verdict for f in findings] == ["ok"] * 20 + ["unknown"] * 180
+    assert findings[-1].message == "valid; not tried: only the first 20 entries of a Secret are"
+
+
+def test_whatever_a_secret_holds_is_a_finding() -> None:
+    """The hostile Secrets are those of the comparison with the kubelet's code."""
+    chance = random.Random("hostile")  # noqa: S311 - the same cases in every run
+    found = 0
+    for _ in range(2000):
+        for name, kind, content in hostile(chance).secrets:
+            key = ".dockercfg" if kind.endswith("cfg") else ".dockerconfigjson"
+            secret = replace(pull_secret(name=name), type=kind, data={key: content})
+            use = PullSecretUse(secret)
+            found += len(check(inventory(use), lambda _registry, _credential: None))
+            found += use.broken is None and serves(
+                content.decode(errors="replace"), Registry("r.io")
+            )
+            assert use.broken is None or use.registries == ()
+    assert found > 2000

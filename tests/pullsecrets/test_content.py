@@ -14,7 +14,6 @@ from regctl.pullsecrets.content import (
     read_credentials,
 )
 from regctl.pullsecrets.plan import PullSecret
-from regctl.reference import Registry
 from tests.pullsecrets.secrets import ALICE, pull_secret
 from tests.servers.kubernetes import ApiServer
 
@@ -35,10 +34,9 @@ def test_a_secret_that_the_kubelet_cannot_decode_is_an_error_without_its_content
         credentials_of(pull_secret(kind="Opaque"))
 
 
-def test_credentials_are_found_by_registry() -> None:
-    assert credentials_for(TWO, Registry.parse("r.io")) == {"https://r.io/v1/": ALICE}
-    assert set(credentials_for(TWO, None)) == {"https://r.io/v1/", "other.io"}
-    assert credentials_for(BROKEN, None) == {}
+def test_a_secret_that_the_kubelet_cannot_decode_has_no_credentials() -> None:
+    assert set(credentials_for(TWO)) == {"https://r.io/v1/", "other.io"}
+    assert credentials_for(BROKEN) == {}
 
 
 def test_only_the_wanted_credential_is_copied(

@@ -111,6 +111,21 @@ def test_each_listed_secret_has_a_check_with_what_the_kubelet_makes_of_it(
     assert checks[1].message.startswith("secret broken breaks every pull: ")
 
 
+@pytest.mark.parametrize("name", ["", "..", "../../namespaces", "a b;$(c)", "\x1b[2J", "a" * 300])
+def test_a_text_that_is_no_name_has_no_secret(
+    space: Namespace, private: DockerRegistry, name: str
+) -> None:
+    """The API server lets a service account list any text; no hint has it."""
+    space.kubernetes.create_service_account(space.name, pull_secrets=[name])
+    image = ImageReference.parse(f"{private.host}/team/app:1.0")
+    pull = of_account(space.cluster, image, space.name, "default", AMD64)
+    (check,) = PullDiagnosis(pull, space.cluster, connect).checks()
+    assert check.state == "failure"
+    assert check.message.endswith(f"lists secret {name}, which does not exist")
+    assert "--attach default`" in (check.hint or "")
+    assert not name or name not in (check.hint or "")
+
+
 def test_every_credential_is_listed_in_the_order_of_the_kubelet(
     space: Namespace, private: DockerRegistry
 ) -> None:
@@ -398,6 +413,12 @@ def test_the_auth_file_and_its_reader_explain_a_rejected_password(
     text = content.format(APR1=MD5, BCRYPT=right, OTHER=other)
     file = AuthFile(HtpasswdFile(f"{text}\n".encode()), date(2026, 1, 1), lambda: READERS[reader])
     assert file.explain(Credential("ci", "right"))[0] == why
+
+
+def test_a_user_of_somebodys_secret_is_quoted_in_a_command() -> None:
+    file = AuthFile(HtpasswdFile(b""), date(2026, 1, 1))
+    _, hint = file.explain(Credential("ci; reboot", "right"))
+    assert hint == "`regctl adduser 'ci; reboot'` adds it"
 
 
 def test_a_pod_or_account_that_does_not_exist_is_named(space: Namespace) -> None:

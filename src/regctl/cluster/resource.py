@@ -23,9 +23,14 @@ def check_namespace(name: str) -> str:
     return name
 
 
+def is_object_name(name: str) -> bool:
+    """Return whether *name* is an RFC 1123 subdomain. No other text is part of a path."""
+    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
+
+
 def check_object_name(name: str, kind: str) -> str:
     """Return *name*; raise InvalidObjectNameError if it is not an RFC 1123 subdomain."""
-    if len(name) > 253 or _SUBDOMAIN.fullmatch(name) is None:
+    if not is_object_name(name):
         raise InvalidObjectNameError(
             f"not a name for a {kind}: {name!r}",
             hint="at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends",

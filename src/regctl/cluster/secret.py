@@ -8,7 +8,7 @@ from typing import Any
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import LAST_APPLIED, Ownership, read_ownership
-from regctl.cluster.resource import SECRETS, read_time
+from regctl.cluster.resource import SECRETS, is_object_name, read_time
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,12 @@ class Secret:
 
 
 def get_secret(cluster: Cluster, namespace: str, name: str) -> Secret | None:
-    """Return a Secret of the cluster, or None if it or its namespace does not exist."""
-    item = cluster.get(SECRETS, namespace, name)
+    """
+    Return a Secret of the cluster, or None if it or its namespace does not exist.
+
+    The API server lets Pods and service accounts list any text. One that is no name has no Secret.
+    """
+    item = cluster.get(SECRETS, namespace, name) if is_object_name(name) else None
     return None if item is None else read_secret(item)
 
 

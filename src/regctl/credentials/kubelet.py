@@ -9,10 +9,10 @@ a path is a plain prefix. The kubelet tries all credentials that match, one afte
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote
 
 from regctl.credentials.credential import Credential
+from regctl.reference import is_ipv6
 
 _DOCKER_HUB_KEY = "index.docker.io"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -69,21 +69,13 @@ def _parse_url(url: str) -> tuple[str, str] | None:
     match = (_IPV6 if host.startswith("[") else _HOST).fullmatch(host)
     if (
         match is None
-        or (host.startswith("[") and not _is_ipv6(match["name"]))
+        or (host.startswith("[") and not is_ipv6(match["name"]))
         or _USER.fullmatch(user) is None
         or _CONTROL.search(address)
         or any(map(_BAD_ESCAPE.search, (user, path, fragment)))
     ):
         return None
     return _unescape(host), _unescape(slash + path)
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except AddressValueError:
-        return False
-    return True
 
 
 def _unescape(text: str) -> str:
@@ -135,8 +127,21 @@ def _split_port(host: str) -> tuple[list[str], str]:
 
 
 def _label_matches(glob: str, label: str) -> bool:
-    """As Go's filepath.Match, whose other special characters no key can have."""
+    """
+    As Go's filepath.Match, whose other special characters no key can have.
+
+    Each text between two stars is found at its first place after the one before. There is no way
+    back, so a key with many stars takes no longer.
+    """
     # An address in brackets without a port: Go reads the brackets as a set of characters.
     if "[" in glob:
         return False
-    return re.fullmatch("[^/]*".join(map(re.escape, glob.split("*"))), label) is not None
+    first, *texts = glob.split("*")
+    if not texts or not label.startswith(first):
+        return glob == label
+    place = len(first)
+    for text in texts[:-1]:
+        if (found := label.find(text, place)) < 0:
+            return False
+        place = found + len(text)
+    return label.endswith(texts[-1]) and place + len(texts[-1]) <= len(label)

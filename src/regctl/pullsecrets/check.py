@@ -13,6 +13,8 @@ from regctl.pullsecrets.trial import Login, Trial
 from regctl.reference import Registry
 
 Verdict = Literal["ok", "problem", "unknown"]
+# Who may write one Secret must not keep the check busy for hours.
+_MAX_TRIALS = 20
 _Trials = Mapping[Login, RegctlError | None]
 
 
@@ -74,13 +76,15 @@ def _inspect(secret: Secret) -> Iterator[tuple[Finding, Login | None]]:
         yield replace(problem, message=message), None
     elif not entries:
         yield problem, None
-    for entry in entries or ():
+    for number, entry in enumerate(entries or ()):
         key, credential = entry.key, entry.credential
         if entry.fault:
             yield replace(problem, message=entry.fault, key=key), None
             continue
         registry = Registry.find(key)
         why = " at the registry" if registry else ", because a glob names no single registry"
+        if number >= _MAX_TRIALS:
+            registry, why = None, f": only the first {_MAX_TRIALS} entries of a Secret are"
         valid = replace(problem, verdict="unknown", message=f"valid; not tried{why}", key=key)
         login = (registry, credential) if registry else None
         yield replace(valid, username=credential.username), login

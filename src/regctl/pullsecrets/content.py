@@ -64,21 +64,12 @@ def _entries(secret: Secret) -> list[Entry]:
     return entries
 
 
-def credentials_for(secret: Secret, registry: Registry | None) -> dict[str, Credential]:
-    """
-    Return the credentials for *registry* by key, or for None those for all registries.
-
-    Empty for a Secret that the kubelet cannot decode.
-    """
+def credentials_for(secret: Secret) -> Mapping[str, Credential]:
+    """Return the credentials by registry key, or none if the kubelet cannot decode them."""
     try:
-        credentials = credentials_of(secret)
+        return credentials_of(secret)
     except MalformedError:
         return {}
-    return {
-        key: credential
-        for key, credential in credentials.items()
-        if registry is None or Registry.find(key) == registry
-    }
 
 
 def read_entries(

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 from regctl import parallel
 from regctl.cluster.client import Cluster
@@ -12,6 +12,7 @@ from regctl.cluster.ownership import foreign_object
 from regctl.cluster.resource import SECRETS, Namespace
 from regctl.cluster.secret import Secret, get_secret, read_secret
 from regctl.cluster.serviceaccounts import ServiceAccount, detach, list_service_accounts
+from regctl.credentials.credential import Credential
 from regctl.credentials.kubelet import kubelet_key
 from regctl.errors import (
     ConflictError,
@@ -23,7 +24,7 @@ from regctl.errors import (
     RegctlError,
 )
 from regctl.outcome import DryRun, Outcome, result_of_error
-from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_for, credentials_of
+from regctl.pullsecrets.content import PULL_SECRET_TYPES, credentials_of
 from regctl.pullsecrets.rollout import not_started
 
 
@@ -34,25 +35,32 @@ class PullSecretUse:
     secret: Secret
     accounts: tuple[ServiceAccount, ...] | None = field(default=None, repr=False)
 
+    @cached_property
+    def _content(self) -> Mapping[str, Credential] | MalformedError:
+        try:
+            return dict(sorted(credentials_of(self.secret).items()))
+        except MalformedError as error:
+            return error
+
     @property
     def broken(self) -> str | None:
         """Why the kubelet cannot decode it, or None."""
-        try:
-            credentials_of(self.secret)
-        except MalformedError as error:
-            return error.message
-        return None
+        return self._content.message if isinstance(self._content, MalformedError) else None
+
+    @property
+    def credentials(self) -> Mapping[str, Credential]:
+        """The credentials by registry key, sorted; none if the kubelet cannot decode it."""
+        return {} if isinstance(self._content, MalformedError) else self._content
 
     @property
     def registries(self) -> tuple[str, ...]:
         """The registry keys in it."""
-        return tuple(sorted(credentials_for(self.secret, None)))
+        return tuple(self.credentials)
 
     @property
     def users(self) -> tuple[str, ...]:
         """The users in it, each once."""
-        credentials = credentials_for(self.secret, None)
-        return tuple(dict.fromkeys(credentials[key].username for key in self.registries))
+        return tuple(dict.fromkeys(one.username for one in self.credentials.values()))
 
     @property
     def state(self) -> str:

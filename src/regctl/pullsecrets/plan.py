@@ -322,7 +322,7 @@ def _unwanted_keys(desired: PullSecret, secret: Secret) -> Sequence[str]:
     """Return the registry keys that a change removes from the Secret."""
     return [
         key
-        for key in sorted(set(credentials_for(secret, None)) - set(desired.credentials))
+        for key in sorted(set(credentials_for(secret)) - set(desired.credentials))
         if not desired.merge or kubelet_key(key) in desired.kubelet_keys
     ]
 

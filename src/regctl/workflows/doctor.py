@@ -25,7 +25,6 @@ from regctl.cluster.secret import Secret
 from regctl.credentials.credential import Credential
 from regctl.errors import RegctlError
 from regctl.pullsecrets import check as secretcheck
-from regctl.pullsecrets.content import credentials_for
 from regctl.pullsecrets.inventory import Inventory, list_pull_secrets
 from regctl.pullsecrets.trial import Trial
 from regctl.reference import Registry
@@ -201,7 +200,9 @@ def _different_passwords(found: Inventory, registry: Registry | None) -> Iterato
     """Yield a warning for each user whose password is not the same in every namespace."""
     found_in: dict[tuple[str, str], dict[str, list[Secret]]] = {}
     for item in found.items:
-        for key, credential in credentials_for(item.secret, registry).items():
+        for key, credential in item.credentials.items():
+            if registry is not None and Registry.find(key) != registry:
+                continue
             passwords = found_in.setdefault((key, credential.username), {})
             passwords.setdefault(credential.password, []).append(item.secret)
     for (key, user), passwords in sorted(found_in.items()):
@@ -231,7 +232,9 @@ def _set_password(key: str, user: str, secrets: Sequence[Secret]) -> str:
 def check_coverage(found: Inventory, namespaces: Sequence[Namespace], registry: Registry) -> Check:
     """Return which namespaces have no pull secret for *registry*."""
     covered = {
-        item.secret.namespace for item in found.items if credentials_for(item.secret, registry)
+        item.secret.namespace
+        for item in found.items
+        if registry in map(Registry.find, item.registries)
     }
     missing = sorted({namespace.name for namespace in namespaces} - covered - found.errors.keys())
     if not missing:

@@ -17,6 +17,9 @@ from regctl.pullsecrets.inventory import list_pull_secrets
 from regctl.pullsecrets.update import obstacle
 from regctl.reference import Registry
 
+# Each takes a tenth of a second to verify, and one Secret can have twenty thousand.
+_MAX_PASSWORDS = 20
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -91,7 +94,7 @@ def holders_of(
     """
     Yield the entries for *registry* that name one of the users, whatever their passwords.
 
-    None is any registry.
+    None is any registry. Of one Secret those with the first 20 passwords count.
     """
     wanted = set(names)
     for secret in seen.secrets:
@@ -102,8 +105,12 @@ def holders_of(
                 f"{secret.subject} is not in the selected namespaces",
                 hint=f"`-n {secret.namespace}` selects it",
             )
-        for key, credential in credentials_for(secret, None).items():
+        passwords: set[str] = set()
+        for key, credential in credentials_for(secret).items():
             if credential.username in wanted and (registry is None or serves(key, registry)):
+                passwords.add(credential.password)
+                if len(passwords) > _MAX_PASSWORDS:
+                    break
                 yield Holder(secret, key, credential, reason, selected)
 
 

@@ -294,10 +294,7 @@ class PullDiagnosis:
 
     def _matches(self, item: PullSecretUse) -> bool:
         """Whether an entry with a password matches the image."""
-        if item.broken:
-            return False
-        name = item.secret.name
-        matches = match_image({name: credentials_of(item.secret)}, self.pull.image.kubelet_name)
+        matches = match_image({"": item.credentials}, self.pull.image.kubelet_name)
         return any(one.credential.username and one.credential.password for one in matches)
 
     # What the registry answered

@@ -10,6 +10,7 @@ from functools import cached_property
 from regctl.authfile.htpasswd import HtpasswdFile, User
 from regctl.authfile.readers import READERS, AuthFileReader
 from regctl.cluster.client import Cluster
+from regctl.cluster.resource import is_object_name
 from regctl.cluster.secret import Secret, get_secret
 from regctl.credentials.credential import Credential
 from regctl.credentials.dockerconfigjson import DOCKERCONFIGJSON
@@ -36,6 +37,9 @@ class Repair:
         """
         if held is not None and held.ownership.controller is not None:
             return change_at_source(held) if self.pull.pod or source else self.attach()
+        if not is_object_name(name):
+            # The API server lets Pods and service accounts list any text.
+            return self.attach()
         registry, space = self.pull.image.registry, self.pull.namespace
         words = ["regctl secret create"]
         if source:
@@ -126,9 +130,10 @@ class AuthFile:
         Without a hint it is the pull secret that is wrong.
         """
         name, flags = credential.username, self.flags
+        adduser = f"`regctl adduser {shlex.quote(name)}{flags}`"
         user = self.file.user(name)
         if user is None:
-            return f"the auth file has no user {name}", f"`regctl adduser {name}{flags}` adds it"
+            return f"the auth file has no user {name}", f"{adduser} adds it"
         if unusable := self._why_unusable(user):
             return unusable
         if not self._matches(credential):
@@ -138,7 +143,7 @@ class AuthFile:
             used = "last" if self.reader.used_line(len(user.lines)) else "first"
             return (
                 f"{name} is on lines {lines} of the auth file, and the {used} one counts",
-                f"`regctl adduser {name}{flags}` with the Secret's password leaves one line",
+                f"{adduser} with the Secret's password leaves one line",
             )
         return (
             "the auth file accepts this password, so the registry reads an older or another file",
@@ -147,14 +152,14 @@ class AuthFile:
 
     def _why_unusable(self, user: User) -> tuple[str, str] | None:
         """Return why no password of *user* is accepted, and the hint; or None."""
-        name, flags, scheme = user.name, self.flags, user.scheme.name
+        name, flags, scheme = shlex.quote(user.name), self.flags, user.scheme.name
         state = user.state(self.today)
         if state == "locked":
             unlock = f"`regctl auth unlock {name}{flags}` unlocks it"
-            return f"{name} is locked in the auth file", unlock
+            return f"{user.name} is locked in the auth file", unlock
         if state == "expired":
             renew = f"`regctl adduser {name} --expires never{flags}` keeps it active"
-            return f"{name} expired on {user.expires} in the auth file", renew
+            return f"{user.name} expired on {user.expires} in the auth file", renew
         if scheme in self.reader.accepted_schemes:
             return None
         own = self.reader.name == "distribution"
