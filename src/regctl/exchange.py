@@ -11,10 +11,9 @@ import math
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from urllib3.exceptions import DecodeError, ProtocolError
@@ -83,18 +82,25 @@ def time_limit(seconds: float, *, is_transfer: bool = False) -> Iterator[None]:
         _current.reset(token)
 
 
-def limit_connections(manager: "PoolManager") -> None:
-    """Let the connections of *manager* end when `time_limit` says."""
-    pools = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _limited(pool) for scheme, pool in pools.items()}
+def limit_connections(
+    manager: "PoolManager", check_peer: Callable[[str], object] = lambda _address: None
+) -> None:
+    """
+    Let the connections of *manager* end when `time_limit` says.
+
+    *check_peer* gets the address of each new connection before a request is sent on it.
+    """
+    pools: dict[str, Any] = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {
+        scheme: pool if hasattr(pool.ConnectionCls, "check_peer") else _limited(pool, check_peer)
+        for scheme, pool in pools.items()
+    }
 
 
-@cache
-def _limited(pool: "type[HTTPConnectionPool]") -> "type[HTTPConnectionPool]":
-    if getattr(pool.ConnectionCls, "response_class", None) is _LimitedResponse:
-        return pool
-    connection = type("LimitedConnection", (_LimitedConnection, pool.ConnectionCls), {})
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+def _limited(pool: Any, check_peer: Callable[[str], object]) -> "type[HTTPConnectionPool]":
+    bases, checked = (_LimitedConnection, pool.ConnectionCls), staticmethod(check_peer)
+    connection = type("LimitedConnection", bases, {"check_peer": checked})
+    return type("LimitedPool", (pool,), {"ConnectionCls": connection})
 
 
 class _LimitedReader(io.RawIOBase):
@@ -129,6 +135,11 @@ class _LimitedResponse(http.client.HTTPResponse):
 
 class _LimitedConnection(http.client.HTTPConnection):
     response_class = _LimitedResponse
+    check_peer: Callable[[str], object]
+
+    def connect(self) -> None:
+        super().connect()
+        self.check_peer(self.sock.getpeername()[0])
 
     def send(self, data: Any) -> None:
         deadline = _current.get()

@@ -82,15 +82,19 @@ class ConnectionSettings:
 
 
 class _Adapter(HTTPAdapter):
-    """Connections with one TLS context and with time limits, direct or through a proxy."""
+    """
+    Connections with one TLS context and with time limits, direct or through a proxy.
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        self._context = context
+    *check_peer* gets the address of each direct connection.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, check_peer: Callable[[str], None]) -> None:
+        self._context, self._check_peer = context, check_peer
         super().__init__(pool_maxsize=MAX_WORKERS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        limit_connections(self.poolmanager)
+        limit_connections(self.poolmanager, self._check_peer)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
@@ -102,21 +106,6 @@ def _allowed_class(request: Request) -> AddressClass:
     """Return the class of addresses that may get *request*; of a secret or a body, public ones."""
     is_bare = request.body is None and "Authorization" not in request.headers
     return AddressClass.PRIVATE if is_bare else AddressClass.PUBLIC
-
-
-def _check_peers(adapter: Any, check: Callable[[str], None]) -> None:
-    """Let *check* see the address of each direct connection, before anything is sent on it."""
-
-    def checked(pool: Any) -> type:
-        def connect(self: Any) -> None:
-            pool.ConnectionCls.connect(self)
-            check(self.sock.getpeername()[0])
-
-        connection = type("CheckedConnection", (pool.ConnectionCls,), {"connect": connect})
-        return type("CheckedPool", (pool,), {"ConnectionCls": connection})
-
-    pools = adapter.poolmanager.pool_classes_by_scheme
-    adapter.poolmanager.pool_classes_by_scheme = {name: checked(it) for name, it in pools.items()}
 
 
 def tls_context(settings: ConnectionSettings, host: str = "") -> ssl.SSLContext:
@@ -233,27 +222,25 @@ class HttpTransport:
         with self._lock:
             session = self._sessions.pop(key, None)
             if session is None:
-                session = self._make_session(url)
-                check = partial(self.gate.check_peer, url, allowed=allowed)
-                _check_peers(session.get_adapter(url), check)
+                check_peer = partial(self.gate.check_peer, url, allowed=allowed)
+                session = self._make_session(url, check_peer)
             self._sessions[key] = session
             if len(self._sessions) > _MAX_ORIGINS:
                 # The one that was used least recently.
                 self._sessions.pop(next(iter(self._sessions))).close()
             return session
 
-    def _make_session(self, url: str) -> requests.Session:
+    def _make_session(self, url: str, check_peer: Callable[[str], None]) -> requests.Session:
         session = requests.Session()
         settings = self._settings
         if not same_origin(url, self.origin):
             settings = replace(settings, client_cert=None)
-        if url.startswith("http:"):
-            session.mount("http://", _Adapter(None))
-        else:
+        context, scheme = None, origin_of(url).partition(":")[0]
+        if scheme == "https":
             is_registry = same_origin(url, self.origin)
             context = tls_context(settings, self._name if is_registry else host_of(url))
             context.check_hostname = not settings.insecure_skip_tls_verify
-            session.mount("https://", _Adapter(context))
+        session.mount(f"{scheme}://", _Adapter(context, check_peer))
         if settings.insecure_skip_tls_verify:
             session.verify = False
             urllib3.disable_warnings(InsecureRequestWarning)  # the user asked for it
