@@ -42,7 +42,12 @@ OLD_NAMES = ROOT / "src" / "regctl" / "cli" / "habits.py"
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield each place and its text: whole files, and of the tests their names."""
-    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "completions").iterdir()]
+    files = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *(ROOT / "completions").iterdir(),
+    ]
     for folder, kinds in (("src", {".py", ".json"}), ("docs", {".py", ".md"})):
         files += (path for path in (ROOT / folder).rglob("*") if path.suffix in kinds)
     for path in files:

@@ -50,6 +50,21 @@ def test_the_container_runs_a_command_that_exists(name: str) -> None:
     parse(container["args"])
 
 
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_run_has_a_memory_limit_and_an_end(name: str) -> None:
+    *_, job = yaml.safe_load_all((EXAMPLES / name).read_text())
+    spec = job["spec"]["jobTemplate"]["spec"]
+    assert spec["activeDeadlineSeconds"] > 0
+    for container in spec["template"]["spec"]["containers"]:
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_the_base_image_can_be_pinned_by_its_digest() -> None:
+    """Both stages are built from one argument."""
+    text = (EXAMPLES / "Containerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "${BASE}"]
+
+
 def test_the_declared_file_is_read() -> None:
     _, config, _ = yaml.safe_load_all((EXAMPLES / "secret-sync.yaml").read_text())
     text = config["data"]["pull-secrets.yaml"]

@@ -168,6 +168,16 @@ def test_users_of_the_auth_file(complete: Complete, tmp_path: Path) -> None:
     assert complete("regctl verify -f other rob") == r"regctl verify -f other robot\$ci "
 
 
+def test_a_name_from_outside_is_quoted_and_never_run(complete: Complete, tmp_path: Path) -> None:
+    (tmp_path / "auth").write_text(f"evil$(touch run)`touch run`;touch run:{HASH}\n")
+    line = complete("regctl deluser -f auth evil")
+    assert shlex.split(line) == [
+        *["regctl", "deluser", "-f", "auth"],
+        "evil$(touch run)`touch run`;touch run",
+    ]
+    assert not (tmp_path / "run").exists()
+
+
 def test_namespaces_and_contexts(
     complete: Complete, kubernetes: ApiServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
