@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regctl.authfile import hashes
-from regctl.authfile.htpasswd import HtpasswdFile, check_name
+from regctl.authfile.htpasswd import LINE_LIMIT, HtpasswdFile, check_name
 from regctl.authfile.lines import trimmed
 from regctl.errors import (
     DifferenceError,
@@ -289,3 +289,9 @@ def test_a_name_counts_without_the_blanks_that_go_trims(blank: str) -> None:
     assert changed.content == f"alice:{OTHER}\nbob:{HASH}\n".encode()
     assert changed.remove("alice")
     assert changed.content == f"bob:{HASH}\n".encode()
+
+
+def test_a_file_of_millions_of_lines_is_not_split() -> None:
+    assert len(HtpasswdFile(b"\n" * LINE_LIMIT).users()) == 0
+    with pytest.raises(MalformedError, match="it has more than 120000 lines"):
+        HtpasswdFile(b"\n" * (LINE_LIMIT + 1))

@@ -37,6 +37,9 @@ from regctl.outcome import Result
 
 State = Literal["active", "locked", "expired"]
 
+LINE_LIMIT = 120_000
+"""Ten times the users that a Secret holds."""
+
 _NAME_LIMIT = 255
 # A line with nothing but a name and a hash, of which a big file has many.
 _PLAIN = re.compile(r"([^\s#:\0][^:\0]*):(?:\$(2[aby])\$([0-9]{2})\$[./A-Za-z0-9]{53}|([^\s:\0]+))")
@@ -93,9 +96,15 @@ def name_problem(name: str) -> str | None:
 
 
 class HtpasswdFile:
-    """The content of an auth file; `content` returns it, byte for byte except what was changed."""
+    """
+    The content of an auth file; `content` returns it, byte for byte except what was changed.
+
+    Raises MalformedError for more than LINE_LIMIT lines.
+    """
 
     def __init__(self, content: bytes = b"") -> None:
+        if content.count(b"\n") > LINE_LIMIT:
+            raise MalformedError(f"cannot read the auth file: it has more than {LINE_LIMIT} lines")
         self._lines = Lines(content)
 
     @classmethod

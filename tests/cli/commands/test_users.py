@@ -304,6 +304,22 @@ def test_a_directory_is_not_an_auth_file(args: list[str]) -> None:
     assert list(Path("auth").iterdir()) == []
 
 
+@pytest.mark.parametrize("args", COMMANDS)
+def test_a_pipe_a_device_and_a_giant_are_not_auth_files(args: list[str]) -> None:
+    os.mkfifo("auth")
+    failed(run(*args), 1, "auth: it is not a regular file")
+    failed(run(*args, "-f", "/dev/zero"), 1, "/dev/zero: it is not a regular file")
+    Path("auth").unlink()
+    Path("auth").touch()
+    os.truncate("auth", 2**40)
+    failed(run(*args), 1, "auth: it has more than 16 MiB")
+
+
+def test_a_password_from_a_device_that_never_ends_is_refused() -> None:
+    failed(run("adduser", "a", "--password-file", "/dev/zero"), 1, "it has more than 4 MiB")
+    failed(run("auth", "write", "/dev/zero"), 1, "it has more than 4 MiB")
+
+
 @pytest.mark.parametrize("args", COMMANDS[1:])
 def test_a_missing_auth_file_is_named(args: list[str]) -> None:
     failed(run(*args), 1, "no auth file at auth", "hint: `regctl adduser NAME` creates one")
