@@ -1,5 +1,6 @@
 """Servers that never end: each exchange has a deadline, and each body a size."""
 
+import base64
 import io
 import itertools
 import json
@@ -170,9 +171,11 @@ def blanks() -> bytes:
     return whole(bomb(b" ", 300 * MIB), b"Content-Encoding: gzip\r\n")
 
 
-def run_in_little_memory(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `regctl WORDS` with 400 MiB of address space; Python and its modules take 150."""
-    limit = ("sh", "-c", f'ulimit -v {400 * 1024}; exec "$@"', "sh")
+def run_in_little_memory(
+    *words: str | Path, mebibytes: int = 400
+) -> subprocess.CompletedProcess[str]:
+    """Run `regctl WORDS` with so much address space; Python and its modules take 150 MiB."""
+    limit = ("sh", "-c", f'ulimit -v {mebibytes * 1024}; exec "$@"', "sh")
     line = [*limit, *COMMAND, *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, check=False, stdin=DEVNULL)
 
@@ -363,3 +366,32 @@ def test_a_status_may_have_any_details(details: object) -> None:
     body = json.dumps({"kind": "Status", "details": details, "message": [], "reason": {}}).encode()
     for code in (400, 403, 404, 409, 422, 429, 500):
         assert isinstance(Status.parse(code, body).error("x"), errors.RegctlError)
+
+
+def test_the_trial_of_a_credential_reads_64_kib(
+    serve: Servers, blanks: bytes, tmp_path: Path
+) -> None:
+    """Eight Secrets of a tenant name a registry that sends 300 MiB: each is tried at once."""
+
+    def respond(head: bytes) -> list[bytes]:
+        if head.startswith(b"GET /v2/"):
+            return [blanks]
+        auths = ({server.host: {"username": f"u{n}", "password": "x"}} for n in range(8))
+        texts = (base64.b64encode(json.dumps({"auths": auth}).encode()).decode() for auth in auths)
+        secrets = [
+            {
+                "metadata": {"name": f"s{n}", "namespace": "a"},
+                "type": "kubernetes.io/dockerconfigjson",
+                "data": {".dockerconfigjson": text},
+            }
+            for n, text in enumerate(texts)
+        ]
+        return [document({"items": secrets if b"/secrets" in head.split()[1] else []})]
+
+    server = serve(hostile_server(respond))
+    kubeconfig = server.kubeconfig(tmp_path)
+    words = ("secret", "check", "-n", "a", "--kubeconfig", kubeconfig, "--plain-http")
+    result = run_in_little_memory(*words, mebibytes=1200)  # each of eight threads reserves 72
+    assert result.returncode in {0, 1}, result.stderr
+    assert all(f"s{n}" in result.stdout for n in range(8)), result.stdout + result.stderr
+    assert server.requests.count(b"GET /v2/ HTTP/1.1") == 8
