@@ -381,6 +381,43 @@ def test_the_hint_repairs_the_pull_as_it_is_printed(
     assert repaired.exit_code == 0, repaired.stderr
 
 
+def hints(result: Result) -> list[list[str]]:
+    """Return the commands of regctl in the hints of a run."""
+    spans = result.stderr.split("`")[1::2]
+    return [shlex.split(one)[1:] for one in spans if one.startswith("regctl ")]
+
+
+def test_the_hint_for_a_missing_tag_connects_as_doctor_did(setup: Setup) -> None:
+    missing_tag(setup)
+    (command,) = hints(setup.diagnose())
+    assert command[0] == "tags"
+    assert "--plain-http" in command
+    assert run_ok(*command, "-u", USER, "--password-stdin", stdin=PASSWORD).stdout == "1.0\n"
+
+
+def test_the_hints_of_a_whole_setup_name_the_file_and_connect_as_doctor_did(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its users are uploaded, and the namespace gets its pull secret, as it is printed."""
+    monkeypatch.setenv("REGCTL_USERNAME", USER)
+    monkeypatch.setenv("REGCTL_PASSWORD", PASSWORD)
+    setup.auth.write_text(f"{USER}:{hashes.make(PASSWORD)}\n")
+    kubeconfig = str(setup.kubernetes.kubeconfig)
+    monkeypatch.delenv("KUBECONFIG")
+    run_ok("auth", "push", "--auth-secret", f"{setup.namespace}/users", "-f", setup.auth,
+           "--kubeconfig", kubeconfig)  # fmt: skip
+    run_ok("adduser", "bob", "-f", setup.auth, "--password-stdin", stdin="another")
+    doctor = ["doctor", setup.registry.host, "-n", setup.namespace, "-f", str(setup.auth)]
+    doctor += ["--plain-http", "--kubeconfig", kubeconfig]
+    doctor += ["--auth-secret", f"{setup.namespace}/users"]
+    found = hints(run(*doctor))
+    assert [command[:2] for command in found] == [["secret", "create"], ["auth", "push"]]
+    assert found[1][-4:] == ["--kubeconfig", kubeconfig, "-f", str(setup.auth)]
+    for command in found:
+        assert "not verified" not in run_ok(*command).stderr
+    assert hints(run_ok(*doctor)) == []
+
+
 def test_an_expired_certificate_is_the_twelfth_cause(
     setup: Setup, serve: Servers, tmp_path: Path
 ) -> None:

@@ -32,16 +32,13 @@ class Connections:
     insecure_skip_tls_verify: bool = False
 
     @property
-    def typed(self) -> tuple[str, ...]:
-        """The options for another command that connects to the same cluster and registry."""
-        words = []
-        for name in ("kubeconfig", "context", "ca_file", "client_cert", "client_key"):
-            if (value := getattr(self, name)) is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
-        for name in ("plain_http", "insecure_skip_tls_verify"):
-            if getattr(self, name):
-                words.append(f"--{name.replace('_', '-')}")
-        return tuple(words)
+    def typed(self) -> dict[str, str | None]:
+        """The options that were given, with their values; a flag has None."""
+        names = ("kubeconfig", "context", "ca_file", "client_cert", "client_key")
+        values = {name: str(value) for name in names if (value := getattr(self, name)) is not None}
+        flags = ("plain_http", "insecure_skip_tls_verify")
+        given = {**values, **{name: None for name in flags if getattr(self, name)}}
+        return {f"--{name.replace('_', '-')}": value for name, value in given.items()}
 
 
 class TargetFlags(NamedTuple):

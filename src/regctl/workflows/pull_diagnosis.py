@@ -51,18 +51,13 @@ def diagnose_pulls(
     cluster: Cluster,
     connect: Connect,
     file: AuthFile | None = None,
-    options: Sequence[str] = (),
 ) -> Iterator[Check]:
-    """
-    Yield the checks of each pull; of several, each message names its image.
-
-    *options* are those with which a command of a hint connects as this one does.
-    """
+    """Yield the checks of each pull; of several, each message names its image."""
     for pull in pulls:
         if isinstance(pull, InvalidReferenceError):
             yield Check("image", "failure", pull.message, pull.hint, pull)
             continue
-        for check in PullDiagnosis(pull, cluster, connect, file, options).checks():
+        for check in PullDiagnosis(pull, cluster, connect, file).checks():
             message = check.message if len(pulls) == 1 else f"{pull.image}: {check.message}"
             yield replace(check, message=message)
 
@@ -73,15 +68,13 @@ class PullDiagnosis:
     Follows one *pull* in the cluster and at the image's registry.
 
     *connect* returns a client for a registry and a credential. *file* is the registry's auth file,
-    if it is at hand: it explains why the registry rejects a password. *options* are added to the
-    commands of hints.
+    if it is at hand: it explains why the registry rejects a password.
     """
 
     pull: Pull
     cluster: Cluster = field(repr=False)
     connect: Connect
     file: AuthFile | None = None
-    options: Sequence[str] = ()
 
     def checks(self) -> Iterator[Check]:
         """Yield a Check for each step, up to the first failure."""
@@ -131,7 +124,7 @@ class PullDiagnosis:
 
     @property
     def _repair(self) -> Repair:
-        return Repair(self.pull, self.cluster, self.options)
+        return Repair(self.pull, self.cluster)
 
     def _never_pulled(self) -> Check:
         """Return what the pull policy Never means for the pod."""

@@ -22,11 +22,10 @@ from regctl.workflows.pull import Pull
 
 @dataclass(frozen=True)
 class Repair:
-    """Makes the hints for one *pull*; *options* are added to each command."""
+    """Makes the hints for one *pull*."""
 
     pull: Pull
     cluster: Cluster = field(repr=False)
-    options: Sequence[str] = ()
 
     def secret(self, name: str, held: Secret | None, *flags: str, source: str = "") -> str:
         """
@@ -51,7 +50,7 @@ class Repair:
         verb = "creates" if held is None else "updates"
         if "--replace" in required:
             verb = "recreates"
-        command = " ".join([*words, *required, *map(shlex.quote, self.options)])
+        command = " ".join([*words, *required])
         return f"`{command}` {verb} secret {name}"
 
     def attach(self, name: str | None = None) -> str:
@@ -68,10 +67,10 @@ class Repair:
     def attach_present(self, secret: Secret) -> str:
         """Return the hint that makes the pull use a Secret that is there."""
         name, space = secret.name, self.pull.namespace
-        command = f"regctl secret create {name} --from-secret {space}/{name} -n {space}"
         account = self.pull.account
-        command = " ".join([command, "--attach", account, *map(shlex.quote, self.options)])
-        return self._after(f"`{command}` attaches it to service account {account}")
+        command = f"regctl secret create {name} --from-secret {space}/{name} -n {space}"
+        hint = f"`{command} --attach {account}` attaches it to service account {account}"
+        return self._after(hint)
 
     def listed(self, secrets: Sequence[Secret]) -> str:
         """Return the hint that adds the credential: to a Secret that the pod lists, if it can."""
@@ -109,13 +108,12 @@ class AuthFile:
     The auth file of a registry, to explain why it rejects a password.
 
     Users that expired by *today* (UTC) are locked. *find_reader* returns the program that reads
-    it. *flags* name the file in a command, and *secret* the Secret that it is uploaded to.
+    it. *secret* is the option that names the Secret which it is uploaded to.
     """
 
     file: HtpasswdFile
     today: date
     find_reader: Callable[[], AuthFileReader] = lambda: READERS["distribution"]
-    flags: str = ""
     secret: str = ""
 
     @cached_property
@@ -129,8 +127,8 @@ class AuthFile:
 
         Without a hint it is the pull secret that is wrong.
         """
-        name, flags = credential.username, self.flags
-        adduser = f"`regctl adduser {shlex.quote(name)}{flags}`"
+        name = credential.username
+        adduser = f"`regctl adduser {shlex.quote(name)}`"
         user = self.file.user(name)
         if user is None:
             return f"the auth file has no user {name}", f"{adduser} adds it"
@@ -147,18 +145,18 @@ class AuthFile:
             )
         return (
             "the auth file accepts this password, so the registry reads an older or another file",
-            f"`regctl auth push{self.secret}{flags}` uploads it to the Secret that is read",
+            f"`regctl auth push{self.secret}` uploads it to the Secret that is read",
         )
 
     def _why_unusable(self, user: User) -> tuple[str, str] | None:
         """Return why no password of *user* is accepted, and the hint; or None."""
-        name, flags, scheme = shlex.quote(user.name), self.flags, user.scheme.name
+        name, scheme = shlex.quote(user.name), user.scheme.name
         state = user.state(self.today)
         if state == "locked":
-            unlock = f"`regctl auth unlock {name}{flags}` unlocks it"
+            unlock = f"`regctl auth unlock {name}` unlocks it"
             return f"{user.name} is locked in the auth file", unlock
         if state == "expired":
-            renew = f"`regctl adduser {name} --expires never{flags}` keeps it active"
+            renew = f"`regctl adduser {name} --expires never` keeps it active"
             return f"{user.name} expired on {user.expires} in the auth file", renew
         if scheme in self.reader.accepted_schemes:
             return None
@@ -166,7 +164,7 @@ class AuthFile:
         reader = "the registry" if own else self.reader.name
         return (
             f"its hash is {scheme}, which {reader} does not read",
-            f"`regctl adduser {name}{flags}` replaces the hash",
+            f"`regctl adduser {name}` replaces the hash",
         )
 
     def _matches(self, credential: Credential) -> bool:

@@ -183,7 +183,8 @@ def check_entrance(cluster: Cluster, entrance: Entrance) -> Iterator[Check]:
                 "warning",
                 f"Pods in the cluster reach {service} without a password, unless its own "
                 f"configuration asks for one: only {entrance.subject} does",
-                "a NetworkPolicy for its Pods that admits only the ingress controller closes it",
+                "a NetworkPolicy that admits only the ingress controller closes it: "
+                "`registry apply --network-policy NS` writes one",
             )
 
 

@@ -1,6 +1,5 @@
 """`regctl doctor`: all checks at once, and why a pull fails."""
 
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -97,6 +96,7 @@ def doctor(
     from regctl.workflows.registry_access import RegistryAccess
 
     file = _auth_file(app, path)
+    options = {"-f": str(path)} if path is not None else {}
     chosen = get_reader(reader) if reader is not None else None
     pulls = _pulls(app, subject, targets, service_account, platform)
     if pulls is not None:
@@ -110,13 +110,10 @@ def doctor(
                 file,
                 app.today(),
                 lambda: access.used_reader,
-                f" -f {shlex.quote(str(path))}" if path is not None else "",
                 f" --auth-secret {'/'.join(auth_secret)}" if auth_secret is not None else "",
             )
-        checks = diagnose_pulls(
-            pulls, app.cluster, app.registry_as, explained, app.connections.typed
-        )
-        report(app, checks, _first_failure)
+        checks = diagnose_pulls(pulls, app.cluster, app.registry_as, explained)
+        report(app, checks, _first_failure, options)
         return
     named = subject or app.environ.get("REGCTL_REGISTRY")
     registry = app.named_registry(named) if named else None
@@ -132,7 +129,7 @@ def doctor(
         app.today(),
         chosen,
     )
-    report(app, examination.checks(), _first_failure)
+    report(app, examination.checks(), _first_failure, options)
 
 
 def _auth_file(app: App, path: "Path | None") -> "HtpasswdFile | None":
