@@ -23,6 +23,7 @@ from regctl.errors import FileAccessError, UnreadableHashError
 from regctl.wording import some_of
 
 _NEAR = 0.8
+_AT_ONCE = 1000
 _WIDE_MODE = 0o137
 
 Effects = Mapping[Effect, Sequence[str]]
@@ -120,8 +121,11 @@ def empty_passwords(
         finally:
             progress()
 
-    tried = parallel.run(matches, lines, workers=os.cpu_count() or 1)
-    return frozenset(line.name for line, matched in tried if matched is True)
+    found: set[str] = set()
+    for start in range(0, len(lines), _AT_ONCE):
+        tried = parallel.run(matches, lines[start : start + _AT_ONCE], workers=os.cpu_count() or 1)
+        found |= {line.name for line, matched in tried if matched is True}
+    return frozenset(found)
 
 
 def severity_of(rule: Rule, effects: Effects, *, uploaded: bool = False) -> Severity | None:
