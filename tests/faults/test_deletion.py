@@ -274,15 +274,26 @@ def test_a_new_index_that_cannot_be_read_stops_the_deletion(registry: Hostile) -
     assert code == 3
 
 
-def test_a_tag_that_is_moved_is_read_again_right_before_its_deletion(registry: Hostile) -> None:
+@pytest.mark.parametrize("to", ["another image", "an index"])
+def test_a_tag_that_is_moved_is_read_again_right_before_its_deletion(
+    registry: Hostile, to: str
+) -> None:
     """In a repository where all tags are not read again before each deletion."""
-    for number in range(40):
+    for number in range(60):
         registry.put_image(REPOSITORY, f"keep-{number}", b"keep %d" % number)
     plan = plan_of(registry)
-    registry.after[1] = lambda: registry.put_image(REPOSITORY, "2", b"pushed since")
+    first, moved, third, _ = plan.deletions
+    if to == "another image":
+        registry.after[1] = lambda: registry.put_image(REPOSITORY, moved, b"pushed since")
+    else:
+        index = entry(registry.doomed[third])
+        registry.after[1] = lambda: registry.put_index(moved, index)
     outcomes, code = run(plan)
-    assert registry.deleted_tags == {"1", "3", "4"}
-    assert (outcomes["2"].result, code) == ("skipped", 0)
+    kept = {moved} if to == "another image" else {moved, third}
+    assert registry.deleted_tags == set(DOOMED) - kept
+    assert first in registry.deleted_tags
+    assert results(outcomes, kept) == {"skipped"}
+    assert code == 0
 
 
 @pytest.mark.parametrize("count", [50, 100])

@@ -36,8 +36,9 @@ class PrunePlan:
 
         Somebody may have pushed an image or moved a tag since the decision. So all tags are read
         again at the beginning and after each tenth of them, and the tags of a digest right before
-        its deletion. If they cannot be read, nothing more is deleted. Registries have no deletion
-        with a condition: a tag that is moved to an old image within that tenth loses it.
+        its deletion; if one was moved, all again. If they cannot be read, nothing more is deleted.
+        Registries have no deletion with a condition: another tag that is moved to an old image
+        within that tenth loses it.
         """
         yield [self._kept(one) for one in self.decisions if one.keep_reason is not None]
         if dry_run:
@@ -150,6 +151,7 @@ class _Look:
         self._needs = {one.image.digest: one.needs for one in images if one.image is not None}
         self._kept: list[str] = []
         self._needed: set[str] = set()
+        self._needed_by_kept: set[str] = set()
         self._until_next = 0
 
     def keep(self, digest: str) -> None:
@@ -165,11 +167,14 @@ class _Look:
         if self._until_next == 0:
             self._read_all()
         self._until_next -= 1
-        for kept in self._kept:
-            self._needed |= self._needed_by(kept)
-        if digest in self._needed:
+        while self._kept:
+            self._needed_by_kept |= self._needed_by(self._kept.pop())
+        if digest in self._needed or digest in self._needed_by_kept:
             return ()
-        return [tag for tag, found in self._digests(tags).items() if found == digest]
+        found = self._digests(tags)
+        if any(one != digest for one in found.values()):
+            self._until_next = 0  # a moved tag may need what is deleted next
+        return [tag for tag, one in found.items() if one == digest]
 
     def _read_all(self) -> None:
         tags = self._plan.client.tags(self._plan.repository.repository)
