@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from regctl import atomicfile
+from regctl import atomicfile, filelock
 from regctl.atomicfile import WriteOptions, editing
 from regctl.errors import FileAccessError, LockedError, MountPointError
 
@@ -256,13 +257,35 @@ def test_a_file_named_lock_of_another_program_is_left_alone(file: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 @pytest.mark.parametrize("mode", [0o2770, 0o1777, 0o755])
 def test_whoever_may_write_to_the_folder_may_lock_and_nobody_else(file: Path, mode: int) -> None:
-    os.chown(file.parent, -1, 23456)
+    os.chown(file.parent, 12345, 23456)
     file.parent.chmod(mode)
     with editing(file):
         lock = file.with_name(".auth.regctl-lock").stat()
     wanted = {0o2770: 0o660, 0o1777: 0o666, 0o755: 0o600}
     assert stat.S_IMODE(lock.st_mode) == wanted[mode]
-    assert lock.st_gid == 23456
+    assert (lock.st_uid, lock.st_gid) == (12345, 23456)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(("owner", "mode"), [(65534, 0o700), (0, 0o2770), (0, 0o1777)])
+def test_a_lock_that_a_killed_process_of_another_user_left_blocks_nobody(
+    owner: int, mode: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chown(folder, owner, 65534)
+        folder.chmod(mode)
+        left = filelock._create(folder / ".auth.regctl-lock", None)
+        assert left is not None
+        os.close(left)
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            write(folder / "auth", options=WriteOptions(timeout=0))
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+        assert (folder / "auth").read_bytes() == NEW
 
 
 def test_a_lock_that_another_user_holds_is_waited_for(

@@ -102,7 +102,10 @@ def _create(lock: Path, target: Path | None) -> int | None:
         raise
     with suppress(OSError):
         folder = lock.parent.stat()
-        os.fchown(descriptor, -1, folder.st_gid)
+        try:
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        except PermissionError:
+            os.fchown(descriptor, -1, folder.st_gid)
         writers = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         os.fchmod(descriptor, _MODE | writers | writers << 1)
     return descriptor
