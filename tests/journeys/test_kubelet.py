@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
 from regctl.authfile import hashes
 from tests.cli import run, run_ok
@@ -206,11 +207,16 @@ class Place:
 
     def doctor(self) -> tuple[int, str]:
         """Return the exit code of `regctl doctor pod/web`, and the error that it prints."""
+        result = self.diagnose("web")
+        return result.exit_code, result.stderr
+
+    def diagnose(self, pod: str) -> Result:
+        """Run `regctl doctor pod/POD`."""
         where = ("-n", self.namespace, "--kubeconfig", self.node.kubernetes.kubeconfig)
         files = ("-f", self.node.auth_file, "--ca-file", self.node.ca_file(self.ca_host))
-        result = run("doctor", "pod/web", *where, *files)
+        result = run("doctor", f"pod/{pod}", *where, *files)
         assert PASSWORD not in result.output
-        return result.exit_code, result.stderr
+        return result
 
 
 def place_on(node: Node) -> Place:
@@ -637,6 +643,23 @@ def test_an_image_on_the_node(pulled: Place, name: str) -> None:
         # The kubelet sees a changed Secret a moment later.
         until(lambda: changed.next_verdict().pulled == (not words), f"{words or 'it runs'}")
     assert words in changed.next_verdict().words
+
+
+@pytest.mark.parametrize("change", [new_password, preloaded])
+def test_doctor_says_that_the_node_may_use_the_image_that_it_has(
+    pulled: Place, change: Callable[[Place], Place]
+) -> None:
+    """A pull would fail, and the pod runs."""
+    changed = change(pulled)
+    changed.create_pod("last")
+    assert changed.verdict("last").pulled
+    # The kubelet reports its images some seconds later.
+    result = until(
+        lambda: (one := changed.diagnose("last")).stdout.count("has the image") and one, "reported"
+    )
+    assert result.exit_code == 1
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [row[1] for row in rows[-2:]] == ["skipped", "failure"]
 
 
 def test_a_wrong_password_runs_what_is_on_the_node_and_pulls_nothing_else(pulled: Place) -> None:

@@ -119,7 +119,7 @@ def test_a_text_that_is_no_name_has_no_secret(
     space.kubernetes.create_service_account(space.name, pull_secrets=[name])
     image = ImageReference.parse(f"{private.host}/team/app:1.0")
     pull = of_account(space.cluster, image, space.name, "default", AMD64)
-    (check,) = PullDiagnosis(pull, space.cluster, connect).checks()
+    *_, check = PullDiagnosis(pull, space.cluster, connect).checks()
     assert check.state == "failure"
     assert check.message.endswith(f"lists secret {name}, which does not exist")
     assert "--attach default`" in (check.hint or "")
@@ -349,6 +349,55 @@ def test_an_image_that_is_never_pulled_is_not_looked_for(
         diagnose_pulls(of_pod(space.cluster, space.name, "web", None), space.cluster, connect)
     )
     assert states(checks) == [("pull policy", state)]
+
+
+@pytest.mark.parametrize(
+    ("version", "policy", "held", "rows"),
+    [
+        ("v1.34.2", "IfNotPresent", True, [("node", "ok"), ("credential", "warning")]),
+        ("v1.35.0", "IfNotPresent", True, [("node", "skipped"), ("credential", "failure")]),
+        ("v1.36.1", "IfNotPresent", False, [("credential", "failure")]),
+        ("v1.34.2", "Always", True, [("credential", "failure")]),
+    ],
+)
+def test_a_node_that_has_the_image_may_run_it_without_a_pull(
+    space: Namespace,
+    private: DockerRegistry,
+    *,
+    version: str,
+    policy: str,
+    held: bool,
+    rows: list[tuple[str, str]],
+) -> None:
+    """KEP-2535: from 1.35 on the kubelet asks who pulled it."""
+    image, node = f"{private.host}/team/app:1.0", f"{space.name}-node"
+    space.kubernetes.request("POST", "/api/v1/nodes", {"metadata": {"name": node}})
+    status: dict[str, Any] = {"nodeInfo": {"kubeletVersion": version}}
+    status["images"] = [{"names": [image if held else "r.io/other:1"], "sizeBytes": 1}]
+    kind = "application/merge-patch+json"
+    path = f"/api/v1/nodes/{node}/status"
+    space.kubernetes.request("PATCH", path, {"status": status}, content_type=kind)
+    container = {"name": "app", "image": image, "imagePullPolicy": policy}
+    pod(space, {"nodeName": node, "containers": [container]})
+    pulls = of_pod(space.cluster, space.name, "web", AMD64)
+    checks = list(diagnose_pulls(pulls, space.cluster, connect))
+    assert states(checks) == rows
+    assert checks[-1].hint
+
+
+@pytest.mark.parametrize(
+    ("tag", "rows"), [("1.0", ["skipped", "failure"]), ("latest", ["failure"])]
+)
+def test_a_failure_of_an_image_tells_what_a_node_with_the_image_does(
+    space: Namespace, private: DockerRegistry, tag: str, rows: list[str]
+) -> None:
+    """The default pull policy is IfNotPresent, except for the tag latest."""
+    space.kubernetes.create_service_account(space.name)
+    image = ImageReference.parse(f"{private.host}/team/app:{tag}")
+    pull = of_account(space.cluster, image, space.name, "default", AMD64)
+    checks = list(PullDiagnosis(pull, space.cluster, connect).checks())
+    assert [check.state for check in checks] == rows
+    assert "before Kubernetes 1.35 in any case" in checks[0].message or rows == ["failure"]
 
 
 def test_a_name_that_is_no_image_is_one_finding_of_its_pod(space: Namespace) -> None:

@@ -1,5 +1,6 @@
 """What a kubelet pulls for a pod: its images, its Secrets, and what the kubelet says about them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,8 @@ from regctl.images.manifests import Platform
 from regctl.reference import ImageReference
 
 _NODES = Resource("Node", "nodes")
+# The first version in which KubeletEnsureSecretPulledImages is on by default.
+_VERIFYING_KUBELET = 35
 _KINDS = ("initContainer", "container", "ephemeralContainer")
 # Why a container waits for an image (kubernetes, pkg/kubelet/images/types.go).
 _PULL_REASONS = frozenset(
@@ -33,14 +36,28 @@ _PULL_REASONS = frozenset(
 
 
 @dataclass(frozen=True)
+class Node:
+    """
+    A node as its kubelet reports it, with the *images* that it has: it names fifty at most.
+
+    *verifies* says that it uses one without a pull only for who could pull it (KEP-2535).
+    """
+
+    name: str
+    platform: Platform | None = None
+    images: frozenset[str] = frozenset()
+    verifies: bool = True
+
+
+@dataclass(frozen=True)
 class Pull:
     """
     What a kubelet pulls: *image*, with the Secrets of *names*.
 
     *account* is the service account, whose list a new pod gets if it has none of its own. *pod* is
     the pod if there is one: *names* are then its own. *platform* is the node's, or None if it is
-    unknown. *never* is true for the pull policy Never. *status* is what the kubelet says about the
-    image, *present* whether it has run it.
+    unknown. *never* is true for the pull policy Never, *reuses* for IfNotPresent. *status* is what
+    the kubelet says about the image, *present* whether it has run it. *node* is None if unknown.
     """
 
     image: ImageReference
@@ -52,6 +69,15 @@ class Pull:
     never: bool = False
     status: str = field(default="", compare=False)
     present: bool = field(default=False, compare=False)
+    reuses: bool = field(default=False, compare=False)
+    node: Node | None = field(default=None, compare=False)
+
+    @property
+    def on_node(self) -> bool:
+        """Whether the node reports that it has the image."""
+        name, image = self.image.kubelet_name, self.image
+        names = {f"{name}@{image.digest}"} if image.digest else {f"{name}:{image.reference}"}
+        return self.node is not None and not names.isdisjoint(self.node.images)
 
     @property
     def source(self) -> str:
@@ -67,7 +93,9 @@ def of_account(
     if item is None:
         raise ObjectNotFoundError(f"there is no service account {account} in namespace {namespace}")
     names = read_service_account(item).pull_secrets
-    return Pull(image, namespace, names, account, platform=platform)
+    # The default policy (kubernetes, pkg/apis/core/v1/defaults.go).
+    reuses = image.reference != "latest"
+    return Pull(image, namespace, names, account, platform=platform, reuses=reuses)
 
 
 def of_pod(
@@ -83,13 +111,15 @@ def of_pod(
     if item is None:
         raise ObjectNotFoundError(f"there is no pod {name} in namespace {namespace}")
     spec: dict[str, Any] = item["spec"]
+    node = _read_node(cluster, spec.get("nodeName"))
     common = Pull(
         ImageReference.parse("image"),
         namespace,
         tuple(str(one.get("name", "")) for one in spec.get("imagePullSecrets") or ()),
         str(spec.get("serviceAccountName") or "default"),
         name,
-        platform or _node_platform(cluster, spec.get("nodeName")),
+        platform or (node.platform if node else None),
+        node=node,
     )
     status = item.get("status") or {}
     pulls: dict[Pull, Pull] = {}
@@ -103,6 +133,7 @@ def of_pod(
         before = pulls.get(pull, pull)
         pulls[pull] = replace(
             before,
+            reuses=before.reuses or policy == "IfNotPresent",
             status=before.status or _words_about(image, own, status),
             present=before.present or "running" in own or "terminated" in own,
         )
@@ -137,13 +168,20 @@ def _words_about(image: str, own: Mapping[str, Any], status: Mapping[str, Any]) 
     return ""
 
 
-def _node_platform(cluster: Cluster, name: str | None) -> Platform | None:
-    if not name:
-        return None
+def _read_node(cluster: Cluster, name: str | None) -> Node | None:
     try:
-        item = cluster.get(_NODES, None, name)
+        item = cluster.get(_NODES, None, name) if name else None
     except (ClusterError, NotPermittedError):
         return None
-    info = ((item or {}).get("status") or {}).get("nodeInfo") or {}
+    if item is None:
+        return None
+    status = item.get("status") or {}
+    info = status.get("nodeInfo") or {}
     system, architecture = info.get("operatingSystem"), info.get("architecture")
-    return Platform(system, architecture) if system and architecture else None
+    version = re.match(r"v1\.(\d+)", info.get("kubeletVersion") or "")
+    return Node(
+        str(name),
+        Platform(system, architecture) if system and architecture else None,
+        frozenset(one for image in status.get("images") or () for one in image.get("names") or ()),
+        verifies=version is None or int(version[1]) >= _VERIFYING_KUBELET,
+    )

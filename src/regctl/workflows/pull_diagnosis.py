@@ -77,7 +77,35 @@ class PullDiagnosis:
     file: AuthFile | None = None
 
     def checks(self) -> Iterator[Check]:
-        """Yield a Check for each step, up to the first failure."""
+        """
+        Yield a Check for each step, up to the first failure.
+
+        If the node has the image and uses it in any case, the failure is only a warning.
+        """
+        for check in self._steps():
+            held = self._held() if check.state == "failure" else None
+            if held is not None:
+                yield held
+                yield replace(check, state="warning") if held.state == "ok" else check
+            else:
+                yield check
+
+    def _held(self) -> Check | None:
+        """Return what a node does that has the image, if it may do so without a pull."""
+        pull = self.pull
+        if not pull.reuses or pull.status or (pull.node is not None and not pull.on_node):
+            return None
+        who = f"node {pull.node.name} has the image and" if pull.node else "a node with the image"
+        if pull.node is not None and not pull.node.verifies:
+            return Check("node", "ok", f"{who} runs it without a pull")
+        since = "" if pull.node else "; before Kubernetes 1.35 in any case"
+        message = (
+            f"{who} runs it without a pull if it was preloaded, or pulled with one of these "
+            f"Secrets or the same user and password{since}"
+        )
+        return Check("node", "skipped", message)
+
+    def _steps(self) -> Iterator[Check]:
         if self.pull.never:
             yield self._never_pulled()
             return
