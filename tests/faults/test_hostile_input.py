@@ -8,6 +8,7 @@ import base64
 import copy
 import gzip
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,19 @@ REGISTRY = {
 STATUSES = [200, 200, 200, 201, 202, 204, 301, 400, 401, 403, 404, 405, 416]
 
 
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to nothing else, whatever an answer says."""
+    resolve = socket.getaddrinfo
+
+    def answer(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in {"127.0.0.1", b"127.0.0.1", "localhost"}:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
 @pytest.fixture(scope="module")
 def hostile(serve_module: Servers) -> HostileServer:
     """A server that answers as the function in ANSWER does."""
@@ -223,7 +237,7 @@ ENTRY = {
     "password": "hunter2hunter2",
     "auth": base64.b64encode(b"ci:hunter2hunter2").decode(),
 }
-DOCKER_CONFIG = {"auths": {"registry.foo.com": ENTRY, "https://index.docker.io/v1/": ENTRY}}
+DOCKER_CONFIG = {"auths": {"127.0.0.1:1": ENTRY, "https://127.0.0.1:2/v1/": ENTRY}}
 META = {
     "name": "x",
     "namespace": "team-a",
@@ -242,7 +256,7 @@ POD = {
     "spec": {
         "serviceAccountName": "default",
         "imagePullSecrets": [{"name": "x"}],
-        "containers": [{"name": "a", "image": "registry.foo.com/a:1"}],
+        "containers": [{"name": "a", "image": "127.0.0.1:1/a:1"}],
     },
     "status": {
         "phase": "Pending",
@@ -268,14 +282,14 @@ CLUSTER_COMMANDS = [
     "secret list -A",
     "secret check -A",
     "secret show team-a/x",
-    "secret create x --server registry.foo.com -u ci -A --no-verify --check",
+    "secret create x --server 127.0.0.1:1 -u ci -A --no-verify --check",
     "secret delete x -A --yes",
     "deluser ci -A -f {0}",
     "auth push -f {0} --auth-secret team-a/x --check",
     "auth pull -f {0} --auth-secret team-a/x --check",
     "registry list -A",
     "doctor pod/x -n team-a",
-    "rotate ci --server registry.foo.com -f {0} --dry-run",
+    "rotate ci --server 127.0.0.1:1 -f {0} --dry-run",
 ]
 
 
@@ -336,6 +350,31 @@ def test_what_an_api_server_answers(
     check(*words, "--kubeconfig", hostile.kubeconfig(tmp_path), *mode, env=env)
 
 
+def test_a_controller_for_every_secret_ends_the_search_for_a_free_name(
+    hostile: HostileServer, tmp_path: Path
+) -> None:
+    """Once doctor tried one longer name after the other, and then from the beginning."""
+    asked = []
+
+    def answer(head: bytes) -> list[bytes]:
+        path = head.split(b" ")[1].partition(b"?")[0].decode()
+        kind = next((kind for kind in ITEMS if f"/{kind}" in path), "secrets")
+        name = path.rpartition("/")[2]
+        asked.append(name)
+        secret = {"metadata": META | {"name": name}, "type": "Opaque", "data": {}}
+        item = ITEMS["pods" if "/pods" in path else "serviceaccounts"]
+        if "/secrets" in path:
+            item = secret
+        return [whole(text_of(item if kind != name else {"items": [item]}))]
+
+    ANSWER[0] = answer
+    kubeconfig = hostile.kubeconfig(tmp_path)
+    result = run("doctor", "pod/x", "-n", "team-a", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 1
+    assert "defect" not in result.stderr
+    assert max(map(len, asked)) < 50
+
+
 # Files
 
 
@@ -358,7 +397,7 @@ SYNC = {
             "name": "x",
             "registries": [
                 {
-                    "server": "registry.foo.com",
+                    "server": "127.0.0.1:1",
                     "email": "a@b",
                     "credential": {"file": {"username": "ci", "path": "/none"}},
                 }
@@ -399,7 +438,7 @@ def test_a_config_of_docker(tmp_path: Path, document: Any, cut: int) -> None:
     text = text_of(document)
     (tmp_path / "config.json").write_bytes(text[: len(text) - cut])
     env = {"DOCKER_CONFIG": str(tmp_path)}
-    check("logout", "registry.foo.com", env=env)
+    check("logout", "127.0.0.1:1", env=env)
     check("ping", "127.0.0.1:1", "--plain-http", env=env)
 
 

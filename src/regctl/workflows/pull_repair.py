@@ -60,7 +60,10 @@ class Repair:
         with contextlib.suppress(NotPermittedError):
             held = get_secret(self.cluster, self.pull.namespace, chosen)
         if held is not None and held.ownership.controller is not None:
-            return self.attach(f"{chosen}-regctl")
+            other = f"{chosen}-regctl"
+            # One other name: a stranger may have planted Secrets with all that follow.
+            can_try = name is None and is_object_name(other)
+            return self.attach(other) if can_try else change_at_source(held)
         hint = self.secret(chosen, held, "--attach", self.pull.account)
         return self._after(f"{hint} and attaches it to service account {self.pull.account}")
 
