@@ -128,7 +128,6 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("KUBECONFIG", str(home / "no-kubeconfig"))
     return home
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regctl.cluster.client import Cluster
+    from regctl.cluster.kubeconfig import Kubeconfig
     from regctl.cluster.namespaces import Targets
     from regctl.credentials.credential import Credential
     from regctl.credentials.dockerconfig import DockerConfig
@@ -144,12 +145,22 @@ class App:
     @cached_property
     def cluster(self) -> "Cluster":
         """The cluster that the flags or the environment name; nothing is sent yet."""
-        from regctl.cluster.client import DEFAULT_TIMEOUT, Cluster
+        return self.connect_cluster(None)
+
+    def kubeconfig(self, context: str | None) -> "Kubeconfig":
+        """Return the kubeconfig of the flags or the environment; None is the context of both."""
         from regctl.cluster.kubeconfig import Kubeconfig
 
         connections = self.connections
+        return Kubeconfig(self.environ, connections.kubeconfig, context or connections.context)
+
+    def connect_cluster(self, context: str | None) -> "Cluster":
+        """Return the cluster of a context, as `kubeconfig` finds it; nothing is sent yet."""
+        from regctl.cluster.client import DEFAULT_TIMEOUT, Cluster
+
+        connections = self.connections
         return Cluster(
-            Kubeconfig(self.environ, connections.kubeconfig, connections.context),
+            self.kubeconfig(context),
             timeout=connections.timeout or DEFAULT_TIMEOUT,
             workers=connections.workers,
             on_request=self._trace,

@@ -81,6 +81,11 @@ class Kubeconfig:
     file: Path | None = None
     context: str | None = None
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether a file or a Pod's environment names a cluster. Raises KubeconfigError."""
+        return self._paths is not None or "KUBERNETES_SERVICE_HOST" in self.environ
+
     def connect(self) -> Connection:
         """Read the configuration and run its plug-in, if any. Raises KubeconfigError."""
         with self._errors():

@@ -4,8 +4,9 @@ Decide which images of a repository to delete, by the rules of `image prune`. Se
 A rule that keeps an image always wins. An image that cannot be read or has no date is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -43,16 +44,23 @@ class TagDecision(NamedTuple):
 
 
 def decide(
-    images: "Sequence[TaggedImage]", rules: RetentionRules, *, now: "datetime"
+    images: "Sequence[TaggedImage]",
+    rules: RetentionRules,
+    *,
+    now: "datetime",
+    used: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[TagDecision, ...]:
     """
     Return what to do with each tag; *images* are all tags of a repository, with what they need.
+
+    *used* has tags and digests that are in use, each with who uses it.
 
     If a kept tag needs a digest, all tags of that digest are kept: a deletion would delete what
     the kept tag needs. If it is unknown what a kept tag needs, everything is kept.
     """
     newest = _newest(images, rules.keep_last)
-    reasons = {one.tag: _keep_reason(one, rules, newest, now) for one in images}
+    in_use = {one.tag: _user(one, used) for one in images}
+    reasons = {one.tag: in_use[one.tag] or _keep_reason(one, rules, newest, now) for one in images}
     if not rules.select_images:
         default = "kept because no rule selects it"
         reasons = {tag: reason or default for tag, reason in reasons.items()}
@@ -67,6 +75,12 @@ def decide(
             elif unseen is not None:
                 reasons[one.tag] = f"kept because it is unknown what tag {unseen} needs"
     return tuple(TagDecision(one, reasons[one.tag]) for one in images)
+
+
+def _user(tagged: "TaggedImage", used: Mapping[str, str]) -> str | None:
+    references = (tagged.tag, *sorted(_needs(tagged)))
+    user = next((used[one] for one in references if one in used), None)
+    return f"kept because {user} uses it" if user else None
 
 
 def _needs(tagged: "TaggedImage") -> frozenset[str]:

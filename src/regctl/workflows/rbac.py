@@ -167,6 +167,8 @@ _READ_PULL_SECRETS = (
     _LIST_ACCOUNTS,
 )
 
+_LIST_WORKLOADS = tuple(_Right(one.plural, "list") for one in (*TEMPLATES, PODS))
+
 _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
     "secret create": (
         _LIST_NAMESPACES,
@@ -213,7 +215,9 @@ _RIGHTS: Mapping[str, tuple[_Right, ...]] = {
         _Right("services", "get"),
         _Right("networkpolicies", "list"),
     ),
-    "image used": (*(_Right(one.plural, "list") for one in (*TEMPLATES, PODS)),),
+    "image used": _LIST_WORKLOADS,
+    "image prune": _LIST_WORKLOADS,
+    "image delete": _LIST_WORKLOADS,
     "registry apply": (
         _Right("namespaces", "create", when=lambda p: p.create_namespace),
         *_registry_objects("get create patch", ways_in="get create patch delete"),

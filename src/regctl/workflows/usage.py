@@ -1,6 +1,7 @@
 """Which images the workloads of a cluster use."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from regctl.cluster.workloads import Workload
@@ -24,6 +25,29 @@ class UsedImage:
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces of the workloads, sorted."""
         return tuple(sorted({one.namespace for one in self.workloads}))
+
+
+def users_of(images: Iterable[UsedImage], repository: ImageReference) -> dict[str, str]:
+    """Return the tags and digests of *repository* that are in use, each with a workload."""
+    found: dict[str, str] = {}
+    for used in images:
+        subject = min((one.subject for one in used.workloads), default="a workload")
+        here = (used.image.registry, used.image.repository) == _place(repository)
+        references = [used.image.tag, used.image.digest] if here else []
+        if here and not any(references):
+            references = ["latest"]
+        for text in used.digests:
+            # A node may report the content under the name of another repository.
+            with suppress(InvalidReferenceError):
+                reported = ImageReference.parse(text)
+                if here or _place(reported) == _place(repository):
+                    references.append(reported.digest)
+        found |= {reference: subject for reference in references if reference}
+    return found
+
+
+def _place(image: ImageReference) -> tuple[Registry, str]:
+    return image.registry, image.repository
 
 
 def images_in_use(

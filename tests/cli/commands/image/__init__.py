@@ -10,8 +10,9 @@ LAYERS = (b"first" * 1000, b"second" * 1000)
 
 
 def run(*args: str | Path, stdin: str | bytes | None = None) -> Result:
-    """Run `regctl image ARGS` in this process."""
-    return cli.run("image", *args, "--plain-http", stdin=stdin)
+    """Run `regctl image ARGS` in this process, without a cluster."""
+    flags = ["--ignore-cluster"] if args[0] in {"delete", "prune"} else []
+    return cli.run("image", *args, *flags, "--plain-http", stdin=stdin)
 
 
 def tags(image: str) -> list[str]:

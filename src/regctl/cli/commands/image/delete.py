@@ -14,14 +14,22 @@ from regctl.cli.images import (
     parse_image,
 )
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import change_options, ignore_not_found_option, image_options
+from regctl.cli.params import (
+    change_options,
+    cluster_options,
+    ignore_not_found_option,
+    image_options,
+)
+from regctl.cli.usage import UsageFlags, images_in_use, usage_options
 from regctl.errors import DeletionByDigestOnlyError, DeletionRefusedError, InvalidInputError
+from regctl.wording import some_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from regctl.images.tags import Deletion
     from regctl.outcome import Outcome
+    from regctl.workflows.usage import UsedImage
 
 
 @click.command(
@@ -37,7 +45,9 @@ if TYPE_CHECKING:
 @option("--force", is_flag=True, help="Delete a digest even if an index needs it.")
 @ignore_not_found_option
 @change_options("yes")
+@usage_options
 @image_options
+@cluster_options
 @pass_app
 def delete(
     app: App,
@@ -46,6 +56,7 @@ def delete(
     all_tags: bool,
     force: bool,
     change: ChangeFlags,
+    usage: UsageFlags,
     credential: CredentialFlags,
 ) -> None:
     """
@@ -56,6 +67,9 @@ def delete(
     image with all its tags. An image that a tagged index needs is not deleted without --force. The
     output is 'accepted' if the registry deletes later. The registry's garbage collection frees the
     disk afterwards.
+
+    What a workload of the cluster uses is not deleted. If the cluster of the kubeconfig cannot be
+    asked, nothing is deleted.
     """
     from regctl.images.tags import plan_deletion
 
@@ -68,6 +82,8 @@ def delete(
     plan = partial(plan_deletion, client, reference, all_tags=all_tags, force=force)
     with naming_what_is_there(client, reference):
         deletion = plan()
+    in_use = images_in_use(app, usage)
+    _refuse_used(deletion, in_use)
     planned = ", ".join(outcome.name for outcome in deletion.run(dry_run=True))
     if deletion.reference == deletion.digest:
         tags = ", ".join(deletion.tags) or "none"
@@ -78,6 +94,7 @@ def delete(
     except DeletionByDigestOnlyError as error:
         plan = partial(plan, all_tags=True)
         whole = plan()
+        _refuse_used(whole, in_use)
         if whole.digest != deletion.digest:
             raise DeletionRefusedError(f"cannot delete {image}: it was moved meanwhile") from error
         others = ", ".join(tag for tag in whole.tags if tag != reference.tag)
@@ -89,6 +106,23 @@ def delete(
         question = f"The registry deletes by digest only. Also delete {others}?"
         outcomes = _carry_out(app, plan, whole, change, question if others else None)
     note_garbage_collection(app, outcomes, change)
+
+
+def _refuse_used(deletion: "Deletion", in_use: "Sequence[UsedImage]") -> None:
+    """Raise DeletionRefusedError if a workload uses what is deleted."""
+    from regctl.workflows.usage import users_of
+
+    used = users_of(in_use, deletion.image)
+    deleted = [
+        *deletion.tags,
+        *([deletion.digest] if deletion.reference == deletion.digest else []),
+    ]
+    users = {used[one] for one in deleted if one in used}
+    if users:
+        raise DeletionRefusedError(
+            f"cannot delete {deletion.image}: {some_of(sorted(users))} uses it",
+            hint="--ignore-cluster deletes it anyway",
+        )
 
 
 def _carry_out(

@@ -1,5 +1,6 @@
 """`regctl image prune`: delete old images from repositories, by rules."""
 
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,23 @@ from regctl.cli.command import Command, option, option_group
 from regctl.cli.completers import repositories
 from regctl.cli.images import note_garbage_collection, parse_repository
 from regctl.cli.options import ChangeFlags, CredentialFlags
-from regctl.cli.params import Duration, change_options, image_options, workers_option
+from regctl.cli.params import (
+    Duration,
+    change_options,
+    cluster_options,
+    image_options,
+    workers_option,
+)
+from regctl.cli.usage import UsageFlags, images_in_use, usage_options
 from regctl.errors import InvalidInputError
 from regctl.images.retention import RetentionRules, decide
 from regctl.wording import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regctl.images.prune import PrunePlan
+    from regctl.images.retention import TagDecision
     from regctl.reference import ImageReference
     from regctl.registry.client import RegistryClient
 
@@ -61,7 +72,9 @@ rule_options = option_group(
 )
 @rule_options
 @change_options("check", "yes")
+@usage_options
 @image_options
+@cluster_options
 @workers_option
 @pass_app
 def prune(
@@ -70,10 +83,14 @@ def prune(
     names: tuple[str, ...],
     rules: RetentionRules,
     change: ChangeFlags,
+    usage: UsageFlags,
     credential: CredentialFlags,
 ) -> None:
     """
-    Delete the images of repositories that no rule keeps.
+    Delete the images of repositories that no rule keeps, and no workload of the cluster uses.
+
+    A workload uses what its Pods run and what its template names, by tag or by digest. If the
+    cluster of the kubeconfig cannot be asked, nothing is deleted.
 
     An image that a kept tag uses is never deleted: the platforms and attestations of an index, and
     what a signature is about. Neither is an image that cannot be read or has no build date. If an
@@ -81,13 +98,24 @@ def prune(
     the deletion: all of them after each tenth, and those of an image right before it. The output
     names the rule that keeps a tag. The registry's garbage collection frees the disk afterwards.
     """
+    from regctl.workflows.usage import users_of
+
     if not rules.select_images:
         raise InvalidInputError(
             "no rule selects images to delete", hint="pass --keep-last, --older-than or both"
         )
     parsed = [parse_repository(app, name, command="image delete") for name in names]
     clients = {one.registry: app.registry(one.registry, credential) for one in parsed}
-    plans = [_plan(app, clients[one.registry], one, rules) for one in parsed]
+    in_use = images_in_use(app, usage)
+    plans = [
+        _plan(
+            app,
+            clients[one.registry],
+            one,
+            partial(decide, rules=rules, used=users_of(in_use, one)),
+        )
+        for one in parsed
+    ]
     tags = sum(len(plan.deletions) for plan in plans)
     outcomes = app.carry_out(
         lambda dry_run: chain.from_iterable(p.run(dry_run=dry_run is not None) for p in plans),
@@ -99,7 +127,10 @@ def prune(
 
 
 def _plan(
-    app: App, client: "RegistryClient", repository: "ImageReference", rules: RetentionRules
+    app: App,
+    client: "RegistryClient",
+    repository: "ImageReference",
+    decide: "Callable[..., tuple[TagDecision, ...]]",
 ) -> "PrunePlan":
     from regctl.images.prune import PrunePlan
     from regctl.images.reader import read_tags
@@ -111,4 +142,4 @@ def _plan(
         for one in read_tags(client, repository.repository, tags, needs=True, workers=workers):
             found.append(one)
             advance()
-    return PrunePlan(client, repository, decide(found, rules, now=app.now()), workers)
+    return PrunePlan(client, repository, decide(found, now=app.now()), workers)

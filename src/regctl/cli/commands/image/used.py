@@ -87,7 +87,11 @@ def used(app: App, *, registry: str | None, targets: TargetFlags) -> None:
         spaces = [space.name for space in selected.resolve(app.cluster)]
     found = list_workloads(app.cluster, spaces)
     images = images_in_use(found.items, where)
-    app.output.listing(images, _IMAGES)
+    if app.output.structured:
+        records = [_IMAGES.json(one) for one in images]
+        app.output.document({"complete": not found.errors, "images": records})
+    else:
+        app.output.listing(images, _IMAGES)
     if not images and not found.errors:
         app.output.note("no workload uses such an image")
     for error in found.errors:
