@@ -324,6 +324,17 @@ def test_a_config_that_cannot_be_written_without_a_loss_is_left_as_it_is(
     assert (tmp_path / "config.json").read_text() == text
 
 
+def test_no_helper_is_run_for_a_config_that_cannot_be_written(tmp_path: Path) -> None:
+    environ = helper(tmp_path, "x", f"touch {tmp_path}/was-run")
+    (tmp_path / "config.json").write_text('{"credsStore": "x", "a": 1, "a": 2}')
+    loaded = DockerConfig.load({"DOCKER_CONFIG": str(tmp_path), **environ})
+    with pytest.raises(MalformedError, match="a key is there twice"):
+        loaded.store(FOO, ALICE)
+    with pytest.raises(MalformedError, match="a key is there twice"):
+        loaded.erase(FOO)
+    assert not (tmp_path / "was-run").exists()
+
+
 def test_a_config_with_another_spelling_of_auths_has_one_afterwards(tmp_path: Path) -> None:
     entry = {"auth": encode_auth("bob", "x")}
     config(tmp_path, {"AUTHS": {"other": entry}}).store(FOO, ALICE)

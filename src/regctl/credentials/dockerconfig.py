@@ -153,6 +153,7 @@ class DockerConfig:
         CredentialHelperError.
         """
         helper = self._helper_for(registry)
+        self._require_rewritable()
         entry: dict[str, str] = {}
         if helper:
             attempt = f"store the credential for {registry}"
@@ -176,6 +177,7 @@ class DockerConfig:
         Raises the errors of `store`.
         """
         helper = self._helper_for(registry)
+        self._require_rewritable()
         had = helper is not None and self._ask(helper, registry.key) is not None
         if helper and had:
             self._run(helper, "erase", registry.key, f"remove the credential for {registry}")
@@ -183,6 +185,11 @@ class DockerConfig:
             for key in [key for key in auths if _names_registry(key, registry)]:
                 had = auths.pop(key) is not None or had
         return StoreResult(helper, changed=had)
+
+    def _require_rewritable(self) -> None:
+        """Raise MalformedError for a file that cannot be written, before a helper changes."""
+        if self.path is not None:
+            _read_to_rewrite(atomicfile.read(self.path) or b"{}", source=str(self.path))
 
     @contextmanager
     def _auths(self) -> Iterator[dict[str, Any]]:
