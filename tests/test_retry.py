@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regctl.retry import Backoff, attempts, retry_after
+from regctl.retry import Backoff, attempts, parse_time, retry_after
 from tests.clock import Clock
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
@@ -102,3 +102,25 @@ def test_any_text_may_be_in_retry_after(value: str, seconds: float | None) -> No
 def test_no_date_raises_an_error(words: list[str]) -> None:
     for text in (" ".join(words), "".join(words)):
         retry_after(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-03-04T05:06:07Z", datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)),
+        ("2026-03-04T05:06:07.5Z", datetime(2026, 3, 4, 5, 6, 7, 500_000, tzinfo=timezone.utc)),
+        (
+            "2026-03-04T05:06:07.123456789Z",
+            datetime(2026, 3, 4, 5, 6, 7, 123_456, tzinfo=timezone.utc),
+        ),
+        ("2026-03-04T05:06:07", datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)),
+        ("2026-13-04T05:06:07Z", None),
+        ("9" * 100_000, None),
+        ("2026-03-04T05:06:07+99:99", None),
+        ("", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_a_time_of_go_is_read_by_every_python(text: object, moment: datetime | None) -> None:
+    assert parse_time(text) == moment

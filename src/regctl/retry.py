@@ -132,6 +132,17 @@ def parse_warnings(value: str) -> list[str]:
     return [text[:_MAX_WARNING_CHARACTERS] for text in texts]
 
 
+def parse_time(text: object) -> datetime | None:
+    """Return an RFC 3339 time as Go writes it, with up to nine digits of a second, or None."""
+    try:
+        # Python 3.10 reads six digits, and no "Z".
+        digits = re.sub(r"\.(\d{1,6})\d*", lambda found: f".{found[1]:0<6}", str(text)[:64])
+        moment = datetime.fromisoformat(digits.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 def parse_http_date(value: str) -> datetime | None:
     """Return the time in a header such as `Date` (RFC 9110, section 5.6.7), or None."""
     try:

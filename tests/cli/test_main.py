@@ -64,6 +64,9 @@ def end(app: App, way: str) -> None:
     if way == "listing":
         listing = Listing("rows", [Column[str]("NAME", str)], name=str)
         app.output.listing(map("ab".__getitem__, range(3)), listing)
+    if way == "ask":
+        app.output.confirm("Delete tag \x1b[2J\u202e?")
+        app.output.ask("User at \x9b", hidden=False)
     if way in ERRORS:
         raise ERRORS[way]
 
@@ -95,6 +98,14 @@ def test_an_error_is_one_line_and_its_hint_another() -> None:
 def test_nothing_from_outside_steers_the_terminal() -> None:
     run = CliRunner().invoke(probe, ["end", "hostile"])
     assert run.stderr == "error: the registry said \\x1b[2J\\r\\nerror: \\xff\\u202e\n"
+
+
+def test_nothing_from_outside_steers_the_terminal_in_a_question() -> None:
+    run = CliRunner().invoke(probe, ["end", "ask"], input="y\nci\n")
+    assert run.exit_code == 0
+    assert run.stderr.replace("\n", "").isprintable()
+    assert "Delete tag \\x1b[2J\\u202e?" in run.stderr
+    assert "User at \\x9b" in run.stderr
 
 
 @pytest.mark.parametrize("args", [["end", "failed", "-o", "json"], ["end", "-o", "json"]])

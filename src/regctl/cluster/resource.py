@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -86,13 +85,3 @@ def read_namespace(item: Mapping[str, Any]) -> Namespace:
         terminating=phase == "Terminating" or "deletionTimestamp" in metadata,
         seen=True,
     )
-
-
-def read_time(text: str | None) -> datetime | None:
-    """Return the time in a timestamp of the API server (RFC 3339, UTC), or None."""
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None

@@ -8,7 +8,8 @@ from typing import Any
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.ownership import LAST_APPLIED, Ownership, read_ownership
-from regctl.cluster.resource import SECRETS, is_object_name, read_time
+from regctl.cluster.resource import SECRETS, is_object_name
+from regctl.retry import parse_time
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_secret(item: Mapping[str, Any]) -> Secret:
         metadata.get("labels") or {},
         read_ownership(metadata),
         immutable=bool(item.get("immutable")),
-        created=read_time(metadata.get("creationTimestamp")),
+        created=parse_time(metadata.get("creationTimestamp")),
         annotations=metadata.get("annotations") or {},
     )
 

@@ -5,10 +5,9 @@ The formats are those of the OCI image specification and of docker's manifest sc
 only in their media types.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from regctl.errors import (
@@ -18,6 +17,7 @@ from regctl.errors import (
     UnknownManifestError,
 )
 from regctl.jsontext import parse_json_object
+from regctl.retry import parse_time
 
 DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -183,7 +183,7 @@ def parse_configuration(body: bytes, source: str) -> Configuration:
     diff_ids = _object(document, "rootfs").get("diff_ids")
     return Configuration(
         _platform(document),
-        _time(_text(document, "created")),
+        parse_time(_text(document, "created")),
         {key: str(value) for key, value in labels.items()},
         tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else (),
     )
@@ -240,13 +240,3 @@ def _object(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return a JSON object, an empty one for any other value."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _time(text: str | None) -> datetime | None:
-    """Parse an RFC 3339 time as Go writes it, with up to nine digits of a second."""
-    text = re.sub(r"\.(\d{1,6})\d*", lambda match: f".{match[1]:0<6}", text or "")
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -6,12 +6,10 @@ A registry may ask for different schemes for its list of repositories and for an
 are requested as in distribution's specification (docs/spec/auth/token.md and oauth.md).
 """
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -29,7 +27,7 @@ from regctl.registry.request import Request
 from regctl.registry.response import Response
 from regctl.registry.transport import HttpTransport
 from regctl.registry.urls import host_of
-from regctl.retry import parse_http_date
+from regctl.retry import parse_http_date, parse_time
 
 _CLIENT_ID = "regctl"
 _MAX_TOKEN_RESPONSE = 1024 * 1024
@@ -261,10 +259,5 @@ def _scope_for_quay(scope: str) -> str:
 
 def _age(issued_at: object, date: str) -> float:
     """Return how many seconds ago a token was issued, by the clock of its server."""
-    try:
-        # Go writes nanoseconds and "Z", which Python 3.10 does not read.
-        issued = re.sub(r"\.\d+", "", str(issued_at)).replace("Z", "+00:00")
-        sent = parse_http_date(date)
-        return (sent - datetime.fromisoformat(issued)).total_seconds() if sent else 0.0
-    except (ValueError, TypeError):
-        return 0.0
+    issued, sent = parse_time(issued_at), parse_http_date(date)
+    return (sent - issued).total_seconds() if issued and sent else 0.0

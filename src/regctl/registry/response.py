@@ -1,10 +1,13 @@
 """One response of a registry, read to its end, and the errors that its body names."""
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+from regctl.errors import MalformedError
+from regctl.jsontext import parse_json
 
 # Where an error has its text. The first three are the specification's, the others those of Docker
 # Hub and Quay.
@@ -36,10 +39,9 @@ class Response:
     @cached_property
     def document(self) -> Any:
         """The body as JSON, or None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        with suppress(MalformedError):
+            return parse_json(self.body, source="the response")
+        return None
 
     @cached_property
     def errors(self) -> list[dict[str, Any]]:
