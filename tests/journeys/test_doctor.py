@@ -387,6 +387,16 @@ def hints(result: Result) -> list[list[str]]:
     return [shlex.split(one)[1:] for one in spans if one.startswith("regctl ")]
 
 
+@pytest.mark.parametrize("user", ["a`b", "a'b`c d", '"', "x; reboot", "\\"])
+def test_a_user_of_somebodys_secret_stays_one_word_of_the_hint(setup: Setup, user: str) -> None:
+    entry = {"username": user, "password": "hunter2"}
+    held(setup, {"auths": {setup.registry.host: entry}})
+    setup.auth.write_text(f"{USER}:{hashes.make(PASSWORD, cost=4)}\n")
+    hint = setup.diagnose().stderr.splitlines()[-1]
+    command = hint.removeprefix("hint: `").removesuffix("` adds it")
+    assert shlex.split(command) == ["regctl", "adduser", user, "-f", str(setup.auth)]
+
+
 def test_the_hint_for_a_missing_tag_connects_as_doctor_did(setup: Setup) -> None:
     missing_tag(setup)
     (command,) = hints(setup.diagnose())

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from regctl.checks import Check
     from regctl.errors import RegctlError
 
+# A name from a Secret is quoted, and may have a backquote itself.
+_COMMAND = re.compile(r"""`regctl ((?:[^`'"]|'[^']*'|"[^"]*")+)`""")
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": "bright_black"}
 
 _CHECKS: "Listing[Check]" = Listing(
@@ -58,12 +60,12 @@ def report(
 
 def _completed(hint: str, given: Mapping[str, str | None]) -> str:
     """Return *hint* with the *given* options added to its commands, where they have them."""
-    return re.sub(r"`regctl ([^`]+)`", lambda found: f"`regctl {_with(found[1], given)}`", hint)
+    return _COMMAND.sub(lambda found: f"`regctl {_with(found[1], given)}`", hint)
 
 
 def _with(line: str, given: Mapping[str, str | None]) -> str:
     context = click.get_current_context().find_root()
-    command, words = context.command, shlex.split(line)
+    command, words = context.command, line.split()
     for word in words:
         if not isinstance(command, click.Group) or word not in command.list_commands(context):
             break
