@@ -1,15 +1,19 @@
 """An image that is not there: the error names what is."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli import run
-from tests.servers.docker_registry import DockerRegistry
+from tests.conftest import Servers
+from tests.servers.docker_registry import docker_registry
 
 DIGEST = f"sha256:{'0' * 64}"
 
 
 @pytest.fixture
-def host(registry: DockerRegistry) -> str:
+def host(serve: Servers, tmp_path: Path) -> str:
+    registry = serve(docker_registry(tmp_path / "registry"))
     for tag in ("1.0", "1.1", "2.0"):
         registry.push_image("there/application", tag)
     return registry.host
