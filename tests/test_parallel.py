@@ -1,7 +1,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -65,3 +65,22 @@ def test_answers_are_put_in_order_as_soon_as_those_before_them_are_there() -> No
     assert next(ordered) == ("a", ord("a"))
     assert taken == ["b", "a"]
     assert [item for item, _ in ordered] == ["b", "c", "d"]
+
+
+def test_a_call_that_fails_because_it_stopped_waiting_does_not_hide_the_interruption() -> None:
+    stopped, began = threading.Event(), threading.Event()
+
+    def wait(item: int) -> int:
+        if item == 0:
+            began.wait()
+            return item
+        began.set()
+        stopped.wait()
+        raise OSError("stopped waiting")
+
+    answers = parallel.run(wait, [0, 1], stop=stopped.set)
+    assert isinstance(answers, Generator)
+    assert next(answers) == (0, 0)
+    assert answers.throw(KeyboardInterrupt) == (1, parallel.INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        next(answers)

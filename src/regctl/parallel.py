@@ -12,7 +12,7 @@ MAX_WORKERS = 16
 
 
 class Interrupted:
-    """In place of a result: the item had not started when the run was interrupted."""
+    """In place of a result: the item had not started when the run was interrupted, or it failed."""
 
 
 INTERRUPTED = Interrupted()
@@ -30,8 +30,8 @@ def run(
 
     Every item is yielded exactly once, also on Ctrl-C (KeyboardInterrupt while waiting). Then no
     further item starts, and *stop* is called so that running calls can stop waiting. Running calls
-    finish, the other items are yielded as INTERRUPTED, and KeyboardInterrupt is raised. An
-    exception of *function* ends the run and is raised unchanged.
+    finish, the items without a result are yielded as INTERRUPTED, and KeyboardInterrupt is raised.
+    Before that, an exception of *function* ends the run and is raised unchanged.
     """
     if len(items) <= 1:
         for item in items:
@@ -49,9 +49,14 @@ def run(
     except KeyboardInterrupt:
         stop()
         executor.shutdown(wait=True, cancel_futures=True)
-        results = {index: future for future, index in futures.items() if not future.cancelled()}
+        # A call may fail because it stopped waiting.
+        results = {
+            index: future.result()
+            for future, index in futures.items()
+            if not future.cancelled() and future.exception() is None
+        }
         for index, item in unanswered.items():
-            yield item, results[index].result() if index in results else INTERRUPTED
+            yield item, results.get(index, INTERRUPTED)
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
