@@ -39,7 +39,11 @@ class Gate:
 
 
 def start(
-    folder: Path, *args: str | Path, env: Mapping[str, str], ignore: int | None = None
+    serve: Servers,
+    folder: Path,
+    *args: str | Path,
+    env: Mapping[str, str],
+    ignore: int | None = None,
 ) -> subprocess.Popen[str]:
     """Start regctl with *folder* for its temporary files; *ignore* is a signal, as for nohup."""
     folder.mkdir()
@@ -50,7 +54,7 @@ def start(
         if ignore is not None:
             signal.signal(ignore, signal.SIG_IGN)
 
-    return subprocess.Popen(
+    running = subprocess.Popen(
         [*COMMAND, *map(str, args)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -59,6 +63,8 @@ def start(
         env={**os.environ, "TMPDIR": str(folder), **env},
         preexec_fn=prepare,  # noqa: PLW1509 - it only sets signals
     )
+    serve.callback(running.kill)
+    return running
 
 
 def kubeconfig(api: StandinApi, folder: Path) -> Path:
@@ -85,7 +91,7 @@ def test_no_key_of_a_kubeconfig_is_left(
     api.before = gate.hold
     serve.callback(gate.open)
     env = {"KUBECONFIG": str(kubeconfig(api, tmp_path))}
-    running = start(tmp_path / "tmp", "secret", "list", "-n", "team-a", env=env)
+    running = start(serve, tmp_path / "tmp", "secret", "list", "-n", "team-a", env=env)
     gate.wait()
     running.send_signal(number)
     out, err = running.communicate(timeout=60)
@@ -101,7 +107,7 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(serve: Servers, tmp_path: Pat
     serve.callback(gate.open)
     env = {"KUBECONFIG": str(kubeconfig(api, tmp_path))}
     running = start(
-        tmp_path / "tmp", "secret", "list", "-n", "team-a", env=env, ignore=signal.SIGHUP
+        serve, tmp_path / "tmp", "secret", "list", "-n", "team-a", env=env, ignore=signal.SIGHUP
     )
     gate.wait()
     running.send_signal(signal.SIGHUP)
@@ -131,7 +137,7 @@ def test_no_layer_of_an_image_is_left(
     saved = tmp_path / "saved.tar"
     saved.write_bytes(tar_of(docker_archive((["app:1"], layers))))
     image = f"{registry.host}/app:1"
-    running = start(tmp_path / "tmp", "image", "push", saved, image, "--plain-http", env={})
+    running = start(serve, tmp_path / "tmp", "image", "push", saved, image, "--plain-http", env={})
     gate.wait()
     assert list((tmp_path / "tmp").iterdir()) == []
     running.send_signal(number)
