@@ -37,10 +37,11 @@ test-servers: $(BIN)/pytest ## Install the real servers that the tests run again
 test: test-servers check ## Install the servers, then run ruff, mypy and every test.
 	$(BIN)/python $(PYTEST) -m 'not kubelet'
 
-# The tests that talk to a server, against the oldest versions that regctl supports.
+# The tests that talk to a server, against the oldest versions that regctl supports. The slow ones do
+# not depend on a version.
 test-oldest: export REGCTL_TEST_SERVERS := oldest
 test-oldest: test-servers ## Run the tests against the oldest supported servers, on Debian 12.
-	$(BIN)/python $(PYTEST) -q -m 'not kubelet'
+	$(BIN)/python $(PYTEST) -q -m 'not kubelet and not slow'
 
 test-kubelet: test-servers ## Run the tests with a real kubelet, as root on Linux.
 	$(BIN)/python -m pytest -m kubelet

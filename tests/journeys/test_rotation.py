@@ -66,7 +66,6 @@ class Pulls:
             thread.join()
 
 
-@pytest.mark.slow
 def test_no_pull_fails_during_a_rotation_even_if_regctl_is_killed(
     kubernetes: ApiServer,
     namespace: str,

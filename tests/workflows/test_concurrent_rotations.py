@@ -29,6 +29,14 @@ from regctl.workflows.rotation_steps import RotationSteps
 from tests.servers.kubernetes import ApiServer
 
 SECRETS = ("one", "two")
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each of the hundreds of hashes take milliseconds."""
+    monkeypatch.setattr("regctl.authfile.hashes.DEFAULT_COST", 4)
+
+
 # So many steps has a rotation of two Secrets.
 STEPS = 9
 
