@@ -49,8 +49,9 @@ def start(
     folder.mkdir()
 
     def prepare() -> None:
-        # A shell starts a background job with SIGINT ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # A shell starts a background job with SIGINT ignored, and nohup a program with SIGHUP.
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         if ignore is not None:
             signal.signal(ignore, signal.SIG_IGN)
 
