@@ -9,7 +9,7 @@ from regctl.cluster.resource import PODS, Resource
 from regctl.errors import ObjectNotFoundError, RegctlError, UnknownKindError
 
 _APPS, _BATCH = "/apis/apps/v1", "/apis/batch/v1"
-# CronJobs come last: their Jobs are known then.
+# They are listed before Pods: a Pod belongs to a CronJob by way of a Job.
 TEMPLATES = (
     Resource("Deployment", "deployments", _APPS),
     Resource("StatefulSet", "statefulsets", _APPS),
@@ -20,7 +20,7 @@ TEMPLATES = (
 # Before Kubernetes 1.21.
 _OLD_CRON_JOBS = Resource("CronJob", "cronjobs", "/apis/batch/v1beta1")
 
-CONTAINER_KINDS = ("initContainer", "container", "ephemeralContainer")
+_CONTAINER_KINDS = ("initContainer", "container", "ephemeralContainer")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Workload:
     A Pod, or a template with its Pods, and the images that it pulls.
 
     *secrets* are the pull secrets in its own list; without any those of its *account* are used.
-    *pods* is how many Pods it has, *nodes* where they run.
+    *pods* is how many Pods it has.
     """
 
     kind: str
@@ -51,7 +51,6 @@ class Workload:
     account: str = "default"
     secrets: tuple[str, ...] = ()
     pods: int = 0
-    nodes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def subject(self) -> str:
@@ -106,15 +105,11 @@ class _Collected:
     secrets: tuple[str, ...] = ()
     images: dict[str, set[str]] = field(default_factory=dict)
     pods: int = 0
-    nodes: set[str] = field(default_factory=set)
 
     def workload(self, key: tuple[str, str, str]) -> Workload:
         namespace, kind, name = key
         images = (ImageUse(image, tuple(sorted(at))) for image, at in sorted(self.images.items()))
-        nodes = tuple(sorted(self.nodes))
-        return Workload(
-            kind, namespace, name, tuple(images), self.account, self.secrets, self.pods, nodes
-        )
+        return Workload(kind, namespace, name, tuple(images), self.account, self.secrets, self.pods)
 
 
 def _collect(
@@ -129,7 +124,7 @@ def _collect(
     owner = _owner(metadata)
     if kind == "Job" and owner and owner[0] == "CronJob":
         cron_jobs[namespace, name] = owner[1]
-    pod, status = spec, item.get("status") or {}
+    pod = spec
     if kind == "CronJob":
         pod = spec["jobTemplate"]["spec"]["template"]["spec"]
     elif kind != "Pod":
@@ -143,54 +138,35 @@ def _collect(
     if not one.account:
         one.account = str(pod.get("serviceAccountName") or "default")
         one.secrets = tuple(str(s.get("name", "")) for s in pod.get("imagePullSecrets") or ())
-    for image in pod_images(pod):
-        one.images.setdefault(image.name, set())
-    if pod is spec:
-        one.pods += 1
-        one.nodes |= {pod["nodeName"]} if pod.get("nodeName") else set()
-        for name, running in _running(pod, status):
-            one.images[name].add(running)
+    is_pod = pod is spec
+    one.pods += is_pod
+    for image in pod_images(pod, (item.get("status") or {}) if is_pod else {}):
+        digests = one.images.setdefault(image.name, set())
+        # Docker's shim writes docker-pullable:// before the reference.
+        reference = str(image.status.get("imageID") or "").rpartition("://")[2]
+        if "@" in reference:
+            digests.add(reference)
 
 
 @dataclass(frozen=True)
 class PodImage:
-    """An image of a Pod, its pull *policy*, and kind and name of its *container*, if any."""
+    """An image of a Pod, its pull *policy*, and the *status* of its container, if it has one."""
 
     name: str
     policy: str = ""
-    container: tuple[str, str] | None = None
+    status: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def pod_images(spec: Mapping[str, Any]) -> Iterator[PodImage]:
+def pod_images(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodImage]:
     """Yield the images of a Pod's containers and volumes, as its spec names them."""
-    for kind in CONTAINER_KINDS:
+    for kind in _CONTAINER_KINDS:
+        statuses = {one["name"]: one for one in status.get(f"{kind}Statuses") or ()}
         for one in spec.get(f"{kind}s") or ():
-            yield PodImage(
-                one.get("image") or "", one.get("imagePullPolicy") or "", (kind, one["name"])
-            )
+            policy = one.get("imagePullPolicy") or ""
+            yield PodImage(one.get("image") or "", policy, statuses.get(one["name"]) or {})
     for volume in spec.get("volumes") or ():
         if image := volume.get("image"):
             yield PodImage(image.get("reference") or "", image.get("pullPolicy") or "")
-
-
-def container_statuses(status: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return the status of each container by its kind and name."""
-    return {
-        (kind, one["name"]): one
-        for kind in CONTAINER_KINDS
-        for one in status.get(f"{kind}Statuses") or ()
-    }
-
-
-def _running(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each image whose node reports a digest, and that reference."""
-    statuses = container_statuses(status)
-    for image in pod_images(spec):
-        reported = str(statuses.get(image.container or ("", ""), {}).get("imageID") or "")
-        # Docker's shim writes docker-pullable:// before it.
-        reference = reported.rpartition("://")[2]
-        if "@" in reference:
-            yield image.name, reference
 
 
 def _owner(metadata: Mapping[str, Any]) -> tuple[str, str] | None:

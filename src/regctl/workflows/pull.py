@@ -1,13 +1,14 @@
 """What a kubelet pulls for a pod: its images, its Secrets, and what the kubelet says about them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regctl.cluster.client import Cluster
 from regctl.cluster.resource import PODS, SERVICE_ACCOUNTS, Resource
 from regctl.cluster.serviceaccounts import read_service_account
+from regctl.cluster.workloads import PodImage, pod_images
 from regctl.errors import (
     ClusterError,
     InvalidReferenceError,
@@ -20,7 +21,8 @@ from regctl.reference import ImageReference
 _NODES = Resource("Node", "nodes")
 # The first version in which KubeletEnsureSecretPulledImages is on by default.
 _VERIFYING_KUBELET = 35
-_KINDS = ("initContainer", "container", "ephemeralContainer")
+# The states of a container whose image is there.
+_HAS_RUN = frozenset({"running", "terminated"})
 # Why a container waits for an image (kubernetes, pkg/kubelet/images/types.go).
 _PULL_REASONS = frozenset(
     {
@@ -121,51 +123,38 @@ def of_pod(
         platform or (node.platform if node else None),
         node=node,
     )
-    status = item.get("status") or {}
+    images = list(pod_images(spec, item.get("status") or {}))
     pulls: dict[Pull, Pull] = {}
     invalid: list[InvalidReferenceError] = []
-    for image, policy, own in _images(spec, status):
+    for image in images:
+        never = image.policy == "Never"
         try:
-            pull = replace(common, image=ImageReference.parse(image), never=policy == "Never")
+            pull = replace(common, image=ImageReference.parse(image.name), never=never)
         except InvalidReferenceError as error:
             invalid.append(error)
             continue
         before = pulls.get(pull, pull)
         pulls[pull] = replace(
             before,
-            reuses=before.reuses or policy == "IfNotPresent",
-            status=before.status or _words_about(image, own, status),
-            present=before.present or "running" in own or "terminated" in own,
+            reuses=before.reuses or image.policy == "IfNotPresent",
+            status=before.status or _words_about(image, images),
+            present=before.present or not _state(image).keys().isdisjoint(_HAS_RUN),
         )
     return *pulls.values(), *invalid
 
 
-def _images(
-    spec: Mapping[str, Any], status: Mapping[str, Any]
-) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield each image of a pod with its pull policy, and the state of its container."""
-    for kind in _KINDS:
-        states = _states(status, kind)
-        for one in spec.get(f"{kind}s") or ():
-            yield one["image"], one.get("imagePullPolicy") or "", states.get(one["name"]) or {}
-    for volume in spec.get("volumes") or ():
-        if image := volume.get("image"):
-            yield image.get("reference") or "", image.get("pullPolicy") or "", {}
-
-
-def _states(status: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
-    return {one["name"]: one.get("state") or {} for one in status.get(f"{kind}Statuses") or ()}
-
-
-def _words_about(image: str, own: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+def _words_about(image: PodImage, images: Iterable[PodImage]) -> str:
     """Return why the container of an image waits, or one that mounts the image; or ""."""
-    states = [own, *(state for kind in _KINDS for state in _states(status, kind).values())]
-    for state in states:
-        waiting = state.get("waiting") or {}
+    for other in (image, *images):
+        waiting = _state(other).get("waiting") or {}
         reason, words = str(waiting.get("reason")), str(waiting.get("message") or "")
-        if reason in _PULL_REASONS and (state is own or f'"{image}"' in words):
+        if reason in _PULL_REASONS and (other is image or f'"{image.name}"' in words):
             return " ".join(f"{reason}: {words}".split())
     return ""
+
+
+def _state(image: PodImage) -> Mapping[str, Any]:
+    return image.status.get("state") or {}
 
 
 def _read_node(cluster: Cluster, name: str | None) -> Node | None:
