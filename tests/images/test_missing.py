@@ -1,5 +1,6 @@
 """An image that is not there: the error names what is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_another_tag_is_named(host: str, command: str, reference: str) -> None:
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: there/application has no {missing}; it has 1.0, 1.1, 2.0\n"
-        f"hint: `regctl tags {host}/there/application` lists all tags\n"
+        f"hint: `regctl tags {host}/there/application --plain-http` lists all tags\n"
     )
 
 
@@ -41,7 +42,7 @@ def test_a_similar_repository_is_named(host: str, command: list[str]) -> None:
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: {host} has no repository there/aplication; it has there/application\n"
-        f"hint: `regctl catalog {host}` lists the repositories\n"
+        f"hint: `regctl catalog {host} --plain-http` lists the repositories\n"
     )
 
 
@@ -50,3 +51,10 @@ def test_an_image_that_is_there_for_other_platforms_is_not_called_missing(host: 
     result = run("image", "inspect", image, "--platform", "linux/s390x", "--plain-http")
     assert result.exit_code == 1
     assert "no image for linux/s390x" in result.stderr
+
+
+def test_the_hint_works_as_it_is_printed(host: str) -> None:
+    for name in ("application:3.0", "aplication:1.0"):
+        result = run("image", "inspect", f"http://{host}/there/{name}")
+        (command,) = re.findall("`regctl (.*)`", result.stderr)
+        assert run(*command.split()).exit_code == 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from regctl.cli.app import App
 from regctl.cli.command import option
+from regctl.cli.hints import completed
 from regctl.cli.humanize import age, size
 from regctl.cli.listings import Column, Listing
 from regctl.cli.options import ChangeFlags
@@ -74,14 +75,20 @@ def parse_image(app: App, text: str) -> "ImageReference":
 
 
 @contextmanager
-def naming_what_is_there(client: "RegistryClient", image: "ImageReference") -> Iterator[None]:
+def naming_what_is_there(
+    app: App, client: "RegistryClient", image: "ImageReference"
+) -> Iterator[None]:
     """Raise NotInRegistryError of the block again with what the registry has instead."""
     from regctl.images.missing import explain_missing
 
     try:
         yield
     except NotInRegistryError as error:
-        raise explain_missing(client, image) or error from error
+        failure = explain_missing(client, image)
+        if failure is None:
+            raise
+        hint = completed(failure.hint or "", app.connections.typed)
+        raise NotInRegistryError(failure.message, hint=hint) from error
 
 
 def parse_repository(app: App, text: str, *, command: str) -> "ImageReference":

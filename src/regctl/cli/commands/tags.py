@@ -55,7 +55,7 @@ def tags(
         raise InvalidInputError("--sort created needs --long", hint="pass --long, too")
     client = app.registry(reference.registry, credential, reference.repository)
     prefix = f"{reference.registry}/{reference.repository}:"
-    with naming_what_is_there(client, reference):
+    with naming_what_is_there(app, client, reference):
         names = list(filter(selection.matches, client.tags(reference.repository)))
     if not selection.long:
         app.output.listing(names, _NAMES.below(prefix))

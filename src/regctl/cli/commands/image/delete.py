@@ -80,7 +80,7 @@ def delete(
         )
     client = app.registry(reference.registry, credential, reference.repository)
     plan = partial(plan_deletion, client, reference, all_tags=all_tags, force=force)
-    with naming_what_is_there(client, reference):
+    with naming_what_is_there(app, client, reference):
         deletion = plan()
     in_use = images_in_use(app, usage)
     _refuse_used(deletion, in_use)

@@ -74,7 +74,7 @@ def inspect(
 
     reference = parse_image(app, image)
     client = app.registry(reference.registry, credential, reference.repository)
-    with naming_what_is_there(client, reference):
+    with naming_what_is_there(app, client, reference):
         found = ImageReader(client).image(
             reference.repository, reference.reference, platform=platform
         )

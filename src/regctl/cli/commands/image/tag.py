@@ -48,7 +48,7 @@ def tag(
         new_tag = _tag_of(parse_image(app, new_tag), reference)
     check_tag(new_tag)
     client = app.registry(reference.registry, credential, reference.repository)
-    with naming_what_is_there(client, reference):
+    with naming_what_is_there(app, client, reference):
         app.carry_out(
             lambda dry_run: [[tag_image(client, reference, new_tag, dry_run=dry_run is not None)]],
             change,
